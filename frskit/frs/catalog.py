@@ -1,0 +1,203 @@
+"""The catalog of copies in SQLite: one row per copy, indexed by server and component.
+
+Light facts and heavy ones (report, writer records, documents) are kept apart, so that listing
+thousands of copies reads only the light ones. Every change is durable when the call returns
+(WAL, synchronous=FULL). The lineage of production volumes is kept here too: after a swap another
+LUN is "the" volume, and older copies follow it (resolutions R-31).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attrs import evolve, frozen
+
+from frskit.errors import CatalogError, CopyNotFound
+from frskit.frs.records import dump, load
+from frskit.model.checks import IntegrityReport
+from frskit.model.components import WriterRecord
+from frskit.model.copies import Copy, CopyFilter
+from frskit.model.ids import CopyId, StorageId
+from frskit.model.shadows import ShadowDocuments
+
+if TYPE_CHECKING:
+    from frskit.protocols import CopyCatalog
+
+__all__ = ["SqliteCatalog"]
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS copies (
+    id TEXT PRIMARY KEY, server TEXT NOT NULL, created_at TEXT NOT NULL, life TEXT NOT NULL,
+    record TEXT NOT NULL, heavy TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS copy_components (
+    server TEXT NOT NULL, component TEXT NOT NULL, created_at TEXT NOT NULL, id TEXT NOT NULL,
+    PRIMARY KEY (server, component, created_at, id)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS copies_by_server ON copies (server, created_at);
+CREATE TABLE IF NOT EXISTS lineage (
+    storage TEXT PRIMARY KEY, lineage TEXT NOT NULL, since TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS displaced (
+    storage TEXT PRIMARY KEY, copy TEXT NOT NULL, since TEXT NOT NULL) WITHOUT ROWID;
+"""
+_VERSION = "1"
+
+
+@frozen(kw_only=True)
+class _Heavy:
+    """The parts of a copy's record that listings leave out."""
+
+    report: IntegrityReport | None = None
+    records: tuple[WriterRecord, ...] = ()
+    documents: ShadowDocuments | None = None
+
+
+class SqliteCatalog:
+    """A `CopyCatalog` in one SQLite file, or in memory without a path."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._lock = threading.RLock()
+        self._path = path
+        with _catalog_errors(path):
+            self._db = sqlite3.connect(
+                ":memory:" if path is None else path, check_same_thread=False, timeout=10.0
+            )
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.executescript(_SCHEMA)
+            self._db.execute("INSERT OR IGNORE INTO meta VALUES ('version', ?)", (_VERSION,))
+            self._db.commit()
+            (found,) = self._db.execute("SELECT value FROM meta WHERE key='version'").fetchone()
+        if found != _VERSION:
+            raise CatalogError(
+                f"the catalog is of version {found}, this frskit knows {_VERSION}",
+                hint="Use the frskit that wrote it.",
+            )
+
+    def put(self, copy: Copy) -> None:
+        """Store or replace a record, durably."""
+        light = evolve(copy, report=None, records=(), documents=None)
+        heavy = _Heavy(report=copy.report, records=copy.records, documents=copy.documents)
+        stamp = copy.created_at.isoformat()
+        with self._transaction() as db:
+            db.execute("DELETE FROM copy_components WHERE id=?", (copy.id,)) if db.execute(
+                "SELECT 1 FROM copies WHERE id=?", (copy.id,)
+            ).fetchone() else None
+            db.execute(
+                "INSERT OR REPLACE INTO copies VALUES (?,?,?,?,?,?)",
+                (
+                    copy.id,
+                    copy.server.casefold(),
+                    stamp,
+                    copy.life.value,
+                    dump(light, "frskit.copy"),
+                    dump(heavy, "frskit.copy-detail"),
+                ),
+            )
+            db.executemany(
+                "INSERT OR REPLACE INTO copy_components VALUES (?,?,?,?)",
+                [
+                    (copy.server.casefold(), name.casefold(), stamp, copy.id)
+                    for name in copy.components
+                ],
+            )
+
+    def get(self, copy: CopyId) -> Copy:
+        """The whole record, report and documents included."""
+        with self._lock, _catalog_errors(self._path):
+            row = self._db.execute(
+                "SELECT record, heavy FROM copies WHERE id=?", (copy,)
+            ).fetchone()
+        if row is None:
+            raise CopyNotFound(f"there is no copy {copy}", context={"copy": copy})
+        heavy = load(row[1], _Heavy, "frskit.copy-detail")
+        return evolve(
+            load(row[0], Copy, "frskit.copy"),
+            report=heavy.report,
+            records=heavy.records,
+            documents=heavy.documents,
+        )
+
+    def find(self, wanted: CopyFilter) -> Sequence[Copy]:
+        """Matching records, newest first, without reports, writer records and documents."""
+        tests, values = ["1=1"], list[str]()
+        source = "copies AS c"
+        if wanted.component is not None:
+            source = "copy_components AS k JOIN copies AS c ON c.id = k.id"
+            tests.append("k.component=?")
+            values.append(wanted.component.casefold())
+            if wanted.server is not None:
+                tests.append("k.server=?")
+                values.append(wanted.server.casefold())
+        elif wanted.server is not None:
+            tests.append("c.server=?")
+            values.append(wanted.server.casefold())
+        if not wanted.include_deleted:
+            tests.append("c.life <> 'deleted'")
+        query = (
+            f"SELECT c.record FROM {source} WHERE {' AND '.join(tests)} "
+            "ORDER BY c.created_at DESC, c.id"
+        )
+        with self._lock, _catalog_errors(self._path):
+            rows = self._db.execute(query, values).fetchall()
+        return tuple(load(row[0], Copy, "frskit.copy") for row in rows)
+
+    def join_lineage(self, old: StorageId, new: StorageId, since: str) -> None:
+        """After a swap: `new` is now the volume that `old` was."""
+        with self._transaction() as db:
+            lineage = self._lineage(db, old)
+            db.execute("INSERT OR IGNORE INTO lineage VALUES (?,?,?)", (old, lineage, since))
+            db.execute("INSERT OR REPLACE INTO lineage VALUES (?,?,?)", (new, lineage, since))
+
+    def lineage(self, storage: StorageId) -> frozenset[StorageId]:
+        """All LUNs that have been the same production volume, this one included."""
+        with self._lock, _catalog_errors(self._path):
+            lineage = self._lineage(self._db, storage)
+            rows = self._db.execute("SELECT storage FROM lineage WHERE lineage=?", (lineage,))
+            return frozenset({storage, *(StorageId(row[0]) for row in rows)})
+
+    def displace(self, storage: StorageId, copy: CopyId, since: str) -> None:
+        """Remember an old production LUN that a swap left behind, until it is released."""
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO displaced VALUES (?,?,?)", (storage, copy, since))
+
+    def displaced(self) -> Sequence[tuple[StorageId, CopyId]]:
+        """Old production LUNs, with the copy that took their place."""
+        with self._lock, _catalog_errors(self._path):
+            rows = self._db.execute("SELECT storage, copy FROM displaced ORDER BY since, storage")
+            return tuple((StorageId(row[0]), CopyId(row[1])) for row in rows)
+
+    def close(self) -> None:
+        """Close the file. Idempotent."""
+        with self._lock:
+            self._db.close()
+
+    @staticmethod
+    def _lineage(db: sqlite3.Connection, storage: StorageId) -> str:
+        row = db.execute("SELECT lineage FROM lineage WHERE storage=?", (storage,)).fetchone()
+        return storage if row is None else str(row[0])
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, _catalog_errors(self._path), self._db:
+            yield self._db
+
+
+@contextmanager
+def _catalog_errors(path: Path | None) -> Iterator[None]:
+    """Turn the database's own errors into typed ones."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise CatalogError(
+            f"the catalog {path or '(in memory)'} cannot be used: {error}",
+            hint="Restore it from a copy, or rebuild it from the copies' evidence and the array.",
+        ) from error
+
+
+if TYPE_CHECKING:
+    _: type[CopyCatalog] = SqliteCatalog

@@ -1,0 +1,251 @@
+"""What a writer says of itself: components, file sets, schema; and what a backup selects."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import Enum
+
+from attrs import field, frozen
+
+from frskit.model.files import FileSet
+from frskit.model.ids import SetId, VolumeId
+
+__all__ = [
+    "BackupSchema",
+    "BackupType",
+    "Component",
+    "ComponentId",
+    "ComponentKind",
+    "WriterFailure",
+    "WriterLevel",
+    "WriterMetadata",
+    "WriterRecord",
+    "WriterSession",
+    "WriterState",
+    "WriterStatus",
+]
+
+
+class BackupType(Enum):
+    """VSS backup types that frskit uses [VSS 4.1]; FULL and INCREMENTAL truncate logs."""
+
+    FULL = "full"
+    INCREMENTAL = "incremental"
+    DIFFERENTIAL = "differential"
+    COPY = "copy"
+
+
+class BackupSchema(Enum):
+    """Backup schema bits that a writer declares; values as in VSS_BACKUP_SCHEMA [VSS 4.2]."""
+
+    DIFFERENTIAL = 0x1
+    INCREMENTAL = 0x2
+    EXCLUSIVE_INCREMENTAL_DIFFERENTIAL = 0x4
+    LOG = 0x8
+    COPY = 0x10
+    TIMESTAMPED = 0x20
+    LAST_MODIFY = 0x40
+    WRITER_SUPPORTS_NEW_TARGET = 0x100
+    WRITER_SUPPORTS_RESTORE_WITH_MOVE = 0x200
+
+
+class ComponentKind(Enum):
+    """Component types of VSS."""
+
+    DATABASE = "database"
+    FILE_GROUP = "filegroup"
+
+
+class WriterLevel(Enum):
+    """Freeze order: front-end applications first, then back-end, then system [VSS-03]."""
+
+    FRONT_END = 1
+    BACK_END = 2
+    SYSTEM = 3
+
+
+class WriterState(Enum):
+    """VSS_WRITER_STATE [VSS 2.1]."""
+
+    UNKNOWN = 0
+    STABLE = 1
+    WAITING_FOR_FREEZE = 2
+    WAITING_FOR_THAW = 3
+    WAITING_FOR_POST_SNAPSHOT = 4
+    WAITING_FOR_BACKUP_COMPLETE = 5
+    FAILED_AT_IDENTIFY = 6
+    FAILED_AT_PREPARE_BACKUP = 7
+    FAILED_AT_PREPARE_SNAPSHOT = 8
+    FAILED_AT_FREEZE = 9
+    FAILED_AT_THAW = 10
+    FAILED_AT_POST_SNAPSHOT = 11
+    FAILED_AT_BACKUP_COMPLETE = 12
+    FAILED_AT_PRE_RESTORE = 13
+    FAILED_AT_POST_RESTORE = 14
+    FAILED_AT_BACKUP_SHUTDOWN = 15
+
+
+class WriterFailure(Enum):
+    """The five codes a writer may veto with [VSS-38]; values are HRESULTs."""
+
+    INCONSISTENT_SNAPSHOT = 0x800423F0
+    OUT_OF_RESOURCES = 0x800423F1
+    TIMEOUT = 0x800423F2
+    RETRYABLE = 0x800423F3
+    NONRETRYABLE = 0x800423F4
+
+
+@frozen(kw_only=True)
+class ComponentId:
+    """Identity of a component inside one writer class [VSS 4.3].
+
+    Attributes:
+        writer_id: Class id of the writer (canonical GUID).
+        logical_path: Backslash-separated path, opaque text, may be empty.
+        name: Component name.
+    """
+
+    writer_id: str
+    logical_path: str
+    name: str
+
+    @property
+    def full_path(self) -> str:
+        """Logical path and name; ancestors are prefixes of it."""
+        return f"{self.logical_path}\\{self.name}" if self.logical_path else self.name
+
+    def is_ancestor_of(self, other: ComponentId) -> bool:
+        """Case-insensitive prefix test on full path plus backslash [VSS 4.3]."""
+        if self.writer_id != other.writer_id:
+            return False
+        return other.full_path.casefold().startswith(self.full_path.casefold() + "\\")
+
+
+@frozen(kw_only=True)
+class Component:
+    """One component of a writer's metadata.
+
+    Attributes:
+        id: Identity.
+        caption: Name for people; empty if none.
+        kind: Database or file group.
+        selectable: Whether a backup may name it although it has a selectable ancestor.
+        selectable_for_restore: Whether a restore may name it alone.
+        notify_on_backup_complete: Whether the writer wants BackupComplete for it.
+        files: Its file sets; containers have none.
+    """
+
+    id: ComponentId
+    caption: str = ""
+    kind: ComponentKind = ComponentKind.FILE_GROUP
+    selectable: bool = False
+    selectable_for_restore: bool = False
+    notify_on_backup_complete: bool = False
+    files: tuple[FileSet, ...] = ()
+
+    def answers_to(self, name: str) -> bool:
+        """Whether people may call it by `name` (name, caption or full path, any case)."""
+        wanted = name.casefold()
+        return wanted in (
+            self.id.name.casefold(),
+            self.caption.casefold(),
+            self.id.full_path.casefold(),
+        )
+
+
+@frozen(kw_only=True)
+class WriterMetadata:
+    """A writer's self-description at one Identify; a saved one never changes [EXC-09].
+
+    Attributes:
+        writer_id: Class id.
+        instance_id: Fresh for each run of the hosting service.
+        name: Name for people.
+        components: All components, ancestors before descendants.
+        schema: Declared backup schema.
+        level: Freeze level.
+        freeze_timeout_s: Freeze-to-thaw window of this writer [VSS 3].
+        excluded: Files that are never part of a backup.
+    """
+
+    writer_id: str
+    instance_id: str
+    name: str
+    components: tuple[Component, ...]
+    schema: frozenset[BackupSchema] = frozenset()
+    level: WriterLevel = WriterLevel.FRONT_END
+    freeze_timeout_s: float = 60.0
+    excluded: tuple[FileSet, ...] = ()
+
+    def component_set(self, component: ComponentId) -> tuple[Component, ...]:
+        """The component and all its descendants: what naming it backs up."""
+        return tuple(
+            each
+            for each in self.components
+            if each.id == component or component.is_ancestor_of(each.id)
+        )
+
+
+@frozen(kw_only=True)
+class WriterSession:
+    """What a writer learns about the backup (or restore) that it takes part in.
+
+    Attributes:
+        session_id: Set id of the backup, or a fresh id of the restore.
+        backup_type: Type that was asked for.
+        components: Explicitly selected components of this writer.
+        volumes: Volumes in the set; known from prepare_snapshot on.
+        previous_stamps: Stamp of the last backup per component, as the requestor kept it.
+        succeeded: Outcome per component; known at backup_complete only.
+        additional_restores: Whether more restores follow, so that replay must wait.
+    """
+
+    session_id: SetId
+    backup_type: BackupType
+    components: tuple[ComponentId, ...]
+    volumes: frozenset[VolumeId] = frozenset()
+    previous_stamps: dict[ComponentId, str] = field(factory=dict, hash=False)
+    succeeded: dict[ComponentId, bool] = field(factory=dict, hash=False)
+    additional_restores: bool = False
+
+
+@frozen(kw_only=True)
+class WriterRecord:
+    """What a writer wants kept with the copy, returned from post_snapshot.
+
+    Attributes:
+        component: The component it speaks of.
+        stamp: Backup stamp, opaque, given back at the next backup [VSS-66].
+        metadata: Writer-private text for the backup components document.
+        attachments: Small files to keep with the copy, by name.
+        logs_needed: Lowest and highest log generation a recovery from this copy needs; None = n/a.
+    """
+
+    component: ComponentId
+    stamp: str = ""
+    metadata: str = ""
+    attachments: dict[str, bytes] = field(factory=dict, hash=False)
+    logs_needed: tuple[int, int] | None = None
+
+
+@frozen(kw_only=True)
+class WriterStatus:
+    """A writer's state as the service reports it.
+
+    Attributes:
+        writer_id: Class id.
+        instance_id: Instance.
+        name: Name for people.
+        state: State.
+        failure: Last failure's HRESULT; 0 = none.
+        reason: Text of the failure.
+        since: When the state was entered, aware UTC; None if unknown.
+    """
+
+    writer_id: str
+    instance_id: str
+    name: str
+    state: WriterState
+    failure: int = 0
+    reason: str = ""
+    since: datetime | None = None

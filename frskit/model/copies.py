@@ -1,0 +1,170 @@
+"""The record of one copy: what it is, where it stands in its life, what was found and done."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import Enum
+
+from attrs import field, frozen
+
+from frskit.model.checks import IntegrityReport
+from frskit.model.components import BackupType, Component, ComponentId, WriterRecord
+from frskit.model.ids import CopyId, HostRef, StorageId, VolumeId
+from frskit.model.shadows import ShadowDocuments
+from frskit.model.storage import CopyKind
+
+__all__ = [
+    "Completion",
+    "Copy",
+    "CopyFilter",
+    "CopyLife",
+    "CopyMember",
+    "MemberLife",
+    "Truncation",
+    "Verdict",
+]
+
+
+class CopyLife(Enum):
+    """Life of a copy [design 4]; FAILED ones are kept for a look or as named leftovers."""
+
+    REQUESTED = "requested"
+    CREATED = "created"
+    IMPORTED = "imported"
+    VERIFIED = "verified"
+    PARKED = "parked"
+    PRESENTED = "presented"
+    CONSUMED = "consumed"
+    DELETING = "deleting"
+    DELETED = "deleted"
+    FAILED = "failed"
+
+
+class Verdict(Enum):
+    """What the integrity check said, independent of completion and truncation [R-16]."""
+
+    UNKNOWN = "unknown"
+    UNVERIFIED = "unverified"
+    VERIFIED = "verified"
+    CORRUPT = "corrupt"
+    DECAYED = "decayed"
+
+
+class Completion(Enum):
+    """Whether the writer was told the outcome and took it."""
+
+    NONE = "none"
+    DONE = "done"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+class MemberLife(Enum):
+    """Life of one member; a swap consumes members one by one."""
+
+    HELD = "held"
+    CONSUMED = "consumed"
+    DELETED = "deleted"
+
+
+@frozen(kw_only=True)
+class CopyMember:
+    """One LUN of a copy.
+
+    Attributes:
+        volume: Original volume.
+        mount_point: Where the original was mounted, server-native.
+        source: LUN of the original at copy time.
+        storage: LUN of the copy.
+        life: Whether the copy still owns the LUN.
+    """
+
+    volume: VolumeId
+    mount_point: str
+    source: StorageId
+    storage: StorageId
+    life: MemberLife = MemberLife.HELD
+
+
+@frozen(kw_only=True)
+class Truncation:
+    """Which generations of a component's logs disappeared at completion, found by looking."""
+
+    component: ComponentId
+    first: int | None = None
+    last: int | None = None
+    files: tuple[str, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """Number of log files that were deleted."""
+        return len(self.files)
+
+
+@frozen(kw_only=True)
+class Copy:
+    """The catalog's record of one copy.
+
+    Attributes:
+        id: GUID of the shadow copy set.
+        server: Production server (or virtual server) that was copied.
+        components: Names of the copied components, as the user calls them.
+        selected: Explicitly selected components, with their ids.
+        files: All components with file sets: what the copy must contain.
+        kind, backup_type: How it was made.
+        created_at: The instant of the copy; before that, of the request. Aware UTC.
+        recovery_host: Host to which the copy is or was presented.
+        members: One per LUN.
+        life, verdict, completion, truncated: Independent facts [R-16].
+        freeze_s, hold_s: How long the application was frozen and writes were held.
+        report: The checker's report, once there is one.
+        records: What the writers wanted kept.
+        documents: Saved documents.
+        stage: Stage reached or failed in, for `explain`.
+        failure: Code and message of what ended it, empty if nothing did.
+        leftovers: What could not be cleaned up.
+        note: Free text.
+    """
+
+    id: CopyId
+    server: str
+    components: tuple[str, ...]
+    kind: CopyKind
+    backup_type: BackupType
+    created_at: datetime
+    recovery_host: HostRef | None = None
+    selected: tuple[Component, ...] = ()
+    files: tuple[Component, ...] = ()
+    members: tuple[CopyMember, ...] = ()
+    life: CopyLife = CopyLife.REQUESTED
+    verdict: Verdict = Verdict.UNKNOWN
+    completion: Completion = Completion.NONE
+    truncated: tuple[Truncation, ...] = ()
+    freeze_s: float | None = None
+    hold_s: float | None = None
+    report: IntegrityReport | None = field(default=None, repr=False)
+    records: tuple[WriterRecord, ...] = field(default=(), repr=False)
+    documents: ShadowDocuments | None = field(default=None, repr=False)
+    stage: str = "requested"
+    failure: str = ""
+    leftovers: tuple[str, ...] = ()
+    note: str = ""
+
+    @property
+    def recoverable(self) -> bool:
+        """Whether recovery may use it: verified and not consumed, deleted or decayed [R-16]."""
+        return self.verdict is Verdict.VERIFIED and self.life in (
+            CopyLife.VERIFIED,
+            CopyLife.IMPORTED,
+            CopyLife.PARKED,
+            CopyLife.PRESENTED,
+        )
+
+
+@frozen(kw_only=True)
+class CopyFilter:
+    """Which copies a listing wants; None = any."""
+
+    server: str | None = None
+    component: str | None = None
+    include_deleted: bool = False

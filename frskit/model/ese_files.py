@@ -1,0 +1,499 @@
+"""What the headers of ESE files say: positions, times, signatures, headers, checkpoints.
+
+Values only: bytes become these values, and these values become bytes, in `frskit.ese`. Nothing
+here reads a file or judges one. Layouts and meanings: [ese.md 1, 2, 6, 9]; field names are
+frskit's own, one per field of the published structures.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from enum import IntEnum
+
+from attrs import field, frozen
+
+__all__ = [
+    "AttachInfo",
+    "BackupRange",
+    "Checkpoint",
+    "DatabaseHeader",
+    "DatabaseState",
+    "DbmsParameters",
+    "FileKind",
+    "LgPos",
+    "LogHeader",
+    "LogTime",
+    "Signature",
+]
+
+DATABASE_MAGIC = 0x89ABCDEF
+"""Word 1 of every database header [ese.md 2.1]."""
+
+DEFAULT_PAGE_SIZE = 4096
+"""Page size meant by a zero page-size field [ese.md 2.1]."""
+
+
+class FileKind(IntEnum):
+    """The file type word at offset 667 of every header [ese.md 1]."""
+
+    UNKNOWN = 0
+    DATABASE = 1
+    STREAMING_FILE = 2
+    LOG = 3
+    CHECKPOINT = 4
+    TEMPORARY_DATABASE = 5
+    TRACE = 6
+    FLUSH_MAP = 7
+    CACHED_FILE = 8
+    CACHING_FILE = 9
+    REVERT_SNAPSHOT = 10
+    REVERT_SNAPSHOT_CHECKPOINT = 11
+
+
+class DatabaseState(IntEnum):
+    """State of a database as its header says [ese.md 2.3]."""
+
+    JUST_CREATED = 1
+    DIRTY_SHUTDOWN = 2
+    CLEAN_SHUTDOWN = 3
+    BEING_CONVERTED = 4
+    FORCE_DETACH = 5
+    INCREMENTAL_RESEED = 6
+    DIRTY_AND_PATCHED = 7
+    REVERTING = 8
+
+
+_STATE_TEXTS: dict[int, str] = {
+    DatabaseState.JUST_CREATED: "Just Created",
+    DatabaseState.DIRTY_SHUTDOWN: "Dirty Shutdown",
+    DatabaseState.CLEAN_SHUTDOWN: "Clean Shutdown",
+    DatabaseState.BEING_CONVERTED: "Being Converted",
+    DatabaseState.FORCE_DETACH: "Force Detach",
+    DatabaseState.INCREMENTAL_RESEED: "Incremental Reseed In Progress",
+    DatabaseState.DIRTY_AND_PATCHED: "Dirty and Patched Shutdown",
+    DatabaseState.REVERTING: "Database Revert in Progress",
+}
+
+
+@frozen(kw_only=True, order=True)
+class LgPos:
+    """A log position; ordered by generation, sector, byte [ese.md 1].
+
+    Attributes:
+        generation: Log generation; 0 in an unset position.
+        sector: Sector in the log file, counted from the file's first byte.
+        offset: Byte in the sector.
+    """
+
+    generation: int = 0
+    sector: int = 0
+    offset: int = 0
+
+    @property
+    def is_set(self) -> bool:
+        """Whether any part is non-zero."""
+        return self != LgPos()
+
+    def __str__(self) -> str:
+        """The form eseutil prints: hexadecimal, ``(0x1,4C,1BC)`` [ese.md 1]."""
+        return f"(0x{self.generation:X},{self.sector:X},{self.offset:X})"
+
+
+@frozen(kw_only=True)
+class LogTime:
+    """A time stamp of eight bytes; equal means equal in all bytes [ese.md 1].
+
+    Attributes:
+        raw: The eight bytes as stored; all zero = unset.
+    """
+
+    raw: bytes = bytes(8)
+
+    @classmethod
+    def of(cls, moment: datetime, *, modern: bool = True) -> LogTime:
+        """The stamp of an aware moment, in UTC.
+
+        Args:
+            moment: Aware time; cut to milliseconds (`modern`) or to seconds.
+            modern: Set the UTC flag and milliseconds; Exchange 2000/2003 left those bytes zero
+                and wrote local time [ese.md 1], for which frskit's choice is UTC.
+        """
+        utc = moment.astimezone(UTC)
+        milliseconds = utc.microsecond // 1000
+        extra = bytes((1 | (milliseconds & 0x7F) << 1, (milliseconds >> 7) << 1))
+        parts = (utc.second, utc.minute, utc.hour, utc.day, utc.month, utc.year - 1900)
+        return cls(raw=bytes(parts) + (extra if modern else bytes(2)))
+
+    @property
+    def is_set(self) -> bool:
+        """Whether any byte is non-zero."""
+        return any(self.raw)
+
+    @property
+    def is_utc(self) -> bool:
+        """Whether the stamp says that it is in UTC."""
+        return bool(self.raw[6] & 1)
+
+    @property
+    def milliseconds(self) -> int:
+        """The part below a second, 0 to 1023 as stored."""
+        return (self.raw[6] >> 1) + ((self.raw[7] >> 1 & 7) << 7)
+
+    def to_datetime(self) -> datetime | None:
+        """The moment in UTC; None if unset or not a date.
+
+        A stamp without the UTC flag is local time of an unknown zone and is read as if it were
+        UTC (frskit's choice).
+        """
+        second, minute, hour, day, month, year = self.raw[:6]
+        try:
+            moment = datetime(1900 + year, month, day, hour, minute, second, tzinfo=UTC)
+        except ValueError:
+            return None
+        return moment + timedelta(milliseconds=self.milliseconds)
+
+    def __str__(self) -> str:
+        """The form eseutil prints: ``MM/DD/YYYY HH:MM:SS.mmm`` [ese.md 1]."""
+        second, minute, hour, day, month, year = self.raw[:6]
+        text = f"{month:02}/{day:02}/{1900 + year:04} {hour:02}:{minute:02}:{second:02}"
+        return f"{text}.{self.milliseconds:03}" if self.is_set else text
+
+
+@frozen(kw_only=True)
+class Signature:
+    """Identity of a database or of a log stream; equal = all 28 bytes equal [ese.md 1].
+
+    Attributes:
+        random: A random number drawn at creation.
+        created: When.
+        computer_name: 16 bytes, NUL padded; empty in every real file seen.
+    """
+
+    random: int = 0
+    created: LogTime = LogTime()
+    computer_name: bytes = bytes(16)
+
+    @property
+    def is_set(self) -> bool:
+        """Whether any byte is non-zero; a database that was never logged has no signature."""
+        return self != Signature()
+
+    def __str__(self) -> str:
+        """The form eseutil prints."""
+        name = self.computer_name.split(b"\0")[0].decode("latin-1")
+        return f"Create time:{self.created} Rand:{self.random} Computer:{name}"
+
+
+@frozen(kw_only=True)
+class BackupRange:
+    """What a header remembers of one backup (BKINFO) [ese.md 1].
+
+    Attributes:
+        mark: Position of the backup in the log stream.
+        time: When.
+        first_generation: Lowest log of the backup.
+        last_generation: Highest log of the backup.
+    """
+
+    mark: LgPos = LgPos()
+    time: LogTime = LogTime()
+    first_generation: int = 0
+    last_generation: int = 0
+
+    @property
+    def is_set(self) -> bool:
+        """Whether there was such a backup."""
+        return self != BackupRange()
+
+
+@frozen(kw_only=True)
+class DbmsParameters:
+    """The engine's settings, as kept in log headers and checkpoints (DBMS_PARAM) [ese.md 1].
+
+    Paths are decoded as Latin-1, which loses no byte; they end at the first NUL.
+
+    Attributes:
+        system_path: Directory of the checkpoint.
+        log_path: Directory of the logs.
+        flags: Bit 0: circular logging.
+        counters: Sessions, open tables, version pages, cursors, log buffers, sectors per log
+            file, cache size.
+    """
+
+    system_path: str = ""
+    log_path: str = ""
+    flags: int = 0
+    counters: tuple[int, int, int, int, int, int, int] = (0, 0, 0, 0, 0, 0, 0)
+
+    @property
+    def circular_logging(self) -> bool:
+        """Whether logs below the checkpoint are deleted as the stream goes on."""
+        return bool(self.flags & 1)
+
+
+@frozen(kw_only=True)
+class AttachInfo:
+    """One attached database, as log headers and checkpoints list it (ATTACHINFO) [ese.md 1].
+
+    Attributes:
+        dbid: Number of the database in the stream, 1 to 255; 0 would end the list.
+        flags: 0x20 names are Unicode, 0x40 sparse.
+        dbtime: The database's operation counter.
+        last_objid: Last object id given out.
+        max_size_pages: Limit of its size; 0 = none.
+        attach: Position of the attach record.
+        consistent: Position of last consistency.
+        db_signature: Which database.
+        names: Raw bytes of the path, NUL-terminated.
+    """
+
+    dbid: int
+    flags: int = 0
+    dbtime: int = 0
+    last_objid: int = 0
+    max_size_pages: int = 0
+    attach: LgPos = LgPos()
+    consistent: LgPos = LgPos()
+    db_signature: Signature = Signature()
+    names: bytes = b""
+
+    @property
+    def path(self) -> str:
+        """The database's path, without what follows the first NUL."""
+        if self.flags & 0x20:
+            return self.names.decode("utf-16-le", "replace").split("\0")[0]
+        return self.names.split(b"\0")[0].decode("latin-1")
+
+
+@frozen(kw_only=True)
+class DatabaseHeader:
+    """The header of a database or streaming file (DBFILEHDR) [ese.md 2.1].
+
+    Fields appear over time; one that a version does not know is zero. All have a default, so
+    that a writer names only what it sets.
+
+    Attributes:
+        checksum: As stored; writers need not set it.
+        attribute: 0 database, 1 streaming file.
+        dbtime_dirtied: Highest operation counter given out.
+        state: See `DatabaseState`; other numbers are illegal but kept.
+        consistent_position: "Last Consistent".
+        page_size: As stored; 0 means 4096, see `page_size_bytes`.
+        format_update_major: The "revision": 9, 0x0B, 0x0C, 0x11, 0x14 ...
+        gen_min_required: First log needed to bring the database to a consistent state.
+        gen_max_required: Last one.
+        gen_max_committed: Last log that held committed data; 0 in versions before 2007.
+        gen_max_creation_time: Creation time of that log.
+        gen_max_required_time: Creation time of log `gen_max_required`, in new versions only.
+        file_type: See `FileKind`; 0 in formats before 2001.
+    """
+
+    checksum: int = field(default=0, eq=False)
+    magic: int = DATABASE_MAGIC
+    format_version: int = 0x620
+    attribute: int = 0
+    dbtime_dirtied: int = 0
+    db_signature: Signature = Signature()
+    state: int = DatabaseState.JUST_CREATED.value
+    consistent_position: LgPos = LgPos()
+    consistent_time: LogTime = LogTime()
+    attach_time: LogTime = LogTime()
+    attach_position: LgPos = LgPos()
+    detach_time: LogTime = LogTime()
+    detach_position: LgPos = LgPos()
+    dbid: int = 0
+    log_signature: Signature = Signature()
+    full_backup_previous: BackupRange = BackupRange()
+    incremental_backup_previous: BackupRange = BackupRange()
+    full_backup_current: BackupRange = BackupRange()
+    flags: int = 0
+    last_objid: int = 0
+    os_major: int = 0
+    os_minor: int = 0
+    os_build: int = 0
+    os_service_pack: int = 0
+    format_update_major: int = 0
+    page_size: int = DEFAULT_PAGE_SIZE
+    repair_count: int = 0
+    repair_time: LogTime = LogTime()
+    slv_signature: Signature = Signature()
+    scrub_dbtime: int = 0
+    scrub_time: LogTime = LogTime()
+    gen_min_required: int = 0
+    gen_max_required: int = 0
+    upgrade_format_pages: int = 0
+    upgrade_free_pages: int = 0
+    upgrade_space_map_pages: int = 0
+    snapshot_backup_current: BackupRange = BackupRange()
+    created_version: int = 0
+    created_update: int = 0
+    gen_max_creation_time: LogTime = LogTime()
+    full_backup_type: int = 0
+    incremental_backup_type: int = 0
+    old_repair_count: int = 0
+    ecc_fixed_count: int = 0
+    ecc_fixed_time: LogTime = LogTime()
+    ecc_fixed_old_count: int = 0
+    ecc_failed_count: int = 0
+    ecc_failed_time: LogTime = LogTime()
+    ecc_failed_old_count: int = 0
+    bad_checksum_count: int = 0
+    bad_checksum_time: LogTime = LogTime()
+    bad_checksum_old_count: int = 0
+    gen_max_committed: int = 0
+    copy_backup_previous: BackupRange = BackupRange()
+    differential_backup_previous: BackupRange = BackupRange()
+    copy_backup_type: int = 0
+    differential_backup_type: int = 0
+    reseed_count: int = 0
+    reseed_time: LogTime = LogTime()
+    reseed_old_count: int = 0
+    patch_count: int = 0
+    patch_time: LogTime = LogTime()
+    patch_old_count: int = 0
+    sort_version: int = 0
+    dbscan_previous_time: LogTime = LogTime()
+    dbscan_start_time: LogTime = LogTime()
+    dbscan_page: int = 0
+    gen_recovering: int = 0
+    extend_count: int = 0
+    extend_time: LogTime = LogTime()
+    shrink_count: int = 0
+    shrink_time: LogTime = LogTime()
+    reattach_time: LogTime = LogTime()
+    reattach_position: LgPos = LgPos()
+    trim_count: int = 0
+    header_flush_signature: Signature = Signature()
+    flush_map_signature: Signature = Signature()
+    gen_min_consistent: int = 0
+    format_update_minor: int = 0
+    engine_version: int = 0
+    dbscan_highest_page: int = 0
+    resize_position: LgPos = LgPos()
+    file_type: int = FileKind.DATABASE.value
+    gen_max_required_time: LogTime = LogTime()
+    gen_pre_redo_min_consistent: int = 0
+    gen_pre_redo_min_required: int = 0
+    revert_snapshot_signature: Signature = Signature()
+    revert_count: int = 0
+    revert_from_time: LogTime = LogTime()
+    revert_to_time: LogTime = LogTime()
+    revert_page_count: int = 0
+    revert_position: LgPos = LgPos()
+
+    @property
+    def page_size_bytes(self) -> int:
+        """Page size in bytes, with the old meaning of zero resolved."""
+        return self.page_size or DEFAULT_PAGE_SIZE
+
+    @property
+    def state_text(self) -> str:
+        """The state in eseutil's words; "Illegal" for a number without meaning [ese.md 2.3]."""
+        return _STATE_TEXTS.get(self.state, "Illegal")
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether the state is "Clean Shutdown"."""
+        return self.state == DatabaseState.CLEAN_SHUTDOWN
+
+    @property
+    def is_streaming_file(self) -> bool:
+        """Whether this is the header of a .stm file [ese.md 5.4]."""
+        return self.attribute == 1 or self.file_type == FileKind.STREAMING_FILE
+
+    @property
+    def committed(self) -> int:
+        """Last log that held committed data; `gen_max_required` where unknown [ese.md 2.1]."""
+        return max(self.gen_max_required, self.gen_max_committed)
+
+
+@frozen(kw_only=True)
+class LogHeader:
+    """The header of a transaction log file (LGFILEHDR) [ese.md 6].
+
+    Attributes:
+        checksum: As stored; writers need not set it.
+        generation: Number of the log in its stream.
+        sector_size: Bytes per sector: 512 typical before 8.x, 4096 in 8.x.
+        header_sectors: Sectors taken by the header.
+        file_sectors: Sectors of the whole file.
+        page_size: Database page size; 0 means 4096.
+        created: When; the next log repeats it in `previous_created`.
+        previous_created: Creation time of the log before; zero in generation 1.
+        major: Format: up to 7 the old chained body, 8 the body of segments.
+        log_signature: Identity of the stream.
+        flags: 1 reserve log used, 2 circular logging now, 4 in the past.
+        disk_sector_code: 0 unknown, 1 matches, 2 to 5 = 512 to 4096, 255 other.
+        previous_checksum: Accumulated segment checksum of the log before; 0 in old logs.
+        attachments: Databases attached when the log was begun.
+    """
+
+    checksum: int = field(default=0, eq=False)
+    generation: int = 0
+    sector_size: int = 512
+    header_sectors: int = 8
+    file_sectors: int = 10240
+    page_size: int = DEFAULT_PAGE_SIZE
+    created: LogTime = LogTime()
+    previous_created: LogTime = LogTime()
+    major: int = 7
+    minor: int = 3704
+    update_major: int = 5
+    log_signature: Signature = Signature()
+    parameters: DbmsParameters = DbmsParameters()
+    flags: int = 0
+    checkpoint_at_creation: LgPos = LgPos()
+    update_minor: int = 0
+    disk_sector_code: int = 0
+    previous_checksum: int = 0
+    engine_version: int = 0
+    file_type: int = FileKind.LOG.value
+    attachments: tuple[AttachInfo, ...] = ()
+
+    @property
+    def file_size_bytes(self) -> int:
+        """Length that the file must have."""
+        return self.sector_size * self.file_sectors
+
+    @property
+    def has_segments(self) -> bool:
+        """Whether the body has the new format of 4096-byte segments [ese.md 6]."""
+        return self.major >= 8
+
+    @property
+    def circular_logging(self) -> bool:
+        """Whether circular logging was on when the log was begun [ese.md 11.3]."""
+        return bool(self.flags & 2) or self.parameters.circular_logging
+
+
+@frozen(kw_only=True)
+class Checkpoint:
+    """The content of a checkpoint file [ese.md 9].
+
+    Attributes:
+        checksum: As stored; writers need not set it.
+        full_backup_checkpoint: Checkpoint at the last full backup.
+        position: The checkpoint itself: replay begins here.
+        log_signature: Identity of the stream.
+        version: Bit 0: attachments present.
+        consistency: Database consistency position; unset = same as `position`.
+    """
+
+    checksum: int = field(default=0, eq=False)
+    full_backup_checkpoint: LgPos = LgPos()
+    position: LgPos = LgPos()
+    log_signature: Signature = Signature()
+    parameters: DbmsParameters = DbmsParameters()
+    full_backup_position: LgPos = LgPos()
+    full_backup_time: LogTime = LogTime()
+    incremental_backup_position: LgPos = LgPos()
+    incremental_backup_time: LogTime = LogTime()
+    version: int = 0
+    consistency: LgPos = LgPos()
+    file_type: int = FileKind.CHECKPOINT.value
+    attachments: tuple[AttachInfo, ...] = ()
+
+    @property
+    def generation(self) -> int:
+        """The log in which replay begins."""
+        return self.position.generation

@@ -1,0 +1,277 @@
+"""Plans: what would be done, as values that can be printed, compared and stored."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import Enum
+
+from attrs import frozen
+
+from frskit.model.components import BackupType, ComponentId
+from frskit.model.copies import CopyMember
+from frskit.model.ids import CopyId, HostRef, StorageId, VolumeId
+from frskit.model.storage import CopyKind
+
+__all__ = [
+    "CommandResult",
+    "CopyPlan",
+    "DatabaseStatus",
+    "FileAction",
+    "FileActionKind",
+    "GroupInfo",
+    "GroupStatus",
+    "LogAnalysis",
+    "LogVerdict",
+    "OnlineReport",
+    "PlanStep",
+    "RecoveryMethod",
+    "RecoveryMode",
+    "RecoveryPlan",
+    "RecoveryReport",
+]
+
+
+class RecoveryMode(Enum):
+    """Where recovery ends: at the copy's instant, or at the last surviving transaction [FRS 5.1]."""
+
+    POINT_IN_TIME = "point-in-time"
+    ROLL_FORWARD = "roll-forward"
+
+
+class RecoveryMethod(Enum):
+    """How data is put back [R-20]."""
+
+    SWAP = "swap"
+    ARRAY_RESTORE = "array-restore"
+    COPY_BACK = "copy-back"
+
+
+class FileActionKind(Enum):
+    """What is done to a file of production during recovery; each has an undo.
+
+    COPY_IN takes the file from the copy; its undo puts the file that was there back, which is
+    renamed aside first. SET_ASIDE renames, never deletes.
+    """
+
+    COPY_IN = "copy-in"
+    SET_ASIDE = "set-aside"
+    RENAME = "rename"
+
+
+@frozen(kw_only=True)
+class FileAction:
+    """One change of production's files, in server-native paths.
+
+    Attributes:
+        kind: What is done.
+        path: The file it is done to.
+        target: New path for RENAME and SET_ASIDE; empty for COPY_IN.
+        reason: Why, one sentence.
+    """
+
+    kind: FileActionKind
+    path: str
+    target: str = ""
+    reason: str = ""
+
+
+class LogVerdict(Enum):
+    """Verdict of a log analysis [EXC 5.5; FRS 5.4]."""
+
+    CLEAN = "clean"
+    OK = "ok"
+    PARTIAL = "partial"
+    IMPOSSIBLE = "impossible"
+
+
+@frozen(kw_only=True)
+class LogAnalysis:
+    """What a log set allows, for one mode.
+
+    Attributes:
+        mode: The mode it was judged for.
+        verdict: CLEAN and OK reach `reaches`; PARTIAL only after `set_aside` is out of the way.
+        reaches: Last generation that can be replayed; None if none is needed or possible.
+        needed: First and last generation that must be there.
+        gap_at: Generation at which the chain breaks.
+        code: ESE error that the engine would report; 0 = none.
+        reason: One sentence.
+        remedy: What makes it possible, if anything.
+        set_aside: Generations to move away first.
+        stale_checkpoint: Whether the checkpoint file is ahead of the headers and must go [HAZ-22].
+    """
+
+    mode: RecoveryMode
+    verdict: LogVerdict
+    reaches: int | None = None
+    needed: tuple[int, int] | None = None
+    gap_at: int | None = None
+    code: int = 0
+    reason: str = ""
+    remedy: str = ""
+    set_aside: tuple[int, ...] = ()
+    stale_checkpoint: bool = False
+
+
+@frozen(kw_only=True)
+class GroupInfo:
+    """One unit of recovery of an application (a storage group).
+
+    Attributes:
+        name: Name for people.
+        component: Its component.
+        databases: Names of its databases.
+        database_paths: Server-native paths of the database files.
+        log_path, system_path: Directories of logs and checkpoint; empty if there are none.
+    """
+
+    name: str
+    component: ComponentId
+    databases: tuple[str, ...] = ()
+    database_paths: tuple[str, ...] = ()
+    log_path: str = ""
+    system_path: str = ""
+
+
+@frozen(kw_only=True)
+class DatabaseStatus:
+    """State of one database.
+
+    Attributes:
+        name: Name for people.
+        state: ``mounted``, ``dismounted``, ``damaged`` or ``missing``.
+        items: Number of messages or rows; None if it cannot be read.
+        detail: Reason, if it is not mounted.
+    """
+
+    name: str
+    state: str
+    items: int | None = None
+    detail: str = ""
+
+
+@frozen(kw_only=True)
+class GroupStatus:
+    """State of one group of an application.
+
+    Attributes:
+        name: Name for people.
+        databases: Its databases.
+        lowest_log, current_log: Generations on disk; None where there are none.
+        checkpoint: Generation of the checkpoint; None if unknown.
+    """
+
+    name: str
+    databases: tuple[DatabaseStatus, ...]
+    lowest_log: int | None = None
+    current_log: int | None = None
+    checkpoint: int | None = None
+
+
+@frozen(kw_only=True)
+class OnlineReport:
+    """What came of bringing a group online: its state, and the generations that were replayed."""
+
+    status: GroupStatus
+    replayed: tuple[int, int] | None = None
+    events: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class PlanStep:
+    """One line of a plan.
+
+    Attributes:
+        title: What is done, imperative.
+        detail: On what.
+        point_of_no_return: Text if undo ends here, else empty [R-29].
+    """
+
+    title: str
+    detail: str = ""
+    point_of_no_return: str = ""
+
+
+@frozen(kw_only=True)
+class CopyPlan:
+    """What `create_copy` would do.
+
+    Attributes:
+        server, components, kind, backup_type: The wish.
+        volumes: Volumes of the set with mount points.
+        storages: LUNs that would be copied.
+        recovery_server: Where the copy would be checked.
+        excluded: Components left out, with reasons.
+        warnings: What is worth knowing before.
+        steps: The steps, in order.
+    """
+
+    server: str
+    components: tuple[str, ...]
+    kind: CopyKind
+    backup_type: BackupType
+    volumes: tuple[tuple[VolumeId, str], ...]
+    storages: tuple[StorageId, ...]
+    recovery_server: str
+    excluded: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    steps: tuple[PlanStep, ...] = ()
+
+
+@frozen(kw_only=True)
+class RecoveryPlan:
+    """What `recover` would do; making it changes nothing.
+
+    Attributes:
+        copy, server, group: What is recovered from what.
+        mode, method: How.
+        members: Members of the copy that take part.
+        host: Production's host object.
+        analysis: What the logs allow.
+        file_actions: Changes of files once volumes are in place.
+        steps: The steps, in order, with the points of no return.
+        warnings: For the administrator: what is lost, what to do afterwards [FRS 5.5].
+        consumes: Whether the copy is used up.
+        made_at: When the plan was made; a stale plan is refused.
+    """
+
+    copy: CopyId
+    server: str
+    group: str
+    mode: RecoveryMode
+    method: RecoveryMethod
+    members: tuple[CopyMember, ...]
+    host: HostRef
+    analysis: LogAnalysis
+    made_at: datetime
+    file_actions: tuple[FileAction, ...] = ()
+    steps: tuple[PlanStep, ...] = ()
+    warnings: tuple[str, ...] = ()
+    consumes: bool = False
+
+
+@frozen(kw_only=True)
+class RecoveryReport:
+    """What a recovery did.
+
+    Attributes:
+        plan: The plan that was carried out.
+        before, after: State of the group.
+        replayed: First and last generation that was replayed.
+        displaced: Old production LUNs, kept until released.
+    """
+
+    plan: RecoveryPlan
+    before: GroupStatus
+    after: GroupStatus
+    replayed: tuple[int, int] | None = None
+    displaced: tuple[StorageId, ...] = ()
+
+
+@frozen(kw_only=True)
+class CommandResult:
+    """What a program left: its exit status and its two outputs."""
+
+    status: int
+    stdout: str
+    stderr: str

@@ -1,0 +1,278 @@
+"""Shadow copies: requests, sets, documents and LUN records of the shadow copy service."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import Enum
+
+from attrs import field, frozen
+
+from frskit.model.components import (
+    BackupType,
+    Component,
+    ComponentId,
+    WriterMetadata,
+    WriterRecord,
+    WriterStatus,
+)
+from frskit.model.ids import SetId, ShadowId, StorageId, VolumeId
+from frskit.model.storage import CopyKind
+
+__all__ = [
+    "CompletionReport",
+    "ExcludedComponent",
+    "ImportedSet",
+    "LunInformation",
+    "ProviderInfo",
+    "ProviderKind",
+    "RestoreRequest",
+    "ServiceCapabilities",
+    "SetPlan",
+    "Shadow",
+    "ShadowDocuments",
+    "ShadowRequest",
+    "ShadowSet",
+    "ShadowState",
+]
+
+
+class ShadowState(Enum):
+    """VSS_SNAPSHOT_STATE [VSS 2.3]; the numbers are not in temporal order."""
+
+    UNKNOWN = 0
+    PREPARING = 1
+    PROCESSING_PREPARE = 2
+    PREPARED = 3
+    PROCESSING_PRECOMMIT = 4
+    PRECOMMITTED = 5
+    PROCESSING_COMMIT = 6
+    COMMITTED = 7
+    PROCESSING_POSTCOMMIT = 8
+    PROCESSING_PREFINALCOMMIT = 9
+    PREFINALCOMMITTED = 10
+    PROCESSING_POSTFINALCOMMIT = 11
+    CREATED = 12
+    ABORTED = 13
+    DELETED = 14
+    POSTCOMMITTED = 15
+
+
+class ProviderKind(Enum):
+    """Provider types, in the order in which the service prefers them [VSS-28]."""
+
+    HARDWARE = 1
+    SOFTWARE = 2
+    SYSTEM = 3
+
+
+@frozen(kw_only=True)
+class ProviderInfo:
+    """A registered provider."""
+
+    id: str
+    name: str
+    kind: ProviderKind
+    version: str = ""
+
+
+@frozen(kw_only=True)
+class LunInformation:
+    """A LUN as the service and a hardware provider speak of it (VDS_LUN_INFORMATION [VSS 5.2]).
+
+    Attributes:
+        storage: The array's id; the page 83 identifier of the LUN.
+        identifiers: Further page 83 identifiers.
+        vendor, product, revision, serial: SCSI inquiry strings.
+        signature: Disk signature; empty in the records of get_target_luns [VSS 1.2].
+        bus: Bus type; ignored in matching [VSS-49].
+        version: Record version, always 1.
+    """
+
+    storage: StorageId
+    identifiers: tuple[str, ...] = ()
+    vendor: str = ""
+    product: str = ""
+    revision: str = ""
+    serial: str = ""
+    signature: str = ""
+    bus: str = "fibre"
+    version: int = 1
+
+
+@frozen(kw_only=True)
+class ShadowRequest:
+    """What a requestor wants of one shadow copy session.
+
+    Attributes:
+        key: GUID for the set, chosen by the caller, so that intent is durable before effect.
+        components: Names, captions or full paths of the components to select.
+        backup_type: VSS backup type; required, there is no sensible default [VSS 8.8].
+        kind: Kind of array copy; None = the provider decides.
+        transportable: Whether the set will be imported on another server.
+        persistent: Whether the copies outlive the session.
+        previous_stamps: Stamps of the previous backup, by component.
+    """
+
+    key: SetId
+    components: tuple[str, ...]
+    backup_type: BackupType
+    kind: CopyKind | None = None
+    transportable: bool = True
+    persistent: bool = True
+    previous_stamps: dict[ComponentId, str] = field(factory=dict, hash=False)
+
+
+@frozen(kw_only=True)
+class ExcludedComponent:
+    """A component that will not be in the backup, and why (never silently) [VSS-61]."""
+
+    component: ComponentId
+    reason: str
+
+
+@frozen(kw_only=True)
+class SetPlan:
+    """What a session would copy.
+
+    Attributes:
+        writers: Metadata of the writers that take part.
+        explicit: Components that are named in the backup.
+        components: Those and everything below them, with files.
+        volumes: Volumes of the set, in order.
+        storages: Distinct LUNs under them, in order.
+        excluded: What is left out and why.
+    """
+
+    writers: tuple[WriterMetadata, ...]
+    explicit: tuple[Component, ...]
+    components: tuple[Component, ...]
+    volumes: tuple[VolumeId, ...]
+    storages: tuple[StorageId, ...]
+    excluded: tuple[ExcludedComponent, ...] = ()
+
+
+@frozen(kw_only=True)
+class Shadow:
+    """One shadow copy of one volume.
+
+    Attributes:
+        id, set_id: Identity.
+        volume: The original volume.
+        mount_point: Where the original was mounted, server-native.
+        source: LUN of the original.
+        storage: LUN of the copy.
+        offset_bytes, length_bytes: Where the volume lies on its LUN.
+        state: Only CREATED ones are shown by queries.
+        attributes: VSS attribute bits [VSS 4.4].
+    """
+
+    id: ShadowId
+    set_id: SetId
+    volume: VolumeId
+    mount_point: str
+    source: StorageId
+    storage: StorageId
+    offset_bytes: int = 0
+    length_bytes: int = 0
+    state: ShadowState = ShadowState.CREATED
+    attributes: int = 0
+
+
+@frozen(kw_only=True)
+class ShadowDocuments:
+    """The XML documents that a restore needs, kept byte-exact with the copy.
+
+    Attributes:
+        backup_components: The backup components document.
+        writers: Writer metadata documents by instance id.
+    """
+
+    backup_components: bytes
+    writers: dict[str, bytes] = field(factory=dict, hash=False)
+
+
+@frozen(kw_only=True)
+class ShadowSet:
+    """A created set: the application is thawed, the copies exist.
+
+    Attributes:
+        id: GUID of the set.
+        shadows: One per volume.
+        documents: Documents as they stand after creation.
+        created_at: The instant, aware UTC.
+        freeze_s: Longest freeze-to-thaw of any writer.
+        hold_s: How long writes were held.
+        records: What writers want kept.
+        writers: Status of the writers after creation.
+    """
+
+    id: SetId
+    shadows: tuple[Shadow, ...]
+    documents: ShadowDocuments
+    created_at: datetime
+    freeze_s: float
+    hold_s: float
+    records: tuple[WriterRecord, ...] = ()
+    writers: tuple[WriterStatus, ...] = ()
+
+
+@frozen(kw_only=True)
+class CompletionReport:
+    """What came of telling the writers the outcome.
+
+    Attributes:
+        completed: Whether BackupComplete was delivered and every taking-part writer is stable.
+        writers: Status of the writers afterwards.
+        documents: Final documents, with the outcome in them.
+    """
+
+    completed: bool
+    writers: tuple[WriterStatus, ...]
+    documents: ShadowDocuments
+
+
+@frozen(kw_only=True)
+class ImportedSet:
+    """A transported set on the receiving server.
+
+    Attributes:
+        id: GUID of the set.
+        shadows: The shadows that arrived.
+        missing: Those that did not; a copy with missing members is a failure [HAZ-11].
+    """
+
+    id: SetId
+    shadows: tuple[Shadow, ...]
+    missing: tuple[Shadow, ...] = ()
+
+
+@frozen(kw_only=True)
+class RestoreRequest:
+    """What a requestor wants of one restore session.
+
+    Attributes:
+        documents: Documents saved with the copy.
+        components: Components to restore (explicit ones of the backup).
+        additional_restores: Whether the writer must not run its final recovery yet.
+    """
+
+    documents: ShadowDocuments
+    components: tuple[ComponentId, ...]
+    additional_restores: bool = False
+
+
+@frozen(kw_only=True)
+class ServiceCapabilities:
+    """What a shadow copy service can do.
+
+    Attributes:
+        per_component_outcome: Whether failure can be reported per component.
+        backup_types: Types it can ask writers for.
+        transportable: Whether sets can be moved to another server.
+        proven_on: What this back end has been run against.
+    """
+
+    per_component_outcome: bool
+    backup_types: frozenset[BackupType]
+    transportable: bool
+    proven_on: str

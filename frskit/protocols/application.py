@@ -1,0 +1,148 @@
+"""The application's recovery side, and the checker that judges its copies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Executor
+    from contextlib import AbstractContextManager
+
+    from frskit.clock import Budget
+    from frskit.model.checks import IntegrityReport
+    from frskit.model.components import Component
+    from frskit.model.files import FileSet
+    from frskit.model.plans import (
+        FileAction,
+        GroupInfo,
+        GroupStatus,
+        LogAnalysis,
+        OnlineReport,
+        RecoveryMethod,
+        RecoveryMode,
+    )
+    from frskit.protocols.server import Server
+    from frskit.protocols.small import FileRef, FileSystem
+
+__all__ = ["Application", "CheckTarget", "CopyFiles", "IntegrityChecker"]
+
+
+class CopyFiles(Protocol):
+    """The files of a copy under the names they have on production."""
+
+    def find(self, files: FileSet) -> Sequence[tuple[str, FileRef]]:
+        """The files that match, as (server-native path on production, reference), sorted.
+
+        Raises:
+            VolumeNotFound: The file set's volume is not part of the copy.
+        """
+        ...
+
+
+class CheckTarget(CopyFiles, Protocol):
+    """A presented copy, as a checker sees it."""
+
+    @property
+    def components(self) -> Sequence[Component]:
+        """All components of the copy that have files; every one of them must be judged."""
+        ...
+
+    @property
+    def selected(self) -> Sequence[Component]:
+        """The explicitly selected components; the verdict is given per one of these."""
+        ...
+
+    def scratch(self) -> AbstractContextManager[FileSystem]:
+        """A writable place that is thrown away afterwards, for checkers that must replay."""
+        ...
+
+
+class IntegrityChecker(Protocol):
+    """Judges copies of one application's components; runs on the recovery side."""
+
+    @property
+    def name(self) -> str:
+        """Name and version for the report."""
+        ...
+
+    def available(self, server: Server) -> bool:
+        """Whether it can run on this server; asked *before* the freeze [FRS-46]."""
+        ...
+
+    def check(
+        self,
+        target: CheckTarget,
+        *,
+        executor: Executor | None,
+        progress: Callable[[int, int], None] | None,
+        budget: Budget,
+    ) -> IntegrityReport:
+        """Read every page and every log of the copy and judge; changes nothing [EXC-56].
+
+        Damage is a verdict in the report, not an exception. A file of the component list that is
+        not there is MISSING, which fails the copy [HAZ-17]. `progress` gets bytes done and bytes
+        in all.
+
+        Raises:
+            Cancelled, TimedOut: The copy stays unverified.
+        """
+        ...
+
+
+class Application(Protocol):
+    """What recovery needs of an application beside its `Writer`."""
+
+    @property
+    def name(self) -> str:
+        """Name for messages."""
+        ...
+
+    def groups(self) -> Sequence[GroupInfo]:
+        """The units of recovery that this application has now, online or not."""
+        ...
+
+    def owner(self, group: str) -> str:
+        """Name of the server that runs the group now (clusters move) [FRS R-3.3].
+
+        Raises:
+            StorageGroupNotRecognized: No such group.
+        """
+        ...
+
+    def analyze(self, group: str, copy: CopyFiles | None, mode: RecoveryMode) -> LogAnalysis:
+        """What the logs allow: the copy's databases with its own logs, or with production's.
+
+        Reads headers only, changes nothing. Without a copy: production as it is.
+        """
+        ...
+
+    def file_actions(
+        self, group: str, copy: CopyFiles, mode: RecoveryMode, method: RecoveryMethod
+    ) -> Sequence[FileAction]:
+        """The changes of production's files that this recovery needs, in order; pure.
+
+        For `SWAP` the volumes are already in place when they run; for `COPY_BACK` they include
+        the copying.
+        """
+        ...
+
+    def take_offline(self, group: str, *, budget: Budget) -> None:
+        """Dismount every database of the group. Idempotent; the writer never does it [EXC-58]."""
+        ...
+
+    def allow_overwrite(self, group: str, allowed: bool) -> None:
+        """Set the "may be overwritten by a restore" flag of the group's databases [P-04]."""
+        ...
+
+    def bring_online(self, group: str, *, budget: Budget) -> OnlineReport:
+        """Mount every database, replaying logs where needed.
+
+        Raises:
+            StoreError: Replay failed; the native code says how. The group stays offline.
+        """
+        ...
+
+    def status(self, group: str) -> GroupStatus:
+        """State of the group's databases, whatever it is."""
+        ...

@@ -1,0 +1,109 @@
+"""The hardware provider: the calls of VSS by their names, in snake case [VSS 2.4].
+
+One instance serves one array and one host. The order of calls is a table (VSS 2.4) that the
+coordinator follows; a provider that is called out of order vetoes and cleans up.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from frskit.clock import Budget
+    from frskit.model.ids import SetId, ShadowId
+    from frskit.model.shadows import LunInformation, ProviderInfo
+    from frskit.model.storage import CopyKind
+
+__all__ = ["HardwareProvider"]
+
+
+class HardwareProvider(Protocol):
+    """A VSS hardware snapshot provider.
+
+    A refusal is a `ProviderVeto`; any other exception counts as an unexpected provider error and
+    fails the set [VSS-29].
+    """
+
+    @property
+    def info(self) -> ProviderInfo:
+        """Identity; constant."""
+        ...
+
+    def are_luns_supported(self, luns: Sequence[LunInformation], kind: CopyKind | None) -> bool:
+        """Whether this provider can copy *all* these LUNs in this way, now; never raises."""
+        ...
+
+    def begin_prepare_snapshot(
+        self,
+        set_id: SetId,
+        shadow_id: ShadowId,
+        luns: Sequence[LunInformation],
+        kind: CopyKind | None,
+    ) -> None:
+        """Add LUNs to the set. A new set id discards uncommitted work of an older one [VSS-33].
+
+        The same LUN named twice yields one target [VSS-34].
+        """
+        ...
+
+    def end_prepare_snapshots(self, set_id: SetId, *, budget: Budget) -> None:
+        """Finish everything slow; may take long. Precedes every Freeze [VSS-02]."""
+        ...
+
+    def pre_commit_snapshots(self, set_id: SetId) -> None:
+        """Applications are frozen, writes are not held yet; 1-2 s at most."""
+        ...
+
+    def commit_snapshots(self, set_id: SetId, *, budget: Budget) -> None:
+        """The instant: all targets of the set, or none. No I/O to the originals."""
+        ...
+
+    def post_commit_snapshots(self, set_id: SetId, count: int) -> None:
+        """All providers committed; writes are released, applications still frozen."""
+        ...
+
+    def pre_final_commit_snapshots(self, set_id: SetId) -> None:
+        """Before writers may change the copy (auto-recovery); normally nothing to do."""
+        ...
+
+    def post_final_commit_snapshots(self, set_id: SetId) -> None:
+        """After it; normally nothing to do."""
+        ...
+
+    def get_target_luns(self, luns: Sequence[LunInformation]) -> Sequence[LunInformation]:
+        """The targets of these originals, same length and order, signature empty [VSS-12].
+
+        Raises:
+            ProviderVeto: An original is not in the last created set.
+        """
+        ...
+
+    def abort_snapshots(self, set_id: SetId) -> None:
+        """Clean up the uncommitted targets; ignored after creation [VSS-32]. Idempotent."""
+        ...
+
+    def locate_luns(self, luns: Sequence[LunInformation], *, budget: Budget) -> None:
+        """Present these targets to this provider's host; the coordinator rescans.
+
+        Raises:
+            ProviderVeto: A target is unknown or cannot be presented.
+        """
+        ...
+
+    def fill_in_lun_info(self, lun: LunInformation) -> LunInformation | None:
+        """Complete the record of an arrived disk; None for foreign LUNs."""
+        ...
+
+    def on_lun_empty(self, lun: LunInformation, *, budget: Budget) -> None:
+        """The last shadow copy on this target is gone: hide and delete it [VSS-54]."""
+        ...
+
+    def on_lun_state_change(self, luns: Sequence[LunInformation], *, mask: bool) -> None:
+        """Break notification; with `mask` hide the targets from this host and keep them."""
+        ...
+
+    def on_unload(self) -> None:
+        """The coordinator lets go: clean up a creation under way [VSS 2.4]. Idempotent."""
+        ...

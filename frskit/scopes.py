@@ -1,0 +1,111 @@
+"""Context managers round the acquire/release pairs of the seams.
+
+Release always runs, in reverse order, on every path; failures of a release are collected and
+never hide the error that caused the release (design law 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from frskit.errors import FrskitError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from frskit.clock import Budget
+    from frskit.model.ids import HostRef, StorageId
+    from frskit.model.storage import Presentation
+    from frskit.model.volumes import Volume
+    from frskit.protocols import CopyStore, Server
+
+__all__ = ["Releases", "attached", "presented"]
+
+
+@define
+class Releases:
+    """What has to be released, newest first; a context manager.
+
+    Unlike `contextlib.ExitStack` every release runs whatever the others do, and the failures are
+    kept as texts in `leftovers` instead of replacing the error that is under way.
+
+    Attributes:
+        leftovers: One text per release that failed.
+    """
+
+    leftovers: list[str] = field(factory=list)
+    _actions: list[tuple[str, Callable[[], None]]] = field(factory=list, init=False, repr=False)
+
+    def push(self, what: str, action: Callable[[], None]) -> None:
+        """Remember how to release `what`."""
+        self._actions.append((what, action))
+
+    def keep(self) -> None:
+        """Release nothing: everything acquired now belongs to somebody else."""
+        self._actions.clear()
+
+    def unwind(self) -> Sequence[str]:
+        """Release everything, newest first; return what could not be released."""
+        while self._actions:
+            what, action = self._actions.pop()
+            try:
+                action()
+            except (FrskitError, OSError) as error:
+                self.leftovers.append(f"{what}: {error}")
+        return tuple(self.leftovers)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.unwind()
+        if isinstance(error, FrskitError):
+            error.leftovers = (*error.leftovers, *self.leftovers)
+        elif error is None and self.leftovers:
+            raise FrskitError(
+                "not everything could be released: " + "; ".join(self.leftovers),
+                hint="Release the named objects by hand or with the doctor.",
+            )
+
+
+@contextmanager
+def presented(
+    store: CopyStore,
+    storages: Sequence[StorageId],
+    host: HostRef,
+    *,
+    read_only: bool,
+    budget: Budget,
+) -> Iterator[Sequence[Presentation]]:
+    """The members of a copy, shown to a host for the length of the block."""
+    presentations = store.present(storages, host, read_only=read_only, budget=budget)
+    with Releases() as releases:
+        releases.push(
+            "presentation of " + ", ".join(storages),
+            lambda: store.unpresent(storages, budget=budget),
+        )
+        yield presentations
+
+
+@contextmanager
+def attached(
+    server: Server, at: dict[StorageId, str], *, read_only: bool, budget: Budget
+) -> Iterator[Sequence[Volume]]:
+    """The volumes of some disks, mounted for the length of the block."""
+    volumes = server.attach(at, read_only=read_only, budget=budget)
+    with Releases() as releases:
+        releases.push(
+            "mount of " + ", ".join(at.values()), lambda: server.detach(list(at), budget=budget)
+        )
+        yield volumes
