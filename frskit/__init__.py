@@ -1,1 +1,110 @@
-"""frskit: verified array-based copies and fast recovery, with a simulated site to try it on."""
+"""frskit: verified array-based copies and fast recovery, with a simulated site to try it on.
+
+The names below are loaded on first use; ``import frskit`` itself loads attrs and the standard
+library only.
+
+Example:
+    >>> import frskit
+    >>> from frskit import BackupType
+    >>> with frskit.lab() as site:
+    ...     copy = site.frs.create_copy("evs1", ["sg1"], backup_type=BackupType.FULL)
+    >>> copy.verdict.value
+    'verified'
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from frskit import ese, eva, exchange, local, testing, vss
+    from frskit.clock import Budget, CancelToken, SystemClock, VirtualClock
+    from frskit.errors import FrskitError
+    from frskit.frs import FastRecovery, Policy, Production, Recovery
+    from frskit.model.components import BackupType
+    from frskit.model.copies import Completion, Copy, CopyLife, Verdict
+    from frskit.model.plans import RecoveryMethod, RecoveryMode
+    from frskit.model.storage import CopyKind
+    from frskit.simulation.lab import Lab, lab
+    from frskit.site import Site, compose, open_site
+
+__all__ = [
+    "BackupType",
+    "Budget",
+    "CancelToken",
+    "Completion",
+    "Copy",
+    "CopyKind",
+    "CopyLife",
+    "FastRecovery",
+    "FrskitError",
+    "Lab",
+    "Policy",
+    "Production",
+    "Recovery",
+    "RecoveryMethod",
+    "RecoveryMode",
+    "Site",
+    "SystemClock",
+    "Verdict",
+    "VirtualClock",
+    "__version__",
+    "compose",
+    "ese",
+    "eva",
+    "exchange",
+    "lab",
+    "local",
+    "open_site",
+    "testing",
+    "vss",
+]
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "BackupType": "frskit.model.components",
+    "Budget": "frskit.clock",
+    "CancelToken": "frskit.clock",
+    "Completion": "frskit.model.copies",
+    "Copy": "frskit.model.copies",
+    "CopyKind": "frskit.model.storage",
+    "CopyLife": "frskit.model.copies",
+    "FastRecovery": "frskit.frs",
+    "FrskitError": "frskit.errors",
+    "Lab": "frskit.simulation.lab",
+    "Policy": "frskit.frs",
+    "Production": "frskit.frs",
+    "Recovery": "frskit.frs",
+    "RecoveryMethod": "frskit.model.plans",
+    "RecoveryMode": "frskit.model.plans",
+    "Site": "frskit.site",
+    "SystemClock": "frskit.clock",
+    "Verdict": "frskit.model.copies",
+    "VirtualClock": "frskit.clock",
+    "compose": "frskit.site",
+    "lab": "frskit.simulation.lab",
+    "open_site": "frskit.site",
+}
+_MODULES = frozenset({"ese", "eva", "exchange", "local", "testing", "vss"})
+
+logging.getLogger("frskit").addHandler(logging.NullHandler())
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name on first use (PEP 562)."""
+    if name in _HOMES:
+        value: object = getattr(importlib.import_module(_HOMES[name]), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"frskit.{name}")
+    else:
+        raise AttributeError(f"module 'frskit' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """All public names, loaded or not."""
+    return sorted(__all__)

@@ -16,8 +16,7 @@ from frskit.errors import FrskitError
 
 if TYPE_CHECKING:
     from types import TracebackType
-
-    from typing_extensions import Self
+    from typing import Self
 
     from frskit.clock import Budget
     from frskit.model.ids import HostRef, StorageId

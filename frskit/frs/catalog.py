@@ -38,6 +38,7 @@ CREATE TABLE IF NOT EXISTS copies (
 CREATE TABLE IF NOT EXISTS copy_components (
     server TEXT NOT NULL, component TEXT NOT NULL, created_at TEXT NOT NULL, id TEXT NOT NULL,
     PRIMARY KEY (server, component, created_at, id)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS components_by_copy ON copy_components (id);
 CREATE INDEX IF NOT EXISTS copies_by_server ON copies (server, created_at);
 CREATE TABLE IF NOT EXISTS lineage (
     storage TEXT PRIMARY KEY, lineage TEXT NOT NULL, since TEXT NOT NULL) WITHOUT ROWID;
@@ -84,9 +85,7 @@ class SqliteCatalog:
         heavy = _Heavy(report=copy.report, records=copy.records, documents=copy.documents)
         stamp = copy.created_at.isoformat()
         with self._transaction() as db:
-            db.execute("DELETE FROM copy_components WHERE id=?", (copy.id,)) if db.execute(
-                "SELECT 1 FROM copies WHERE id=?", (copy.id,)
-            ).fetchone() else None
+            db.execute("DELETE FROM copy_components WHERE id=?", (copy.id,))
             db.execute(
                 "INSERT OR REPLACE INTO copies VALUES (?,?,?,?,?,?)",
                 (

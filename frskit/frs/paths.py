@@ -1,6 +1,6 @@
-"""Server-native paths as text: prefixes, joining, and names that match a pattern.
+r"""Server-native paths as text: prefixes, joining, and names that match a pattern.
 
-Production may be a Windows server (``M:\\exchsrvr``, case-insensitive) or a POSIX one; the
+Production may be a Windows server (``M:\exchsrvr``, case-insensitive) or a POSIX one; the
 requestor runs on either, so it never uses the running system's path rules.
 """
 
@@ -24,10 +24,10 @@ def separator(path: str) -> str:
 
 
 def inside(mount_point: str, path: str) -> str | None:
-    """The part of `path` below `mount_point`, with ``/``; None if it lies elsewhere.
+    r"""The part of `path` below `mount_point`, with ``/``; None if it lies elsewhere.
 
     Example:
-        >>> inside("M:\\\\", "m:\\\\exchsrvr\\\\mbx1.edb")
+        >>> inside("M:\\", "m:\\exchsrvr\\mbx1.edb")
         'exchsrvr/mbx1.edb'
         >>> inside("/srv/a", "/srv/ab") is None
         True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from attrs import frozen
+from attrs import field, frozen
 
 from frskit.model.components import ComponentId
 from frskit.model.files import FileRole
@@ -43,6 +43,7 @@ class CheckedFile:
         pages: Pages or segments that were verified; 0 where there are none.
         generation: Log generation; None for other files.
         needed: Whether a recovery from this copy needs the file.
+        counts: The checker's counters, such as ``bad``, ``correctable``, ``uninitialized``.
     """
 
     component: ComponentId
@@ -55,6 +56,7 @@ class CheckedFile:
     pages: int = 0
     generation: int | None = None
     needed: bool = True
+    counts: dict[str, int] = field(factory=dict, hash=False)
 
 
 @frozen(kw_only=True)

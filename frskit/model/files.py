@@ -21,10 +21,10 @@ class FileRole(Enum):
 
 @frozen(kw_only=True)
 class FileSet:
-    """A directory and a name pattern, as a writer reports it (VSS file set).
+    r"""A directory and a name pattern, as a writer reports it (VSS file set).
 
     Attributes:
-        path: Directory in the server's own notation (``M:\\exchsrvr\\sg1``, ``/var/lib/app``).
+        path: Directory in the server's own notation (``M:\exchsrvr\sg1``, ``/var/lib/app``).
         pattern: Name or wildcard pattern (``*`` and ``?``) inside it, compared case-insensitively.
         recursive: Whether subdirectories belong to it.
         role: What the files mean to the application.

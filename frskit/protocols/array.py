@@ -233,6 +233,10 @@ class CopyStore(Protocol):
         """The members that still exist, with their state now; missing ones are left out."""
         ...
 
+    def find(self, key: CopyKey) -> Sequence[ArrayCopy]:
+        """What the array has of a set, looked up by its key: the look after an unclear result."""
+        ...
+
     def restore(self, target: StorageId, source: StorageId, *, budget: Budget) -> None:
         """Let the array copy a member back into its source.
 

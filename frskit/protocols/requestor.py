@@ -104,9 +104,7 @@ class Requestor(Protocol):
         """
         ...
 
-    def copies(
-        self, *, server: str | None = None, component: str | None = None
-    ) -> Sequence[Copy]:
+    def copies(self, *, server: str | None = None, component: str | None = None) -> Sequence[Copy]:
         """The copies, newest first, with verdicts asked anew of the array [HAZ-04]."""
         ...
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
-
-    from typing_extensions import Self
+    from typing import Self
 
     from frskit.clock import Budget
     from frskit.model.components import ComponentId, WriterMetadata, WriterStatus
@@ -55,9 +54,7 @@ class ShadowSession(Protocol):
         """
         ...
 
-    def complete(
-        self, outcomes: Mapping[ComponentId, bool], *, budget: Budget
-    ) -> CompletionReport:
+    def complete(self, outcomes: Mapping[ComponentId, bool], *, budget: Budget) -> CompletionReport:
         """Tell the writers the verdict per explicit component; success lets them truncate.
 
         Raises:

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from types import TracebackType
-
-    from typing_extensions import Self
+    from typing import Self
 
     from frskit.clock import Budget
     from frskit.model.files import FileStat

@@ -1,0 +1,125 @@
+"""`hpfrscli addcopy|listcopy|delcopy`: the guide's command forms, with a small parser of its own.
+
+From the guide: the program's name, `addcopy` and `listcopy` with ``/exchange``, ``/server=`` and
+``/sg=`` [FRS 6]. The form of deletion is not known; ``delcopy /copy=ID`` is frskit's own, and so
+are the output and the exit statuses. Switches are compared without regard to case.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from frskit.cli.sites import opened
+from frskit.errors import Cancelled, FrskitError, UsageError
+from frskit.model.components import BackupType
+
+__all__ = ["main", "parse", "run"]
+
+USAGE = """usage: hpfrscli addcopy  /exchange /server=NAME /sg=NAME[,NAME...]
+       hpfrscli listcopy /exchange /server=NAME [/sg=NAME]
+       hpfrscli delcopy  /exchange /copy=ID
+The site is named by the environment variable FRSKIT_SITE.
+"""
+_SWITCHES = {
+    "addcopy": ({"server", "sg"}, set[str]()),
+    "listcopy": ({"server"}, {"sg"}),
+    "delcopy": ({"copy"}, {"server", "sg"}),
+}
+
+
+def parse(arguments: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """Command and switches of a command line.
+
+    Raises:
+        UsageError: Anything that the grammar does not know.
+
+    Example:
+        >>> parse(["AddCopy", "/exchange", "/Server=evs1", "/sg=sg1"])
+        ('addcopy', {'server': 'evs1', 'sg': 'sg1'})
+    """
+    hint = "hpfrscli /? shows the forms."
+    if not arguments or arguments[0].casefold() not in _SWITCHES:
+        raise UsageError("name a command: addcopy, listcopy or delcopy", hint=hint)
+    name = arguments[0].casefold()
+    required, optional = _SWITCHES[name]
+    values: dict[str, str] = {}
+    applications = 0
+    for argument in arguments[1:]:
+        switch, equals, value = argument.partition("=")
+        key = switch[1:].casefold() if switch.startswith("/") else ""
+        if key == "exchange" and not equals:
+            applications += 1
+        elif key in required | optional and equals and value and key not in values:
+            values[key] = value.strip('"')
+        else:
+            raise UsageError(f"incorrect parameter: {argument}", hint=hint)
+    if applications != 1:
+        raise UsageError("say the application once: /exchange", hint=hint)
+    missing = sorted(required - set(values))
+    if missing:
+        raise UsageError(f"missing: /{missing[0]}=", hint=hint)
+    return name, values
+
+
+def main() -> None:
+    """Entry point of ``hpfrscli``."""
+    raise SystemExit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line and return its exit status [FRS 6.2]."""
+    if any(each in ("/?", "/help", "--help", "-h") for each in arguments):
+        sys.stdout.write(USAGE)
+        return 0
+    try:
+        name, values = parse(arguments)
+        _COMMANDS[name](values)
+    except FrskitError as error:
+        sys.stderr.write(f"error: {error.message}\nhint: {error.hint}\n")
+        for leftover in error.leftovers:
+            sys.stderr.write(f"left behind: {leftover}\n")
+        return error.exit_status
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; 'frskit resume' finishes or rolls back what was left\n")
+        return Cancelled.exit_status
+    return 0
+
+
+def _add(values: dict[str, str]) -> None:
+    groups = [name for name in values["sg"].split(",") if name]
+    with opened(None) as site:
+        copy = site.frs.create_copy(values["server"], groups, backup_type=BackupType.FULL)
+    report = copy.report
+    checked = "" if report is None else f", {report.pages} pages and {report.logs} logs checked"
+    cut = sum(each.count for each in copy.truncated)
+    sys.stdout.write(
+        f"copy {copy.id} of {', '.join(copy.components)} on {copy.server}: "
+        f"{copy.verdict.value}{checked}, {cut} logs truncated\n"
+    )
+
+
+def _list(values: dict[str, str]) -> None:
+    with opened(None) as site:
+        site.parts.production(values["server"])
+        found = site.frs.copies(server=values["server"], component=values.get("sg"))
+    for copy in found:
+        sys.stdout.write(
+            f"{copy.id}  {copy.created_at:%Y-%m-%d %H:%M:%S}  {','.join(copy.components)}  "
+            f"{copy.kind.value}  {copy.verdict.value}  {copy.life.value}\n"
+        )
+    if not found:
+        sys.stdout.write("no copies\n")
+
+
+def _delete(values: dict[str, str]) -> None:
+    with opened(None) as site:
+        copy = site.frs.copy(values["copy"])
+        site.frs.delete_copy(copy.id)
+    sys.stdout.write(f"deleted {copy.id}\n")
+
+
+_COMMANDS = {"addcopy": _add, "listcopy": _list, "delcopy": _delete}
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""`frskit journal show`."""
+
+from __future__ import annotations
+
+import click
+
+from frskit.cli.app import Session, command, group
+
+__all__ = ["journal"]
+
+
+@group("journal", "What was done, step by step.")
+def journal() -> None:
+    """Nothing happens before a command."""
+
+
+@command("show", parent=journal)
+@click.argument("subject", metavar="[ID]", required=False)
+def show(session: Session, subject: str | None) -> None:
+    """Show the journal, all of it or one copy's."""
+    with session.site() as site:
+        entries = [
+            line
+            for lines in site.parts.journal.entries()
+            for line in lines
+            if subject is None or str(line.get("subject", "")).startswith(subject.lower())
+        ]
+    session.output.document("frskit.journal-show/1", {"lines": entries})
+    session.output.table(
+        "" if entries else "nothing was recorded",
+        ("time (UTC)", "kind", "subject", "phase", "step", "facts"),
+        [
+            (
+                str(line.get("at", ""))[:19],
+                line.get("kind"),
+                str(line.get("subject", ""))[:8],
+                line.get("phase"),
+                line.get("step"),
+                line.get("facts", ""),
+            )
+            for line in entries
+        ],
+    )

@@ -1,0 +1,141 @@
+"""`frskit recover`, `frskit logs` and `frskit resume`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from frskit.cli.app import Session, command
+from frskit.cli.render import copy_facts, plan_facts, recovery_facts
+from frskit.model.plans import RecoveryMethod, RecoveryMode
+
+if TYPE_CHECKING:
+    from frskit.model.plans import RecoveryPlan, RecoveryReport
+
+__all__ = ["logs", "recover", "resume"]
+
+
+@command("recover")
+@click.argument("copy_id", metavar="ID")
+@click.option(
+    "--mode",
+    type=click.Choice([each.value for each in RecoveryMode]),
+    required=True,
+    help="Where recovery ends.",
+)
+@click.option(
+    "--method",
+    type=click.Choice([each.value for each in RecoveryMethod]),
+    default=RecoveryMethod.SWAP.value,
+    show_default=True,
+    help="How data is put back.",
+)
+@click.option("--group", "group_name", metavar="SG", help="If the copy holds several groups.")
+@click.option("--plan", "only_plan", is_flag=True, help="Print what would be done, and stop.")
+def recover(
+    session: Session,
+    copy_id: str,
+    *,
+    mode: str,
+    method: str,
+    group_name: str | None,
+    only_plan: bool,
+) -> None:
+    """Recover a storage group from a copy."""
+    with session.site() as site, session.progress() as bars:
+        site.frs.subscribe(bars)
+        plan = site.frs.plan_recovery(
+            copy_id, mode=RecoveryMode(mode), method=RecoveryMethod(method), group=group_name
+        )
+        if only_plan:
+            session.output.document("frskit.recovery-plan/1", plan_facts(plan))
+            _print_plan(session, plan)
+            return
+        report = site.frs.recover(plan)
+    session.output.document("frskit.recovery/1", recovery_facts(report))
+    _print_report(session, report)
+
+
+@command("logs")
+@click.argument("server")
+@click.argument("group_name", metavar="SG")
+@click.option("--copy", "copy_id", metavar="ID", help="With the databases of this copy.")
+def logs(session: Session, server: str, group_name: str, *, copy_id: str | None) -> None:
+    """Tell what the transaction logs allow."""
+    with session.site() as site:
+        found = site.frs.analyze_logs(server, group_name, copy=copy_id)
+    session.output.document(
+        "frskit.logs/1",
+        {
+            "analyses": [
+                {
+                    "mode": each.mode.value,
+                    "verdict": each.verdict.value,
+                    "needed": each.needed,
+                    "reaches": each.reaches,
+                    "gap_at": each.gap_at,
+                    "code": each.code,
+                    "reason": each.reason,
+                    "remedy": each.remedy,
+                    "stale_checkpoint": each.stale_checkpoint,
+                }
+                for each in found
+            ]
+        },
+    )
+    session.output.table(
+        "",
+        ("mode", "verdict", "needed", "reaches", "reason"),
+        [
+            (each.mode.value, each.verdict.value, each.needed, each.reaches, each.reason)
+            for each in found
+        ],
+    )
+
+
+@command("resume")
+def resume(session: Session) -> None:
+    """Finish or roll back what an interrupted command left."""
+    with session.site() as site:
+        done = site.frs.resume()
+    session.output.document(
+        "frskit.resume/1",
+        {"copies": [{**copy_facts(each.copy), "result": each.result} for each in done]},
+    )
+    for each in done:
+        session.output.line(f"{each.copy.id}: {each.result}")
+    if not done:
+        session.output.line("nothing was left unfinished")
+
+
+def _print_plan(session: Session, plan: RecoveryPlan) -> None:
+    session.output.table(
+        f"{plan.mode.value} recovery of {plan.group} by {plan.method.value}",
+        ("step", "detail", "point of no return"),
+        [(step.title, step.detail, step.point_of_no_return) for step in plan.steps],
+    )
+    for text in plan.warnings:
+        session.output.line(f"note: {text}")
+
+
+def _print_report(session: Session, report: RecoveryReport) -> None:
+    before = {each.name: each for each in report.before.databases}
+    session.output.table(
+        f"{report.plan.group} recovered, {report.plan.mode.value}",
+        ("database", "before", "messages", "after", "messages"),
+        [
+            (
+                each.name,
+                before[each.name].state if each.name in before else "",
+                before[each.name].items if each.name in before else "",
+                each.state,
+                each.items,
+            )
+            for each in report.after.databases
+        ],
+    )
+    if report.replayed:
+        session.output.line(f"logs replayed: {report.replayed[0]}-{report.replayed[1]}")
+    for text in report.plan.warnings:
+        session.output.line(f"note: {text}")

@@ -1,0 +1,110 @@
+"""The files Exchange leaves on disk: pages, headers, logs, checkpoints.
+
+A cross-platform stand-in for ``eseutil /k /mh /ml /mk``: it verifies and describes ESE files, and
+packs and seals the same structures for a writer. It never runs recovery, never repairs, never
+writes into a file it checks, and reads no tables. Usable alone; it needs nothing but numpy.
+
+Example:
+    >>> page = bytearray(4096)
+    >>> page[100:105] = b"hello"
+    >>> seal_page(page, 7, new_format=True)
+    >>> verify_page(page, 7).status
+    'ok'
+    >>> page[100] ^= 1
+    >>> verify_page(page, 7).status, verify_page(page, 7).bit
+    ('correctable', 800)
+"""
+
+from __future__ import annotations
+
+from frskit.ese.checkpoint import pack_checkpoint, pack_checkpoint_copy, read_checkpoint
+from frskit.ese.checksums import seal_page
+from frskit.ese.database import check_database
+from frskit.ese.facts import (
+    CheckpointFacts,
+    ContiguousRun,
+    DatabaseFacts,
+    LogFacts,
+    RunStop,
+    contiguous_run,
+    database_facts,
+    required_range,
+)
+from frskit.ese.header import identify, pack_database_header, read_database_header
+from frskit.ese.logchain import ChecksumRecord, build_checksum_record, shadow_sector
+from frskit.ese.logfile import check_log
+from frskit.ese.logheader import pack_log_header, read_log_header
+from frskit.ese.lognames import archived_log_name, parse_log_name
+from frskit.ese.logset import check_logs, facts_of_checkpoint, facts_of_logs
+from frskit.ese.verify import verify_page
+from frskit.model.ese_files import (
+    AttachInfo,
+    BackupRange,
+    Checkpoint,
+    DatabaseHeader,
+    DatabaseState,
+    DbmsParameters,
+    FileKind,
+    LgPos,
+    LogHeader,
+    LogTime,
+    Signature,
+)
+from frskit.model.reports import (
+    DamagedPage,
+    DatabaseReport,
+    LogReport,
+    LogSetReport,
+    LogStatus,
+    PageVerdict,
+    RequiredRange,
+)
+
+__all__ = [
+    "AttachInfo",
+    "BackupRange",
+    "Checkpoint",
+    "CheckpointFacts",
+    "ChecksumRecord",
+    "ContiguousRun",
+    "DamagedPage",
+    "DatabaseFacts",
+    "DatabaseHeader",
+    "DatabaseReport",
+    "DatabaseState",
+    "DbmsParameters",
+    "FileKind",
+    "LgPos",
+    "LogFacts",
+    "LogHeader",
+    "LogReport",
+    "LogSetReport",
+    "LogStatus",
+    "LogTime",
+    "PageVerdict",
+    "RequiredRange",
+    "RunStop",
+    "Signature",
+    "archived_log_name",
+    "build_checksum_record",
+    "check_database",
+    "check_log",
+    "check_logs",
+    "contiguous_run",
+    "database_facts",
+    "facts_of_checkpoint",
+    "facts_of_logs",
+    "identify",
+    "pack_checkpoint",
+    "pack_checkpoint_copy",
+    "pack_database_header",
+    "pack_log_header",
+    "parse_log_name",
+    "read_checkpoint",
+    "read_database_header",
+    "read_log_header",
+    "required_range",
+    "seal_page",
+    "shadow_sector",
+    "verify_page",
+]

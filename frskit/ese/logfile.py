@@ -1,0 +1,105 @@
+"""Checking one transaction log file: header, length, body of either format.
+
+A log alone cannot be placed in its stream; `frskit.ese.logset` does that. Facts: [ese.md 6 to 8].
+"""
+
+from __future__ import annotations
+
+from frskit.errors import FormatError
+from frskit.ese.logchain import ChainEnd, walk_chain
+from frskit.ese.logheader import load_log_header
+from frskit.ese.logsegments import walk_segments
+from frskit.ese.sources import BytesFile, Readable, Source, opened, read_exactly, source_name
+from frskit.model.ese_files import LogHeader
+from frskit.model.reports import LogReport, LogStatus
+
+__all__ = ["check_log", "check_open_log"]
+
+_WHOLE_BYTES = 16 << 20
+
+_CHAIN_STATUS = {
+    ChainEnd.COMPLETE: LogStatus.OK,
+    ChainEnd.TORN: LogStatus.TORN,
+    ChainEnd.DAMAGED: LogStatus.DAMAGED,
+}
+
+
+def check_log(file: Source) -> LogReport:
+    """Check every byte of a log that a checksum covers.
+
+    Returns:
+        The report, also if the log is damaged; its error is -501 (header or body), -541 (length),
+        -514 (version) or -1812 (not a log).
+
+    Raises:
+        FileMissing, HostError: It cannot be opened or read.
+    """
+    with opened(file) as reader:
+        return check_open_log(reader, source_name(file))
+
+
+def check_open_log(file: Readable, name: str) -> LogReport:
+    """As `check_log`, of a file that is open already."""
+    size = file.size_bytes
+    try:
+        header = load_log_header(file, name)
+    except FormatError as error:
+        return LogReport(
+            name=name,
+            size_bytes=size,
+            status=LogStatus.DAMAGED,
+            error=error.native if isinstance(error.native, int) else -501,
+            problem=str(error),
+            problem_offset=0,
+        )
+    if size != header.file_size_bytes:
+        return LogReport(
+            name=name,
+            size_bytes=size,
+            header=header,
+            status=LogStatus.DAMAGED,
+            error=-541,
+            problem=f"the file has {size} bytes, its header says {header.file_size_bytes}",
+        )
+    if size <= _WHOLE_BYTES:
+        file = BytesFile(read_exactly(file, 0, size))
+    return (
+        _check_segments(file, name, header)
+        if header.has_segments
+        else _check_chain(file, name, header)
+    )
+
+
+def _check_chain(file: Readable, name: str, header: LogHeader) -> LogReport:
+    walk = walk_chain(file, header.generation, header.sector_size)
+    status = _CHAIN_STATUS[walk.end]
+    return LogReport(
+        name=name,
+        size_bytes=file.size_bytes,
+        header=header,
+        status=status,
+        error=-501 if status is LogStatus.DAMAGED else None,
+        problem=walk.problem,
+        problem_offset=walk.problem_offset,
+        end=walk.position(header.generation, header.sector_size),
+        records=walk.records,
+    )
+
+
+def _check_segments(file: Readable, name: str, header: LogHeader) -> LogReport:
+    walk = walk_segments(file, header)
+    return LogReport(
+        name=name,
+        size_bytes=file.size_bytes,
+        header=header,
+        status=walk.status,
+        error=-501 if walk.status is LogStatus.DAMAGED else None,
+        problem=walk.problem,
+        problem_offset=walk.problem_offset,
+        end=walk.end,
+        segments_used=walk.used,
+        segments_empty=walk.empty,
+        segments_correctable=walk.correctable,
+        checksum=walk.checksum,
+        last_checksum=walk.last_checksum,
+    )

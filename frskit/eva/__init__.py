@@ -1,0 +1,49 @@
+"""The disk array of the Fast Recovery Solution: a simulated EVA.
+
+`SimulatedEva` is the array, `ModelProfile` and its presets are the limits of the models; the rules
+that decide what may be copied are pure functions in `frskit.eva.rules`.
+"""
+
+from __future__ import annotations
+
+from frskit.eva.array import SimulatedEva
+from frskit.eva.blocks import BlockStore, CloneProgress
+from frskit.eva.history import ArrayOperation
+from frskit.eva.identifiers import ObjectIdentity
+from frskit.eva.profile import (
+    EVA3000,
+    EVA4000,
+    EVA5000,
+    EVA6000,
+    EVA8000,
+    PROFILES,
+    PSEG_BYTES,
+    STRICT,
+    ExhaustionPolicy,
+    ModelProfile,
+    ProtectionLevel,
+    Vraid,
+)
+from frskit.eva.state import EvaCopyRequest, VirtualDisk
+
+__all__ = [
+    "EVA3000",
+    "EVA4000",
+    "EVA5000",
+    "EVA6000",
+    "EVA8000",
+    "PROFILES",
+    "PSEG_BYTES",
+    "STRICT",
+    "ArrayOperation",
+    "BlockStore",
+    "CloneProgress",
+    "EvaCopyRequest",
+    "ExhaustionPolicy",
+    "ModelProfile",
+    "ObjectIdentity",
+    "ProtectionLevel",
+    "SimulatedEva",
+    "VirtualDisk",
+    "Vraid",
+]

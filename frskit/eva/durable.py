@@ -1,0 +1,452 @@
+"""The files of a durable block store, and the commit that ties them together.
+
+A directory holds three files: ``lock`` (whoever holds its lock has the store open), ``pages.bin``
+(the pages, nothing else) and ``tables.db`` (an SQLite database in WAL mode: everything else). A
+commit makes the pages durable first, then runs one transaction that stores the changed versions
+and metadata and *one* delta row: pages taken and freed, and the changed slots of radix nodes
+([feasibility 11.2]). When many changes have gathered, a checkpoint replaces the deltas by whole
+nodes. Nodes are loaded when they are looked at. (The layout is frskit's choice.)
+
+Every blob ends with a CRC-32 that also covers the key of its row, so damage is reported as
+`ArrayDamaged` and not acted upon. The pages themselves carry no checksum: like a disk, the store
+gives back what lies there.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import sys
+from array import array
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from frskit.errors import ArrayDamaged, Busy, InsufficientCapacity
+from frskit.eva.files import pack, release_lock, seal, sync_directory, take_lock, unpack
+from frskit.eva.pool import FilePool
+from frskit.eva.tree import NUMBER_BITS, Version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from frskit.eva.forest import Forest
+
+__all__ = ["Journal"]
+
+_FORMAT: Final = "frskit.eva.blocks/1"
+_CHECKPOINT_CHANGES: Final = 1 << 15
+_CHECKPOINT_COMMITS: Final = 512
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS versions (key INTEGER PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS nodes (key INTEGER PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS deltas (key INTEGER PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, data BLOB NOT NULL);
+"""
+
+
+class _Change(NamedTuple):
+    """What one commit did to one node; `base` is -1 unless the commit made the node."""
+
+    commit: int
+    base: int
+    slots: array[int]
+    values: array[int]
+
+
+class Journal:
+    """The open files of one store.
+
+    Args:
+        directory: Where they lie; made, with new files, if there are none.
+        page_shift: Binary logarithm of the page size of a new store.
+
+    Attributes:
+        page_shift: The same, of the store that was found.
+        pool_path: The file of the pages.
+
+    Raises:
+        ArrayDamaged: Files are missing or damaged.
+        Busy: The store is open already.
+    """
+
+    def __init__(self, directory: Path, page_shift: int) -> None:
+        self.directory = directory
+        self.pool_path = directory / "pages.bin"
+        self._tables_path = directory / "tables.db"
+        self._history: dict[int, list[_Change]] = {}
+        self._touched: set[int] = set()
+        self._dead: set[int] = set()
+        self._commits = 0
+        self._weight = 0
+        self._sequence = 0
+        self._database: sqlite3.Connection | None = None
+        self._lock = take_lock(directory)
+        try:
+            with self._guard():
+                self._head = self._open_files(page_shift)
+            self.page_shift = self._number(self._head, "page_shift")
+        except BaseException:
+            self.close()
+            raise
+
+    # --- opening ---------------------------------------------------------------------------
+
+    def _open_files(self, page_shift: int) -> dict[str, Any]:
+        # The order of founding: tables.db, pages.bin, the head. Any other state is damage.
+        pages = self.pool_path.stat().st_size if self.pool_path.exists() else -1
+        tables = self._tables_path.exists()
+        if pages >= 0 and not tables:
+            raise self._damaged("tables.db is missing")
+        self._database = database = sqlite3.connect(
+            self._tables_path, isolation_level=None, check_same_thread=False, timeout=0.0
+        )
+        if not tables:
+            database.execute("PRAGMA page_size = 16384")
+        database.execute("PRAGMA locking_mode = EXCLUSIVE")
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = FULL")
+        database.executescript(_SCHEMA)
+        stored = self._blobs("state")
+        if not stored and pages <= 0:
+            return self._found(page_shift)
+        if pages < 0:
+            raise self._damaged("pages.bin is missing")
+        if "head" not in stored:
+            raise self._damaged("tables.db does not say what it is")
+        return self._parse_head(stored["head"])
+
+    def _found(self, page_shift: int) -> dict[str, Any]:
+        self.pool_path.touch()
+        head: dict[str, Any] = {
+            "format": _FORMAT,
+            "page_shift": page_shift,
+            "epoch": 1,
+            "next_version": 1,
+            "next_volume": 1,
+            "next_node": 1,
+        }
+        with self._transaction() as database:
+            self._put(database, "state", "head", json.dumps(head).encode())
+            self._put(database, "state", "free", pack(array("q", [0])))
+        sync_directory(self.directory)
+        return head
+
+    def _parse_head(self, data: bytes) -> dict[str, Any]:
+        try:
+            head = json.loads(data)
+        except ValueError as error:
+            raise self._damaged("the head of tables.db cannot be read") from error
+        if not isinstance(head, dict) or head.get("format") != _FORMAT:
+            raise self._damaged("tables.db is of an unknown format")
+        return head
+
+    def _number(self, head: Mapping[str, Any], key: str) -> int:
+        value = head.get(key)
+        if not isinstance(value, int):
+            raise self._damaged(f"the head of tables.db has no {key}")
+        return value
+
+    def load(self, forest: Forest) -> dict[str, bytes]:
+        """Fill a new forest with what is stored, all but the nodes; return the metadata.
+
+        Raises:
+            ArrayDamaged: It is damaged.
+        """
+        head = self._head
+        with self._guard():
+            forest.epoch = self._number(head, "epoch")
+            forest.tables.epoch_tag = forest.epoch << NUMBER_BITS
+            forest.tables.next_node = self._number(head, "next_node")
+            forest.next_version = self._number(head, "next_version")
+            forest.next_volume = self._number(head, "next_volume")
+            self._load_versions(forest)
+            self._load_free(forest)
+            pool = forest.pool
+            if isinstance(pool, FilePool) and pool.file_bytes < pool.high << pool.page_shift:
+                raise self._damaged("pages.bin is shorter than its pages")
+            return {str(key): data for key, data in self._blobs("meta").items()}
+
+    def _load_versions(self, forest: Forest) -> None:
+        parents: dict[Version, int] = {}
+        for number, data in sorted(self._blobs("versions").items()):
+            values = unpack(data)
+            parent, cut, size, volume, own, mapped, total, cursor = values[:8]
+            version = Version(int(number), volume, size)
+            version.cut, version.own, version.mapped = cut, own, mapped
+            version.clone_total, version.cursor = total, cursor
+            version.root = dict(zip(values[8::2], values[9::2], strict=True))
+            forest.versions[version.number] = version
+            parents[version] = parent
+            if volume:
+                forest.live[volume] = version
+        for version, number in parents.items():
+            if number:
+                parent_version = forest.versions[number]
+                version.hang_under(parent_version)
+                parent_version.children.append(version)
+        for version in parents:
+            children = len(version.children)
+            if children != (2 if version.cut else 0) or bool(version.cut) == bool(version.volume):
+                raise self._damaged(f"version {version.number} does not fit its neighbors")
+
+    def _load_free(self, forest: Forest) -> None:
+        values = unpack(self._blobs("state")["free"])
+        high, free = values[0], set(values[1:])
+        for key, data in sorted(self._blobs("deltas").items()):
+            self._sequence = int(key)
+            self._commits += 1
+            taken, freed = self._load_delta(unpack(data))
+            for page in taken:
+                if page >= high:
+                    high = page + 1
+                elif page in free:
+                    free.remove(page)
+                else:
+                    raise self._damaged(f"page {page} was taken twice")
+            free.update(freed)
+        forest.pool.high = high
+        forest.pool.free = sorted(free, reverse=True)
+
+    def _load_delta(self, values: array[int]) -> tuple[array[int], array[int]]:
+        at = 4
+        parts: list[array[int]] = []
+        for length in values[:3]:
+            parts.append(values[at : at + length])
+            at += length
+        taken, freed, dead = parts
+        self._dead.update(dead)
+        for _ in range(values[3]):
+            number, base, count = values[at : at + 3]
+            slots = values[at + 3 : at + 3 + count]
+            changed = values[at + 3 + count : at + 3 + 2 * count]
+            at += 3 + 2 * count
+            change = _Change(self._sequence, base, slots, changed)
+            self._history.setdefault(number, []).append(change)
+            self._weight += count
+        return taken, freed
+
+    # --- nodes -----------------------------------------------------------------------------
+
+    def node(self, number: int) -> array[int]:
+        """The 512 values of a node as last committed.
+
+        Raises:
+            ArrayDamaged: It is missing or damaged.
+        """
+        with self._guard():
+            return self._node(number)
+
+    def _node(self, number: int) -> array[int]:
+        # A node made since the checkpoint is its base as it was then, and what came after.
+        steps: list[_Change] = []
+        until = sys.maxsize
+        while True:
+            changes = [c for c in self._history.get(number, ()) if c.commit <= until]
+            steps += reversed(changes)
+            if not changes or changes[0].base < 0:
+                values = self._stored_node(number)
+                break
+            if not changes[0].base:
+                values = array("q", bytes(4096))
+                break
+            number, until = changes[0].base, changes[0].commit
+        for step in reversed(steps):
+            for slot, value in zip(step.slots, step.values, strict=True):
+                values[slot] = value
+        return values
+
+    def _stored_node(self, number: int) -> array[int]:
+        assert self._database is not None
+        row = self._database.execute("SELECT data FROM nodes WHERE key = ?", (number,)).fetchone()
+        if row is None:
+            raise self._damaged(f"node {number} is missing")
+        values = unpack(self._open_seal("nodes", number, row[0]))
+        if len(values) != 512:
+            raise self._damaged(f"node {number} is cut short")
+        return values
+
+    # --- committing ------------------------------------------------------------------------
+
+    def commit(self, forest: Forest, meta: Mapping[str, bytes | None]) -> None:
+        """Make all that is in a forest durable, and these changes of metadata with it.
+
+        Raises:
+            InsufficientCapacity: The file system is full.
+            ArrayDamaged: The files cannot be written.
+        """
+        forest.pool.sync()
+        tables, pool = forest.tables, forest.pool
+        tables_changed = tables.changes or tables.dead or pool.taken or pool.pending
+        if not (tables_changed or forest.dirty or forest.gone or meta):
+            return
+        with self._guard(), self._transaction() as database:
+            self._put(database, "state", "head", self._new_head(forest))
+            database.executemany("DELETE FROM versions WHERE key = ?", ((n,) for n in forest.gone))
+            for version in forest.dirty:
+                self._put(database, "versions", version.number, _pack_version(version))
+            for key, value in meta.items():
+                if value is None:
+                    database.execute("DELETE FROM meta WHERE key = ?", (key,))
+                else:
+                    self._put(database, "meta", key, value)
+            if tables_changed:
+                self._store_tables(database, forest)
+
+    def _new_head(self, forest: Forest) -> bytes:
+        self._head |= {
+            "epoch": forest.epoch,
+            "next_version": forest.next_version,
+            "next_volume": forest.next_volume,
+            "next_node": forest.tables.next_node,
+        }
+        return json.dumps(self._head).encode()
+
+    def _store_tables(self, database: sqlite3.Connection, forest: Forest) -> None:
+        tables = forest.tables
+        self._touched.update(change >> 9 for change in tables.changes)
+        self._touched.update(tables.bases)
+        self._dead.update(tables.dead)
+        self._weight += len(tables.changes)
+        self._commits += 1
+        if self._weight > _CHECKPOINT_CHANGES or self._commits > _CHECKPOINT_COMMITS:
+            self._checkpoint(database, forest)
+            return
+        self._sequence += 1
+        self._put(database, "deltas", self._sequence, pack(_delta(forest)))
+
+    def _checkpoint(self, database: sqlite3.Connection, forest: Forest) -> None:
+        pool = forest.pool
+        # All values first: a node may still be made from the stored row of another one.
+        rows = [
+            (number, seal(number, pack(self._current(forest, number))))
+            for number in sorted((self._touched | self._history.keys()) - self._dead)
+        ]
+        database.executemany("DELETE FROM nodes WHERE key = ?", ((n,) for n in self._dead))
+        database.executemany("INSERT OR REPLACE INTO nodes VALUES (?, ?)", rows)
+        database.execute("DELETE FROM deltas")
+        free = array("q", [pool.high, *pool.free, *pool.pending])
+        self._put(database, "state", "free", pack(free))
+        self._history.clear()
+        self._touched.clear()
+        self._dead.clear()
+        self._weight = self._commits = 0
+
+    def _current(self, forest: Forest, number: int) -> array[int]:
+        node = forest.tables.nodes.get(number)
+        return self._node(number) if node is None else _plain(node)
+
+    def check(self, forest: Forest) -> None:
+        """Let the database examine itself.
+
+        Raises:
+            ArrayDamaged: It found damage.
+        """
+        del forest
+        assert self._database is not None
+        with self._guard():
+            (answer,) = self._database.execute("PRAGMA integrity_check").fetchone()
+            if answer != "ok":
+                raise self._damaged(f"tables.db: {answer}")
+
+    # --- the database ----------------------------------------------------------------------
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        assert self._database is not None
+        self._database.execute("BEGIN IMMEDIATE")
+        try:
+            yield self._database
+        except BaseException:
+            with suppress(sqlite3.Error):
+                self._database.execute("ROLLBACK")
+            raise
+        self._database.execute("COMMIT")
+
+    @staticmethod
+    def _put(database: sqlite3.Connection, table: str, key: int | str, data: bytes) -> None:
+        statement = f"INSERT OR REPLACE INTO {table} VALUES (?, ?)"
+        database.execute(statement, (key, seal(key, data)))
+
+    def _blobs(self, table: str) -> dict[int | str, bytes]:
+        assert self._database is not None
+        statement = f"SELECT key, data FROM {table}"
+        rows = self._database.execute(statement).fetchall()
+        return {key: self._open_seal(table, key, data) for key, data in rows}
+
+    def _open_seal(self, table: str, key: int | str, sealed: object) -> bytes:
+        if not isinstance(sealed, bytes) or seal(key, sealed[:-4]) != sealed:
+            raise self._damaged(f"row {key} of {table} is damaged")
+        return sealed[:-4]
+
+    @contextmanager
+    def _guard(self) -> Iterator[None]:
+        """Translate what the database and the parsing of its rows may raise."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            if code == sqlite3.SQLITE_FULL:
+                raise InsufficientCapacity(
+                    f"the file system of {self.directory} is full",
+                    context={"path": str(self.directory)},
+                ) from error
+            if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise Busy(
+                    f"another program has {self._tables_path} open",
+                    context={"path": str(self._tables_path)},
+                ) from error
+            raise self._damaged(str(error)) from error
+        except (ValueError, IndexError, KeyError, TypeError, OverflowError, OSError) as error:
+            raise self._damaged(f"{type(error).__name__}: {error}") from error
+
+    def _damaged(self, what: str) -> ArrayDamaged:
+        return ArrayDamaged(
+            f"the block store in {self.directory} is damaged: {what}",
+            context={"path": str(self.directory)},
+        )
+
+    def close(self) -> None:
+        """Close the files and let go of the lock. Idempotent."""
+        if self._database is not None:
+            with suppress(sqlite3.Error):
+                self._database.close()
+            self._database = None
+        if self._lock >= 0:
+            release_lock(self._lock)
+            self._lock = -1
+
+
+def _pack_version(version: Version) -> bytes:
+    parent = version.parent.number if version.parent is not None else 0
+    values = array("q", [parent, version.cut, version.size_bytes, version.volume])
+    values.extend([version.own, version.mapped, version.clone_total, version.cursor])
+    for key, node in version.root.items():
+        values.append(key)
+        values.append(node if isinstance(node, int) else node[512])
+    return pack(values)
+
+
+def _plain(node: Any) -> array[int]:
+    """A node's 512 values: entries of a leaf, references of a mid node."""
+    if isinstance(node, array):
+        return node[:512]
+    return array("q", [n if n.__class__ is int else n[512] for n in node[:512]])
+
+
+def _delta(forest: Forest) -> array[int]:
+    tables, pool = forest.tables, forest.pool
+    slots: dict[int, array[int]] = {number: array("q") for number in tables.bases}
+    for change in sorted(set(tables.changes)):
+        slots.setdefault(change >> 9, array("q")).append(change & 511)
+    lists = [array("q", part) for part in (pool.taken, pool.pending, tables.dead)]
+    values = array("q", [*map(len, lists), len(slots)])
+    for part in lists:
+        values.extend(part)
+    for number, changed in slots.items():
+        node = tables.nodes[number]
+        values.extend([number, tables.bases.get(number, -1), len(changed)])
+        values.extend(changed)
+        values.extend(n if n.__class__ is int else n[512] for n in map(node.__getitem__, changed))
+    return values

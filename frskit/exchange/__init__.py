@@ -1,0 +1,25 @@
+"""Exchange 2003 as frskit meets it: a writer to be copied, an application to be recovered.
+
+`SimulatedExchange` is the server application with a real (simulated) store engine below it;
+`ExchangeWriter` and `ExchangeApplication` are its two faces towards the shadow copy service and
+towards recovery; `ExchangeChecker` judges copies anywhere; `decide` is the log analysis as a pure
+function. Facts: [exchange.md]; no code here has met Microsoft's Exchange.
+"""
+
+from __future__ import annotations
+
+from frskit.exchange.analysis import Decision, decide
+from frskit.exchange.checker import ExchangeChecker
+from frskit.exchange.profile import EXCHANGE_2003, ExchangeProfile
+from frskit.exchange.settings import DatabaseSettings, ExchangeSettings, GroupSettings
+
+__all__ = [
+    "EXCHANGE_2003",
+    "DatabaseSettings",
+    "Decision",
+    "ExchangeChecker",
+    "ExchangeProfile",
+    "ExchangeSettings",
+    "GroupSettings",
+    "decide",
+]

@@ -1,0 +1,391 @@
+"""One copy, from wish to parked: the six steps of the flow, in the order of laws 5 and 6.
+
+Plan, create (thawed when it returns), import on the recovery server, wait for normalization,
+check every page and log from the presented copy, verdict durable, writers told, parked. On any
+failure the application is thawed first, then things are cleaned up, then the error is reported;
+older copies are never touched.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
+
+from attrs import evolve, frozen
+
+from frskit.clock import Budget
+from frskit.errors import (
+    FrskitError,
+    IntegrityError,
+    NormalizationFailed,
+    NormalizationTimeout,
+    OutcomeUnknown,
+    StorageGroupNotRecognized,
+    UsageError,
+    WriterError,
+)
+from frskit.events import CopyStage, Progress, Warned
+from frskit.frs.ledger import log_files, outcomes, truncations
+from frskit.frs.target import MountedCopy, mount_points
+from frskit.model.checks import FileVerdict
+from frskit.model.copies import Completion, Copy, CopyLife, CopyMember, Verdict
+from frskit.model.ids import CopyId, SetId, StorageId
+from frskit.model.shadows import ShadowRequest
+from frskit.model.storage import CopyKind, CopyState
+from frskit.scopes import Releases, attached
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from frskit.frs.journal import JournalOperation
+    from frskit.frs.parts import Parts, Production
+    from frskit.model.checks import IntegrityReport
+    from frskit.model.components import BackupType, ComponentId
+    from frskit.model.shadows import SetPlan, ShadowSet
+    from frskit.protocols import ShadowSession
+
+__all__ = ["CopyRun", "CopyWish"]
+
+
+@frozen(kw_only=True)
+class CopyWish:
+    """What the caller wants.
+
+    Attributes:
+        id: Id of the copy to be; also the set's GUID and the array's key.
+        server, components: What to copy.
+        backup_type, kind: How.
+        check: Whether to check; without it the copy is UNVERIFIED and nothing is truncated.
+    """
+
+    id: CopyId
+    server: str
+    components: tuple[str, ...]
+    backup_type: BackupType
+    kind: CopyKind
+    check: bool = True
+
+    def request(self) -> ShadowRequest:
+        """The wish in the words of the shadow copy service."""
+        return ShadowRequest(
+            key=SetId(self.id),
+            components=self.components,
+            backup_type=self.backup_type,
+            kind=self.kind,
+        )
+
+
+class CopyRun:
+    """One run of one copy."""
+
+    def __init__(self, parts: Parts, wish: CopyWish, budget: Budget) -> None:
+        self._parts = parts
+        self._wish = wish
+        self._budget = budget
+        self._journal: JournalOperation | None = None
+        self.copy = Copy(
+            id=wish.id,
+            server=wish.server,
+            components=wish.components,
+            kind=wish.kind,
+            backup_type=wish.backup_type,
+            created_at=parts.clock.now(),
+            recovery_host=parts.recovery.server.host,
+        )
+
+    def run(self) -> Copy:
+        """Make the copy.
+
+        Raises:
+            FrskitError: With ``copy``, ``stage`` and ``leftovers`` filled in; the record is
+                durable before it is raised.
+        """
+        if not self._wish.components:
+            raise UsageError("name at least one storage group")
+        production = self._parts.production(self._wish.server)
+        with self._parts.locks.hold(f"server-{self._wish.server}", "copy"):
+            self._precheck(production)
+            self._record("requested")
+            self._journal = self._parts.journal.begin(
+                "copy", self.copy.id, server=self.copy.server, components=self.copy.components
+            )
+            try:
+                self._make(production)
+            except BaseException as error:
+                self._failed(error)
+                raise
+            self._journal.end(self.copy.life.value)
+        return self.copy
+
+    def _precheck(self, production: Production) -> None:
+        """What must be right before anybody is disturbed."""
+        checker = production.checker
+        if self._wish.check and not checker.available(self._parts.recovery.server):
+            raise UsageError(
+                f"the checker {checker.name} is not available on the recovery server",
+                hint="Install it there, or ask for an unverified copy explicitly.",
+            )
+        if self._wish.backup_type not in production.service.capabilities.backup_types:
+            raise UsageError(
+                f"the shadow copy service cannot make {self._wish.backup_type.value} backups"
+            )
+
+    def _make(self, production: Production) -> None:
+        """Session, verdict, completion, parking."""
+        with production.service.session(self._wish.request()) as session:
+            plan = session.plan(budget=self._budget)
+            self._planned(plan)
+            with self._step("create", set=self.copy.id, storages=plan.storages):
+                created = session.create(budget=self._budget)
+            self._created(created)
+            try:
+                report = self._judge(production)
+            except BaseException:
+                self._tell(session, dict.fromkeys(self._selected(), False))
+                self._discard(production)
+                raise
+            self._conclude(production, session, report)
+        self._park()
+        if report is not None and self.copy.verdict is Verdict.CORRUPT:
+            raise self._integrity_error(report)
+
+    def _planned(self, plan: SetPlan) -> None:
+        if not plan.storages:
+            raise StorageGroupNotRecognized(
+                f"none of {', '.join(self._wish.components)} lies on an array",
+                context={"server": self._wish.server},
+            )
+        self.copy = evolve(self.copy, selected=plan.explicit, files=plan.components)
+        self._record("planned", f"{len(plan.volumes)} volumes on {len(plan.storages)} LUNs")
+
+    def _created(self, created: ShadowSet) -> None:
+        """The copies exist and the application runs again; make that durable."""
+        members = {
+            shadow.storage: CopyMember(
+                volume=shadow.volume,
+                mount_point=shadow.mount_point,
+                source=shadow.source,
+                storage=shadow.storage,
+            )
+            for shadow in created.shadows
+        }
+        self.copy = evolve(
+            self.copy,
+            members=tuple(members.values()),
+            life=CopyLife.CREATED,
+            created_at=created.created_at,
+            documents=created.documents,
+            records=created.records,
+            freeze_s=created.freeze_s,
+            hold_s=created.hold_s,
+        )
+        self._record("created", f"frozen for {created.freeze_s:.3f} s")
+
+    # --- the recovery side ---------------------------------------------------------------
+
+    def _judge(self, production: Production) -> IntegrityReport | None:
+        """Import, wait, mount, check; None if no check was wanted."""
+        recovery = self._parts.recovery
+        budget = self._budget.at_most(self._parts.policy.verdict_deadline_s)
+        if self.copy.documents is None:
+            raise WriterError("the shadow copy service returned no documents")
+        with self._step("import"):
+            recovery.service.import_set(self.copy.documents, budget=budget)
+        self.copy = evolve(self.copy, life=CopyLife.IMPORTED)
+        self._record("imported")
+        self._wait_normalized(production, budget)
+        if not self._wish.check:
+            return None
+        at = mount_points(recovery.mount_root, self.copy, self.copy.members)
+        with attached(recovery.server, at, read_only=True, budget=budget) as volumes:
+            self._stage("checking")
+            return production.checker.check(
+                MountedCopy(self.copy, recovery.server, volumes),
+                executor=self._parts.executor,
+                progress=self._progress("check"),
+                budget=budget,
+            )
+
+    def _wait_normalized(self, production: Production, budget: Budget) -> None:
+        """Wait until no member is normalizing; the array is the only witness [FRS-07]."""
+        policy = self._parts.policy
+        limit = self._parts.clock.monotonic() + policy.normalization_timeout_s
+        storages = [member.storage for member in self.copy.members]
+        self._stage("normalizing")
+        while True:
+            states = production.store.states(storages)
+            broken = [each.id for each in states if each.state is CopyState.INVALID]
+            missing = set(storages) - {each.id for each in states}
+            if broken or missing:
+                raise NormalizationFailed(
+                    "the array lost members of the copy: " + ", ".join([*broken, *missing])
+                )
+            running = [each for each in states if each.state is CopyState.NORMALIZING]
+            total = sum(each.size_bytes for each in states)
+            left = sum(each.size_bytes - (each.copied_bytes or 0) for each in running)
+            self._progress("normalization")(total - left, total)
+            if not running:
+                break
+            if self._parts.clock.monotonic() >= limit:
+                raise NormalizationTimeout(
+                    f"{len(running)} members still normalize after "
+                    f"{policy.normalization_timeout_s:.0f} s",
+                    context={"copy": self.copy.id, "left_bytes": left},
+                )
+            budget.wait(policy.normalization_poll_s, "waiting for normalization")
+        self._stage("normalized")
+
+    # --- the end -------------------------------------------------------------------------
+
+    def _conclude(
+        self, production: Production, session: ShadowSession, report: IntegrityReport | None
+    ) -> None:
+        """Verdict durable first, then the writers; what disappeared is found by looking."""
+        if report is None:
+            self.copy = evolve(self.copy, verdict=Verdict.UNVERIFIED)
+            self._record("unverified", "no check was wanted; no log will be truncated")
+            return
+        good = report.image_ok and self._pages_ok(report)
+        self.copy = evolve(
+            self.copy,
+            report=report,
+            verdict=Verdict.VERIFIED if good else Verdict.CORRUPT,
+            life=CopyLife.VERIFIED if good else CopyLife.FAILED,
+        )
+        self._record("verified" if good else "corrupt")
+        objections = outcomes(self.copy, report, self._parts.policy)
+        success = {
+            component: good and not objections.get(component, "it was not checked")
+            for component in self._selected()
+        }
+        for component, objection in objections.items():
+            if good and objection:
+                self._warn(f"logs of {component.name} are kept: {objection}")
+        before = log_files(production.server, self.copy.files)
+        self._tell(session, success)
+        after = log_files(production.server, self.copy.files)
+        gone = truncations(report, before, after)
+        self.copy = evolve(self.copy, truncated=gone)
+        self._record("completed", f"{sum(each.count for each in gone)} logs were truncated")
+
+    def _pages_ok(self, report: IntegrityReport) -> bool:
+        if self._parts.policy.accept_correctable:
+            return True
+        return not any(
+            file.verdict is FileVerdict.CORRECTABLE and file.needed for file in report.files
+        )
+
+    def _tell(self, session: ShadowSession, success: Mapping[ComponentId, bool]) -> None:
+        """Tell the writers the outcome; what came of it is recorded, never raised."""
+        want = all(success.values())
+        try:
+            with self._step("complete", success=want):
+                told = session.complete(success, budget=Budget.of(self._parts.clock))
+        except OutcomeUnknown as error:
+            completion = Completion.UNKNOWN
+            self._warn(f"it is not known whether the writers got the outcome: {error}")
+        except FrskitError as error:
+            completion = Completion.FAILED
+            self._warn(f"the writers could not be told the outcome: {error}")
+        else:
+            completion = Completion.DONE if want and told.completed else Completion.FAILED
+            self.copy = evolve(self.copy, documents=told.documents)
+        self.copy = evolve(self.copy, completion=completion)
+
+    def _park(self) -> None:
+        """Let go of the set: from now on the copy is managed by the identity of its members."""
+        recovery = self._parts.recovery
+        with self._step("break"):
+            recovery.service.break_set(SetId(self.copy.id), budget=self._budget)
+        storages = [member.storage for member in self.copy.members]
+        production = self._parts.production(self._wish.server)
+        with self._step("hide"):
+            production.store.unpresent(storages, budget=self._budget)
+            recovery.server.rescan(budget=self._budget)
+        if self.copy.life is not CopyLife.FAILED:
+            self.copy = evolve(self.copy, life=CopyLife.PARKED)
+        self._record("parked")
+
+    # --- failure -------------------------------------------------------------------------
+
+    def _discard(self, production: Production) -> None:
+        """Delete a set that will never get a verdict; what cannot be deleted is named."""
+        recovery, set_id = self._parts.recovery, SetId(self.copy.id)
+        storages = [member.storage for member in self.copy.members]
+        budget = Budget.of(self._parts.clock)
+        releases = Releases()
+        releases.push("members on the array", lambda: self._delete(production, storages, budget))
+        releases.push(
+            "set on the recovery server",
+            lambda: recovery.service.delete_set(set_id, budget=budget),
+        )
+        releases.push("mounts of the copy", lambda: recovery.server.detach(storages, budget=budget))
+        leftovers = releases.unwind()
+        self.copy = evolve(self.copy, leftovers=(*self.copy.leftovers, *leftovers))
+
+    def _delete(
+        self, production: Production, storages: Sequence[StorageId], budget: Budget
+    ) -> None:
+        production.store.delete(storages, budget=budget)
+        self._parts.recovery.server.rescan(budget=budget)
+
+    def _failed(self, error: BaseException) -> None:
+        """Make the failure durable and put it onto the error."""
+        code = error.code if isinstance(error, FrskitError) else type(error).__name__
+        stage = self.copy.stage
+        leftovers = (*self.copy.leftovers, *getattr(error, "leftovers", ()))
+        verified = self.copy.verdict is Verdict.VERIFIED
+        self.copy = evolve(
+            self.copy,
+            life=self.copy.life if verified else CopyLife.FAILED,
+            failure=f"{code}: {error}",
+            leftovers=tuple(dict.fromkeys(leftovers)),
+        )
+        self._parts.catalog.put(self.copy)
+        self._emit_stage("failed", f"in stage {stage}: {error}")
+        if self._journal is not None:
+            self._journal.end(f"failed in {stage}")
+        if isinstance(error, FrskitError):
+            error.copy, error.stage, error.leftovers = self.copy, stage, self.copy.leftovers
+
+    def _integrity_error(self, report: IntegrityReport) -> IntegrityError:
+        worst = [
+            f"{file.path}: {file.verdict.value}" + (f" ({file.detail})" if file.detail else "")
+            for file in report.damaged
+        ]
+        problems = [text for check in report.components for text in check.problems]
+        return IntegrityError(
+            f"the copy did not pass its check: {'; '.join(worst[:3] or problems[:3])}",
+            context={"copy": self.copy.id, "files": worst, "problems": problems},
+        )
+
+    # --- small helpers -------------------------------------------------------------------
+
+    def _selected(self) -> Sequence[ComponentId]:
+        return tuple(component.id for component in self.copy.selected)
+
+    def _record(self, stage: str, detail: str = "") -> None:
+        self.copy = evolve(self.copy, stage=stage)
+        self._parts.catalog.put(self.copy)
+        self._emit_stage(stage, detail)
+
+    def _stage(self, stage: str) -> None:
+        self.copy = evolve(self.copy, stage=stage)
+        self._emit_stage(stage, "")
+
+    def _emit_stage(self, stage: str, detail: str) -> None:
+        now = self._parts.clock.now()
+        self._parts.sink.emit(CopyStage(at=now, copy=self.copy.id, stage=stage, detail=detail))
+
+    def _warn(self, text: str) -> None:
+        self._parts.sink.emit(Warned(at=self._parts.clock.now(), text=text))
+
+    def _step(self, name: str, **facts: object) -> AbstractContextManager[None]:
+        return nullcontext() if self._journal is None else self._journal.step(name, **facts)
+
+    def _progress(self, operation: str) -> Callable[[int, int], None]:
+        def report(done: int, total: int) -> None:
+            now = self._parts.clock.now()
+            self._parts.sink.emit(Progress(at=now, operation=operation, done=done, total=total))
+
+        return report

@@ -1,0 +1,264 @@
+"""Planning a recovery: preconditions P-01..P-12, members, log analysis, steps. Changes nothing.
+
+To read the copy's headers the planner presents and mounts the copy on the recovery server and
+takes it away again; array and files are as before when it returns [FRS-32].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from frskit.errors import RecoveryPrecondition, StorageGroupNotRecognized
+from frskit.frs.legality import objection
+from frskit.frs.paths import inside
+from frskit.frs.target import MountedCopy, mount_points
+from frskit.model.copies import Copy, CopyLife, CopyMember, MemberLife, Verdict
+from frskit.model.files import FileRole
+from frskit.model.plans import (
+    LogVerdict,
+    PlanStep,
+    RecoveryMethod,
+    RecoveryMode,
+    RecoveryPlan,
+)
+from frskit.model.storage import CopyState
+from frskit.scopes import attached, presented
+
+if TYPE_CHECKING:
+    from frskit.clock import Budget
+    from frskit.frs.parts import Parts, Production
+    from frskit.model.ids import StorageId
+    from frskit.model.plans import FileAction, GroupInfo, LogAnalysis
+
+__all__ = ["RecoveryWish", "make_plan", "mounted"]
+
+
+@frozen(kw_only=True)
+class RecoveryWish:
+    """What the caller wants.
+
+    Attributes:
+        mode, method: How.
+        group: Storage group; None if the copy holds just one.
+        accept_unverified: Whether an unverified copy may be used (never a corrupt one).
+    """
+
+    mode: RecoveryMode
+    method: RecoveryMethod = RecoveryMethod.SWAP
+    group: str | None = None
+    accept_unverified: bool = False
+
+
+def refuse(condition: str, text: str, hint: str | None = None) -> RecoveryPrecondition:
+    """The error for a precondition that does not hold."""
+    return RecoveryPrecondition(f"{condition}: {text}", hint=hint, context={"condition": condition})
+
+
+@contextmanager
+def mounted(
+    parts: Parts, production: Production, copy: Copy, budget: Budget
+) -> Iterator[MountedCopy]:
+    """The copy, presented to the recovery server and mounted read-only, for the block."""
+    server = parts.recovery.server
+    members = [member for member in copy.members if member.life is MemberLife.HELD]
+    storages = [member.storage for member in members]
+    at = mount_points(parts.recovery.mount_root, copy, members)
+    try:
+        with presented(production.store, storages, server.host, read_only=True, budget=budget):
+            server.rescan(budget=budget)
+            with attached(server, at, read_only=True, budget=budget) as volumes:
+                yield MountedCopy(copy, server, volumes)
+    finally:
+        server.rescan(budget=budget)
+
+
+def make_plan(parts: Parts, copy: Copy, wish: RecoveryWish, budget: Budget) -> RecoveryPlan:
+    """The plan for recovering one group from one copy.
+
+    Raises:
+        RecoveryPrecondition: It is not legal or not possible; ``context["condition"]`` says which
+            precondition does not hold.
+    """
+    production = parts.production(copy.server)
+    _check_copy(production, copy, wish)
+    group = _group(production, copy, wish.group)
+    reason = objection(copy.kind, wish.mode, wish.method)
+    if reason:
+        raise refuse("P-01", reason, "Use --method copy-back.")
+    members = _members(copy, group, wish.mode)
+    _check_alone(production, group, members)
+    _check_present(production, members)
+    with mounted(parts, production, copy, budget) as files:
+        analysis = production.application.analyze(group.name, files, wish.mode)
+        if analysis.verdict is LogVerdict.IMPOSSIBLE:
+            raise refuse("P-08", analysis.reason, analysis.remedy or None)
+        actions = tuple(
+            production.application.file_actions(group.name, files, wish.mode, wish.method)
+        )
+    return RecoveryPlan(
+        copy=copy.id,
+        server=copy.server,
+        group=group.name,
+        mode=wish.mode,
+        method=wish.method,
+        members=members,
+        host=production.server.host,
+        analysis=analysis,
+        made_at=parts.clock.now(),
+        file_actions=actions,
+        steps=tuple(_steps(group, wish, members, actions, analysis)),
+        warnings=tuple(_warnings(wish, analysis)),
+        consumes=wish.method is RecoveryMethod.SWAP,
+    )
+
+
+def _check_copy(production: Production, copy: Copy, wish: RecoveryWish) -> None:
+    """P-01: verified, complete, normalized, and nothing of it used up."""
+    usable = copy.recoverable or (
+        wish.accept_unverified
+        and copy.verdict is Verdict.UNVERIFIED
+        and copy.life in (CopyLife.PARKED, CopyLife.IMPORTED)
+    )
+    if not usable:
+        raise refuse(
+            "P-01",
+            f"copy {copy.id} is {copy.verdict.value} and {copy.life.value}",
+            "Choose a verified copy: 'frskit copy list'.",
+        )
+    if any(member.life is not MemberLife.HELD for member in copy.members):
+        raise refuse("P-01", "a member of the copy was used up by an earlier recovery")
+    states = {each.id: each for each in production.store.states([m.storage for m in copy.members])}
+    for member in copy.members:
+        state = states.get(member.storage)
+        if state is None or state.state is CopyState.INVALID:
+            raise refuse("P-01", f"the array has lost member {member.storage} of the copy")
+        if state.state is CopyState.NORMALIZING:
+            raise refuse("P-01", f"member {member.storage} still normalizes", "Wait for it.")
+
+
+def _group(production: Production, copy: Copy, wanted: str | None) -> GroupInfo:
+    name = wanted or (copy.components[0] if len(copy.components) == 1 else None)
+    if name is None:
+        raise StorageGroupNotRecognized(
+            "the copy holds several groups; name one", hint=f"One of {', '.join(copy.components)}."
+        )
+    if name.casefold() not in {each.casefold() for each in copy.components}:
+        raise StorageGroupNotRecognized(f"the copy does not hold {name!r}")
+    for group in production.application.groups():
+        if group.name.casefold() == name.casefold():
+            return group
+    raise StorageGroupNotRecognized(
+        f"{copy.server} has no storage group {name!r} now",
+        hint="Recovery puts data back into a group that exists; create it first [P-06].",
+    )
+
+
+def _members(copy: Copy, group: GroupInfo, mode: RecoveryMode) -> tuple[CopyMember, ...]:
+    """The members whose LUNs take part: all for point in time, databases only for roll forward."""
+    roles = _roles(copy, group)
+    if mode is RecoveryMode.POINT_IN_TIME:
+        return tuple(member for member in copy.members if roles.get(member.storage))
+    chosen = []
+    for member in copy.members:
+        has = roles.get(member.storage, set())
+        if FileRole.DATABASE not in has:
+            continue
+        if has & {FileRole.LOG, FileRole.CHECKPOINT}:
+            raise refuse(
+                "P-07",
+                f"databases and logs share {member.mount_point}; roll forward would lose the logs",
+                "Recover to the point in time of the copy.",
+            )
+        chosen.append(member)
+    if not chosen:
+        raise refuse("P-01", "the copy holds no database of the group")
+    return tuple(chosen)
+
+
+def _roles(copy: Copy, group: GroupInfo) -> dict[StorageId, set[FileRole]]:
+    """Which kinds of the group's files lie on which member."""
+    found: dict[StorageId, set[FileRole]] = {}
+    for component in copy.files:
+        mine = component.id == group.component or group.component.is_ancestor_of(component.id)
+        for files in component.files if mine else ():
+            for member in copy.members:
+                if inside(member.mount_point, files.path) is not None:
+                    found.setdefault(member.storage, set()).add(files.role)
+    return found
+
+
+def _check_alone(production: Production, group: GroupInfo, members: tuple[CopyMember, ...]) -> None:
+    """P-10: a LUN is replaced whole, so nothing of another group may be on it."""
+    for other in production.application.groups():
+        if other.name == group.name:
+            continue
+        for path in (*other.database_paths, other.log_path, other.system_path):
+            for member in members:
+                if path and inside(member.mount_point, path) is not None:
+                    raise refuse(
+                        "P-10",
+                        f"{member.mount_point} also holds {path} of {other.name}",
+                        "Use --method copy-back.",
+                    )
+
+
+def _check_present(production: Production, members: tuple[CopyMember, ...]) -> None:
+    """P-06: the original mount points are there, so that data returns to its former paths."""
+    mounted_at = {
+        point.casefold() for volume in production.server.volumes() for point in volume.mount_points
+    }
+    for member in members:
+        if member.mount_point.casefold() not in mounted_at:
+            raise refuse("P-06", f"{member.mount_point} is not mounted on production")
+
+
+def _steps(
+    group: GroupInfo,
+    wish: RecoveryWish,
+    members: tuple[CopyMember, ...],
+    actions: tuple[FileAction, ...],
+    analysis: LogAnalysis,
+) -> Iterator[PlanStep]:
+    """The steps for people, in the order of execution."""
+    yield PlanStep(title="dismount the stores", detail=", ".join(group.databases))
+    yield PlanStep(title="allow the stores to be overwritten")
+    yield PlanStep(title="tell the writer: PreRestore")
+    if wish.method is RecoveryMethod.SWAP:
+        for member in members:
+            yield PlanStep(
+                title="swap LUNs",
+                detail=f"{member.mount_point}: {member.storage} takes the place of production's",
+            )
+    for action in actions:
+        detail = f"{action.path} -> {action.target}" if action.target else action.path
+        yield PlanStep(title=action.kind.value, detail=detail)
+    yield PlanStep(title="tell the writer: PostRestore")
+    replay = "nothing to replay" if analysis.reaches is None else f"up to {analysis.reaches}"
+    yield PlanStep(
+        title="mount and replay",
+        detail=replay,
+        point_of_no_return="the first write of replay uses the copy up"
+        if wish.method is RecoveryMethod.SWAP
+        else "",
+    )
+    yield PlanStep(
+        title="stores are mounted",
+        point_of_no_return="from here undo would lose mail",
+    )
+
+
+def _warnings(wish: RecoveryWish, analysis: LogAnalysis) -> Iterator[str]:
+    """What the administrator must know [FRS 5.5]."""
+    if wish.mode is RecoveryMode.POINT_IN_TIME:
+        yield "mail newer than the copy is lost; newer logs are set aside, not deleted"
+    if analysis.verdict is LogVerdict.PARTIAL:
+        yield f"the log chain breaks at {analysis.gap_at}: later transactions are lost"
+    if analysis.stale_checkpoint:
+        yield "the checkpoint file is ahead of the restored headers and is set aside"
+    if wish.method is RecoveryMethod.SWAP:
+        yield "the copy is used up; production runs on its LUNs afterwards"
+    yield "take a new copy at once after the recovery"

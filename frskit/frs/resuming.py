@@ -1,0 +1,108 @@
+"""After a crash of the requestor: finish or roll back what it left, and say so [FRS R-7.1].
+
+BackupComplete is never sent by a resume: the writer was told BackupShutdown when the process
+died, so that backup can never be completed. What ends well is VERIFIED-not-completed (usable, not
+truncated); everything else is rolled back. The order of truth: catalog, then array.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import evolve, frozen
+
+from frskit.clock import Budget
+from frskit.errors import FrskitError
+from frskit.model.copies import Completion, CopyFilter, CopyLife, Verdict
+from frskit.model.ids import CopyKey, SetId
+from frskit.scopes import Releases
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from frskit.frs.parts import Parts, Production
+    from frskit.model.copies import Copy
+
+__all__ = ["Resumed", "resume"]
+
+_UNFINISHED = frozenset(
+    {CopyLife.REQUESTED, CopyLife.CREATED, CopyLife.IMPORTED, CopyLife.VERIFIED, CopyLife.DELETING}
+)
+
+
+@frozen(kw_only=True)
+class Resumed:
+    """What became of one unfinished copy."""
+
+    copy: Copy
+    result: str
+
+
+def resume(parts: Parts) -> Sequence[Resumed]:
+    """Bring every unfinished copy to an end; idempotent.
+
+    A copy of a server on which an operation is running now is left alone.
+    """
+    done = []
+    for copy in parts.catalog.find(CopyFilter()):
+        if copy.life not in _UNFINISHED:
+            continue
+        try:
+            with parts.locks.hold(f"server-{copy.server}", "resume"):
+                done.append(_finish(parts, parts.catalog.get(copy.id)))
+        except FrskitError as error:
+            done.append(Resumed(copy=copy, result=f"left as it is: {error}"))
+    return tuple(done)
+
+
+def _finish(parts: Parts, copy: Copy) -> Resumed:
+    production = parts.production(copy.server)
+    if copy.verdict is Verdict.VERIFIED and copy.life is not CopyLife.DELETING:
+        return _park(parts, production, copy)
+    return _roll_back(parts, production, copy)
+
+
+def _park(parts: Parts, production: Production, copy: Copy) -> Resumed:
+    """A durable VERIFIED is usable; whether the writer was told is not known [HAZ-20]."""
+    budget = Budget.of(parts.clock)
+    storages = [member.storage for member in copy.members]
+    _let_go(parts, copy, budget)
+    production.store.unpresent(storages, budget=budget)
+    parts.recovery.server.rescan(budget=budget)
+    completion = copy.completion
+    if completion is Completion.NONE:
+        completion = Completion.UNKNOWN
+    parked = evolve(copy, life=CopyLife.PARKED, completion=completion, stage="parked")
+    parts.catalog.put(parked)
+    return Resumed(copy=parked, result="verified; completion is not known, nothing more is sent")
+
+
+def _let_go(parts: Parts, copy: Copy, budget: Budget) -> None:
+    """Break the set if the recovery server still manages it."""
+    known = {shadow.set_id for shadow in parts.recovery.service.shadows()}
+    if SetId(copy.id) in known:
+        parts.recovery.server.detach([m.storage for m in copy.members], budget=budget)
+        parts.recovery.service.break_set(SetId(copy.id), budget=budget)
+
+
+def _roll_back(parts: Parts, production: Production, copy: Copy) -> Resumed:
+    """Delete whatever the array has of the set, looked up by its key."""
+    budget = Budget.of(parts.clock)
+    found = {each.id for each in production.store.find(CopyKey(copy.id))}
+    storages = [*{*found, *(member.storage for member in copy.members)}]
+    releases = Releases()
+    releases.push("members", lambda: production.store.delete(storages, budget=budget))
+    releases.push("set", lambda: parts.recovery.service.delete_set(SetId(copy.id), budget=budget))
+    releases.push("mounts", lambda: parts.recovery.server.detach(storages, budget=budget))
+    leftovers = tuple(releases.unwind())
+    parts.recovery.server.rescan(budget=budget)
+    gone = CopyLife.DELETED if copy.life is CopyLife.DELETING else CopyLife.FAILED
+    life = copy.life if leftovers and gone is CopyLife.DELETED else gone
+    ended = evolve(
+        copy,
+        life=life,
+        failure=copy.failure or "interrupted: the process ended before the verdict",
+        leftovers=leftovers,
+    )
+    parts.catalog.put(ended)
+    return Resumed(copy=ended, result="rolled back" if not leftovers else "; ".join(leftovers))

@@ -1,0 +1,471 @@
+"""`DirectoryArray`: a disk array whose LUNs are directories of this machine.
+
+With it the whole of frskit works on real applications and real bytes without any hardware: a
+storage object is a directory tree, a copy is another one (reflinked file by file where the file
+system can, else copied), and presenting it is telling a host its path.
+
+::
+
+    root/array.json        what exists; the only truth (see `frskit.local.records`)
+    root/lock              advisory lock between processes
+    root/storage/<name>/   storage made by `add_storage`
+    root/copies/<name>/    copies; ``.new-...`` are unfinished and removed at the next change
+
+What it is not: an instant. The members of a set, and the files of one member, are copied one after
+the other, so the copies are consistent only if the application holds its writes meanwhile:
+``SetAtomicity.WITHIN_HOLD`` [R-27]. Nor is it protection against a broken disk: copies lie beside
+their originals. A read-only presentation binds servers of frskit, not the kernel.
+
+Trap: closing any descriptor of a file drops all POSIX record locks that the *same process* holds on
+it. An application whose hold is such a lock (SQLite) must hold it in another process than the one
+that makes the copy [exchange.md 8.1].
+
+Crashes: every change is one replacement of ``array.json``. New copies are complete and durable
+under a temporary name before they are recorded and get their final name afterwards; whoever opens
+the array next finishes or undoes what a dead process left. All of it is frskit's choice.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from attrs import evolve
+
+from frskit.bases import ArrayBase
+from frskit.clock import Budget
+from frskit.errors import (
+    ArrayError,
+    CopyConflict,
+    CopyInvalid,
+    InsufficientCapacity,
+    NameInUse,
+    OutcomeUnknown,
+    PresentationFailed,
+    StillPresented,
+    StorageNotFound,
+    UnsupportedKind,
+    UsageError,
+)
+from frskit.local.records import (
+    NEW,
+    ArrayRecords,
+    CopyRecord,
+    PresentationRecord,
+    RecordsFile,
+    StorageRecord,
+    file_name,
+    load_records,
+)
+from frskit.local.reflink import can_reflink, clone_tree, measure_tree
+from frskit.model.ids import StorageId
+from frskit.model.storage import (
+    AccessKind,
+    ArrayCapabilities,
+    ArrayCopy,
+    CopyKind,
+    CopyState,
+    HostPath,
+    Presentation,
+    SetAtomicity,
+    StagedCopies,
+    Storage,
+)
+from frskit.storage.durable import exclusive_lock, sync_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
+
+    from frskit.clock import Clock
+    from frskit.model.ids import CopyKey, HostRef
+    from frskit.model.storage import CopyRequest
+    from frskit.protocols import DiskArray
+
+__all__ = ["DirectoryArray"]
+
+_NAME_BYTES: Final = 200
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class DirectoryArray(ArrayBase):
+    """An array made of directories below `root`. Threads and processes may share it.
+
+    There are no host objects: every `HostRef` is this machine under some name.
+
+    Args:
+        root: Where everything lies; made if it is not there.
+        clock: Time of the copies, and the way to wait for the lock.
+        name: Name for messages.
+        lock_timeout_s: How long a call waits for another process, at most.
+
+    Raises:
+        ArrayDamaged: ``array.json`` cannot be read.
+        Busy: Another process holds the array.
+    """
+
+    def __init__(
+        self, root: Path, *, clock: Clock, name: str = "local", lock_timeout_s: float = 10.0
+    ) -> None:
+        super().__init__()
+        self._root = root.absolute()
+        self._clock = clock
+        self._name = name
+        self._lock_timeout_s = lock_timeout_s
+        for folder in ("storage", "copies"):
+            (self._root / folder).mkdir(parents=True, exist_ok=True)
+        with self._change(Budget(clock=clock)):
+            self._reflinks = can_reflink(self._root)
+
+    @property
+    def name(self) -> str:
+        """Name of the array for messages."""
+        return self._name
+
+    @property
+    def root(self) -> Path:
+        """Where everything lies."""
+        return self._root
+
+    @property
+    def reflinks(self) -> bool:
+        """Whether copies share data with their originals until one of them is written."""
+        return self._reflinks
+
+    @property
+    def capabilities(self) -> ArrayCapabilities:
+        """Full copies only, one after the other; the length of the instant is a guess."""
+        return ArrayCapabilities(
+            kinds=frozenset({CopyKind.SNAPCLONE}),
+            access=frozenset({AccessKind.HOST_PATH}),
+            set_atomicity=SetAtomicity.WITHIN_HOLD,
+            estimate_commit_s=0.1 if self._reflinks else 2.0,
+            proven_on="directories of a Linux host",
+        )
+
+    # -- records -------------------------------------------------------------------------------
+
+    @contextmanager
+    def _change(self, budget: Budget) -> Iterator[RecordsFile]:
+        """The records, locked, after whatever a dead process left was settled."""
+        waiting = Budget.of(self._clock, self._lock_timeout_s, budget.token)
+        remaining_s = budget.remaining_s()
+        if remaining_s is not None:
+            waiting = waiting.at_most(remaining_s)
+        with exclusive_lock(self._root / "lock", budget=waiting):
+            change = RecordsFile(self._root)
+            change.settle()
+            yield change
+
+    def _read(self) -> ArrayRecords:
+        return load_records(self._root / "array.json")
+
+    def _now(self, records: ArrayRecords) -> datetime:
+        now = self._clock.now()
+        return now if records.last_time is None else max(records.last_time, now)
+
+    def directory(self, storage: StorageId) -> Path:
+        """Where the files of a storage object lie.
+
+        Raises:
+            StorageNotFound: Unknown.
+            CopyInvalid: Known, but its directory is gone.
+        """
+        return self._existing(self._read(), storage)[1]
+
+    def _existing(self, records: ArrayRecords, storage: StorageId) -> tuple[StorageRecord, Path]:
+        record = records.find(storage)
+        if record is None:
+            raise StorageNotFound(
+                f"{self._name} has no storage {storage}", context={"storage": storage}
+            )
+        path = record.locate(self._root)
+        if path is None:
+            raise CopyInvalid(f"the directory of {storage} is gone", context={"storage": storage})
+        return record, path
+
+    # -- storage -------------------------------------------------------------------------------
+
+    def add_storage(self, name: str, *, comment: str = "") -> StorageId:
+        """Make an empty directory that can be presented and copied.
+
+        Raises:
+            NameInUse: There is one of this name.
+            UsageError: The name is empty or too long.
+        """
+        with self._change(Budget(clock=self._clock)) as change:
+            records = change.records
+            self._check_name(records, name)
+            now = self._now(records)
+            record = StorageRecord(
+                id=StorageId(f"file:{name}"),
+                name=name,
+                directory=f"storage/{file_name(name)}",
+                created_at=now,
+                comment=comment,
+            )
+            path = self._root / record.directory
+            if path.exists():
+                raise NameInUse(f"{path} exists and is not of this array")
+            path.mkdir()
+            sync_directory(path.parent)
+            change.save(evolve(records, storages=(*records.storages, record), last_time=now))
+        return record.id
+
+    def _check_name(self, records: ArrayRecords, name: str) -> None:
+        if not name or len(file_name(name)) > _NAME_BYTES:
+            raise UsageError(f"{name!r} cannot be the name of a directory")
+        if any(each.name == name for each in records.storages):
+            raise NameInUse(f"{self._name} has a storage {name!r}", context={"name": name})
+
+    def storage(self, ids: Iterable[StorageId] | None = None) -> Sequence[Storage]:
+        """The storage objects with these ids; sizes are counted now, file by file."""
+        wanted = None if ids is None else set(ids)
+        return tuple(
+            self._storage(record)
+            for record in self._read().storages
+            if wanted is None or record.id in wanted
+        )
+
+    def _storage(self, record: StorageRecord) -> Storage:
+        facts = measure_tree(self._root / record.directory)
+        return Storage(
+            id=record.id,
+            name=record.name,
+            size_bytes=facts.size_bytes,
+            allocated_bytes=None if self._reflinks else facts.allocated_bytes,
+            comment=record.comment,
+            created_at=record.created_at,
+        )
+
+    def delete_storage(self, storage: StorageId, *, budget: Budget) -> None:
+        """Delete a storage object and its files. Unknown ids are fine."""
+        with self._change(budget) as change:
+            record = change.records.find(storage)
+            if record is None:
+                return
+            if any(each.storage == storage for each in change.records.presentations):
+                raise StillPresented(f"{storage} is presented", context={"storage": storage})
+            change.save(change.records.without(record))
+            change.settle()
+
+    # -- copies --------------------------------------------------------------------------------
+
+    def copies(self, *, key: CopyKey | None = None) -> Sequence[ArrayCopy]:
+        """Copies of one set, or all; a copy whose directory somebody removed is INVALID."""
+        records = self._read()
+        return tuple(
+            self._copy(record, record.copy)
+            for record in records.storages
+            if record.copy is not None and (key is None or record.copy.key == key)
+        )
+
+    def _copy(self, record: StorageRecord, copy: CopyRecord) -> ArrayCopy:
+        whole = record.locate(self._root) is not None
+        return ArrayCopy(
+            id=record.id,
+            source=copy.source,
+            key=copy.key,
+            kind=copy.kind,
+            state=CopyState.INDEPENDENT if whole else CopyState.INVALID,
+            size_bytes=copy.size_bytes,
+            copied_bytes=copy.size_bytes if whole else None,
+            name=record.name,
+            created_at=record.created_at,
+        )
+
+    def stage_copies(
+        self, requests: Sequence[CopyRequest], *, key: CopyKey, budget: Budget
+    ) -> StagedCopies:
+        """Check sources, names and free space. Names are not reserved against other processes."""
+        budget.check("staging copies")
+        records = self._read()
+        wanted = tuple(requests)
+        known = records.sets.get(key)
+        if known is not None:
+            if known != wanted:
+                raise CopyConflict(f"key {key} was used for other requests", context={"key": key})
+            return StagedCopies(key=key, requests=wanted)
+        if key not in self._staged:
+            self._check_set(records, key, wanted)
+        return super().stage_copies(wanted, key=key, budget=budget)
+
+    def _check_set(
+        self, records: ArrayRecords, key: CopyKey, requests: Sequence[CopyRequest]
+    ) -> None:
+        if not requests:
+            raise UsageError("a copy set needs at least one member")
+        names = [_member_name(key, number, each) for number, each in enumerate(requests)]
+        if len(set(names)) != len(names):
+            raise NameInUse("two members of the set have one name", context={"names": names})
+        for name in names:
+            self._check_name(records, name)
+        need_bytes = 0
+        for request in requests:
+            if request.kind is not CopyKind.SNAPCLONE:
+                raise UnsupportedKind(
+                    f"{self._name} makes full copies only, not {request.kind.value}"
+                )
+            path = self._existing(records, request.source)[1]
+            need_bytes += measure_tree(path).allocated_bytes
+        facts = os.statvfs(self._root)
+        free_bytes = facts.f_bavail * facts.f_frsize
+        if not self._reflinks and need_bytes > free_bytes:
+            raise InsufficientCapacity(
+                f"{self._root} has {free_bytes} bytes free, the copies need {need_bytes}"
+            )
+
+    def commit_copies(self, staged: StagedCopies, *, budget: Budget) -> Sequence[ArrayCopy]:
+        """Copy every member, then record them all at once; durable when it returns.
+
+        A budget that ends in between undoes everything.
+        """
+        with self._change(budget) as change:
+            known = change.records.sets.get(staged.key)
+            if known is None:
+                self._make_set(change, staged, budget)
+            elif known != staged.requests:
+                raise CopyConflict(
+                    f"key {staged.key} was used for other requests", context={"key": staged.key}
+                )
+        self._staged.pop(staged.key, None)
+        return self.copies(key=staged.key)
+
+    def _make_set(self, change: RecordsFile, staged: StagedCopies, budget: Budget) -> None:
+        if self._staged.get(staged.key) != staged:
+            raise CopyConflict(f"key {staged.key} is not staged", context={"key": staged.key})
+        try:
+            self._check_set(change.records, staged.key, staged.requests)
+        except (StorageNotFound, CopyInvalid, NameInUse) as error:
+            raise CopyConflict(
+                f"changed since staging: {error}", context={"key": staged.key}
+            ) from error
+        now = self._now(change.records)
+        try:
+            made = tuple(
+                self._make_member(change.records, staged, number, now, budget)
+                for number in range(len(staged.requests))
+            )
+        except OSError as error:
+            change.sweep()
+            kind = InsufficientCapacity if error.errno in _FULL else ArrayError
+            raise kind(
+                f"the copy failed: {error}", context={"key": staged.key}, native=error.errno
+            ) from error
+        except BaseException:
+            change.sweep()
+            raise
+        self._record_set(change, staged, made, now)
+
+    def _make_member(
+        self,
+        records: ArrayRecords,
+        staged: StagedCopies,
+        number: int,
+        now: datetime,
+        budget: Budget,
+    ) -> StorageRecord:
+        """Copy one source under a temporary name."""
+        request = staged.requests[number]
+        name = _member_name(staged.key, number, request)
+        short = file_name(name)
+        facts = clone_tree(
+            self._existing(records, request.source)[1],
+            self._root / "copies" / (NEW + short),
+            reflink=self._reflinks,
+            check=lambda: budget.check("copying a directory"),
+        )
+        return StorageRecord(
+            id=StorageId(f"file:{name}"),
+            name=name,
+            directory=f"copies/{short}",
+            created_at=now,
+            comment=request.comment,
+            copy=CopyRecord(
+                source=request.source,
+                key=staged.key,
+                kind=request.kind,
+                size_bytes=facts.size_bytes,
+            ),
+        )
+
+    def _record_set(
+        self,
+        change: RecordsFile,
+        staged: StagedCopies,
+        made: tuple[StorageRecord, ...],
+        now: datetime,
+    ) -> None:
+        records = change.records
+        try:
+            change.save(
+                evolve(
+                    records,
+                    storages=(*records.storages, *made),
+                    sets={**records.sets, staged.key: staged.requests},
+                    last_time=now,
+                )
+            )
+            change.settle()
+        except OSError as error:
+            raise OutcomeUnknown(
+                f"the record of the copies could not be made durable: {error}", key=staged.key
+            ) from error
+
+    # -- presentations -------------------------------------------------------------------------
+
+    def present(
+        self, storage: StorageId, host: HostRef, *, read_only: bool, budget: Budget
+    ) -> Presentation:
+        """Tell a host where the directory is; several hosts may know."""
+        wanted = PresentationRecord(storage=storage, host=host, read_only=read_only)
+        with self._change(budget) as change:
+            records = change.records
+            record, _ = self._existing(records, storage)
+            for each in records.presentations:
+                if each.storage == storage and each.host == host and each != wanted:
+                    raise PresentationFailed(
+                        f"{storage} is presented to {host} with read_only={each.read_only}",
+                        context={"storage": storage, "host": host},
+                    )
+            if wanted not in records.presentations:
+                change.save(evolve(records, presentations=(*records.presentations, wanted)))
+        return self._presentation(wanted, record)
+
+    def unpresent(self, presentation: Presentation, *, budget: Budget) -> None:
+        """Forget that a host knows the directory. Not presented is fine."""
+        gone = (presentation.storage, presentation.host)
+        with self._change(budget) as change:
+            before = change.records.presentations
+            after = tuple(each for each in before if (each.storage, each.host) != gone)
+            if after != before:
+                change.save(evolve(change.records, presentations=after))
+
+    def presentations(self, storage: StorageId | None = None) -> Sequence[Presentation]:
+        """Who knows this directory; all presentations if None."""
+        records = self._read()
+        found = ((each, records.find(each.storage)) for each in records.presentations)
+        return tuple(
+            self._presentation(each, record)
+            for each, record in found
+            if record is not None and storage in (None, each.storage)
+        )
+
+    def _presentation(self, each: PresentationRecord, record: StorageRecord) -> Presentation:
+        return Presentation(
+            storage=each.storage,
+            host=each.host,
+            access=HostPath(path=str(self._root / record.directory)),
+            read_only=each.read_only,
+        )
+
+
+def _member_name(key: CopyKey, number: int, request: CopyRequest) -> str:
+    return request.name or f"{key}-{number:02d}"
+
+
+if TYPE_CHECKING:
+    _array: type[DiskArray] = DirectoryArray

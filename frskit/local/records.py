@@ -1,0 +1,200 @@
+"""What a `DirectoryArray` remembers, in one JSON file that is replaced as a whole.
+
+The file is the truth: a directory that it does not name is no copy, whatever it looks like. One
+replacement of the file is therefore the instant at which all members of a copy set come into being.
+Layout and names are frskit's choice; the file carries ``schema`` and is refused if it says another.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+from attrs import evolve, field, frozen
+from cattrs import BaseValidationError
+from cattrs.preconf.json import make_converter
+
+from frskit.errors import ArrayDamaged
+from frskit.local.reflink import remove_tree
+from frskit.model.ids import CopyKey, HostRef, StorageId
+from frskit.model.storage import CopyKind, CopyRequest
+from frskit.storage.durable import replace_file, sync_directory
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = [
+    "NEW",
+    "ArrayRecords",
+    "CopyRecord",
+    "PresentationRecord",
+    "RecordsFile",
+    "StorageRecord",
+    "file_name",
+    "load_records",
+    "save_records",
+]
+
+SCHEMA: Final = "frskit.directory-array/1"
+NEW: Final = ".new-"
+"""Prefix of directories whose copying is not recorded yet."""
+
+
+@frozen(kw_only=True)
+class CopyRecord:
+    """Where a copy comes from.
+
+    Attributes:
+        source: What it is a copy of.
+        key: Key of its set.
+        kind: Kind of copy.
+        size_bytes: Size of the source at the instant of the copy.
+    """
+
+    source: StorageId
+    key: CopyKey
+    kind: CopyKind
+    size_bytes: int
+
+
+@frozen(kw_only=True)
+class StorageRecord:
+    """One storage object: its directory is `directory`, relative to the array's root."""
+
+    id: StorageId
+    name: str
+    directory: str
+    created_at: datetime
+    comment: str = ""
+    copy: CopyRecord | None = None
+
+    def locate(self, root: Path) -> Path | None:
+        """Where the files are; a copy just recorded may still have its temporary name."""
+        path = root / self.directory
+        return next(
+            (each for each in (path, path.with_name(NEW + path.name)) if each.is_dir()), None
+        )
+
+
+@frozen(kw_only=True)
+class PresentationRecord:
+    """One storage object shown to one host."""
+
+    storage: StorageId
+    host: HostRef
+    read_only: bool
+
+
+@frozen(kw_only=True)
+class ArrayRecords:
+    """Everything that the array remembers; a value, changed by making a new one.
+
+    Attributes:
+        storages: Storage objects, copies included, in the order of making.
+        presentations: Who sees what.
+        sets: The requests of every committed set that still has members.
+        doomed: Directories, relative to the root, whose removal has begun.
+        last_time: Highest time that was given out; the array's clock never goes back [R-32].
+    """
+
+    storages: tuple[StorageRecord, ...] = ()
+    presentations: tuple[PresentationRecord, ...] = ()
+    sets: dict[CopyKey, tuple[CopyRequest, ...]] = field(factory=dict, hash=False)
+    doomed: tuple[str, ...] = ()
+    last_time: datetime | None = None
+
+    def find(self, storage: StorageId) -> StorageRecord | None:
+        """The record of this storage, or None."""
+        return next((each for each in self.storages if each.id == storage), None)
+
+    def members(self, key: CopyKey) -> tuple[StorageRecord, ...]:
+        """The copies of one set, in the order of its requests."""
+        return tuple(each for each in self.storages if each.copy and each.copy.key == key)
+
+    def without(self, record: StorageRecord) -> ArrayRecords:
+        """The records after the removal of a storage object has begun."""
+        storages = tuple(each for each in self.storages if each.id != record.id)
+        held = {each.copy.key for each in storages if each.copy}
+        return evolve(
+            self,
+            storages=storages,
+            sets={key: requests for key, requests in self.sets.items() if key in held},
+            doomed=(*self.doomed, record.directory),
+        )
+
+
+_CONVERTER: Final = make_converter()
+
+
+def load_records(path: Path) -> ArrayRecords:
+    """Read the file; one that is not there is an empty array.
+
+    Raises:
+        ArrayDamaged: It is not what `save_records` wrote.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return ArrayRecords()
+    try:
+        document = json.loads(data)
+        if document["schema"] != SCHEMA:
+            raise ValueError(f"schema {document['schema']!r} is not {SCHEMA!r}")
+        return _CONVERTER.structure(document["records"], ArrayRecords)
+    except (BaseValidationError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ArrayDamaged(
+            f"{path} cannot be used: {error}", context={"path": str(path)}
+        ) from error
+
+
+def save_records(path: Path, records: ArrayRecords) -> None:
+    """Replace the file, durably and at one instant.
+
+    Raises:
+        OSError: It is not known which content the file has.
+    """
+    document = {"schema": SCHEMA, "records": _CONVERTER.unstructure(records)}
+    replace_file(path, json.dumps(document, indent=1).encode() + b"\n")
+
+
+class RecordsFile:
+    """The records while the lock is held, and the repair of what they do not agree with."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._path = root / "array.json"
+        self.records = load_records(self._path)
+
+    def save(self, records: ArrayRecords) -> None:
+        """The instant of the change."""
+        save_records(self._path, records)
+        self.records = records
+
+    def settle(self) -> None:
+        """Finish what was recorded: removals, and the naming of new copies; then sweep."""
+        for directory in self.records.doomed:
+            remove_tree(self._root / directory)
+        if self.records.doomed:
+            self.save(evolve(self.records, doomed=()))
+        for new in (self._root / "copies").glob(NEW + "*"):
+            final = new.with_name(new.name.removeprefix(NEW))
+            recorded = any(
+                each.directory == f"copies/{final.name}" for each in self.records.storages
+            )
+            if recorded and not final.exists():
+                new.rename(final)
+                sync_directory(final.parent)
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Remove the copies that nobody recorded."""
+        for new in (self._root / "copies").glob(NEW + "*"):
+            remove_tree(new)
+
+
+def file_name(name: str) -> str:
+    """A name that is safe in a directory and cannot begin with a dot."""
+    quoted = quote(name, safe=" +,=@{}")
+    return "%2E" + quoted[1:] if quoted.startswith(".") else quoted

@@ -1,0 +1,126 @@
+"""Put the parties of a site together.
+
+`compose` is the one place where servers, services, applications and stores become a
+`FastRecovery`; the lab uses it, and so does everybody who brings parties of their own.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from frskit.clock import Clock, SystemClock
+from frskit.events import FanOut, LogSink
+from frskit.frs import (
+    FastRecovery,
+    Journal,
+    Locks,
+    Parts,
+    Policy,
+    Production,
+    Recovery,
+    SqliteCatalog,
+)
+from frskit.model.ids import IdFactory
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+__all__ = ["Site", "compose"]
+
+
+class Site:
+    """A site that is open: its requestor and its parts; a context manager.
+
+    Attributes:
+        frs: The requestor.
+        parts: Everything that it is made of.
+    """
+
+    def __init__(self, parts: Parts, *, on_close: Callable[[], None] | None = None) -> None:
+        self.parts = parts
+        self.frs = FastRecovery(parts)
+        self._on_close = on_close
+        self._closed = False
+
+    @property
+    def clock(self) -> Clock:
+        """The site's clock."""
+        return self.parts.clock
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """Names of the production servers."""
+        return tuple(each.server.name for each in self.parts.productions.values())
+
+    def close(self) -> None:
+        """Release everything. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if self._on_close is not None:
+                self._on_close()
+        finally:
+            self.parts.catalog.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def compose(
+    *,
+    productions: Iterable[Production],
+    recovery: Recovery,
+    clock: Clock | None = None,
+    rng: random.Random | None = None,
+    state: Path | None = None,
+    policy: Policy | None = None,
+    executor: Executor | None = None,
+    sink: FanOut | None = None,
+    on_close: Callable[[], None] | None = None,
+) -> Site:
+    """A site made of these parties.
+
+    Args:
+        productions: Production servers.
+        recovery: The recovery server.
+        clock: Time; the machine's by default.
+        rng: Source of ids; the system's by default.
+        state: Directory for catalog, journal and locks; None keeps them in memory.
+        policy: The site's choices.
+        executor: Where checks run; None = the checker's own threads.
+        sink: Events of the parties, so that the requestor's subscribers see them too.
+        on_close: Called once when the site is closed.
+
+    Raises:
+        CatalogError: The state directory holds a damaged catalog.
+    """
+    time = clock or SystemClock()
+    if state is not None:
+        state.mkdir(parents=True, exist_ok=True)
+    parts = Parts(
+        productions={each.server.name.casefold(): each for each in productions},
+        recovery=recovery,
+        catalog=SqliteCatalog(None if state is None else state / "catalog.sqlite"),
+        journal=Journal(None if state is None else state / "journal", time),
+        locks=Locks(None if state is None else state / "locks"),
+        clock=time,
+        ids=IdFactory(rng),
+        sink=sink or FanOut([LogSink()]),
+        policy=policy or Policy(),
+        executor=executor,
+    )
+    return Site(parts, on_close=on_close)

@@ -1,0 +1,197 @@
+"""Open files of a simfs volume, and references that outlive the mount.
+
+`SimFile` follows `WritableFile`; what it was opened for decides whether it writes. `SimFileRef`
+follows `FileRef`: the device and the extents, so a worker reads the file without mounting the
+volume; it can be pickled if its device can.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+
+from frskit.errors import FileSystemError, WriteProtected
+from frskit.storage.simfs.extents import ExtentMap
+from frskit.storage.simfs.layout import BLOCK_BYTES
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from frskit.protocols.small import BlockDevice, FileRef, ReadableFile, WritableFile
+    from frskit.storage.simfs.filesystem import SimFs
+
+__all__ = ["ExtentFile", "SimFile", "SimFileRef", "check_span", "read_extents"]
+
+
+def check_span(offset: int, length: int) -> None:
+    """Refuse negative positions.
+
+    Raises:
+        FileSystemError: Offset or length is negative.
+    """
+    if offset < 0 or length < 0:
+        raise FileSystemError(
+            "a file has no negative positions", context={"offset": offset, "length": length}
+        )
+
+
+def read_extents(device: BlockDevice, extents: ExtentMap, offset: int, length: int) -> bytes:
+    """Bytes of a file whose extents are known; holes read as zero."""
+    first, skip = divmod(offset, BLOCK_BYTES)
+    count = -(-(skip + length) // BLOCK_BYTES)
+    parts: list[bytes] = []
+    for piece in extents.pieces(first, count):
+        step = min(length, piece.blocks * BLOCK_BYTES - skip)
+        if piece.physical is None:
+            parts.append(bytes(step))
+        else:
+            parts.append(device.read(piece.physical * BLOCK_BYTES + skip, step))
+        length -= step
+        skip = 0
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+class SimFile:
+    """One open file of a mounted volume; a context manager. Closing does not flush."""
+
+    def __init__(self, volume: SimFs, inode: int, path: str, *, writable: bool) -> None:
+        self._volume = volume
+        self._inode = inode
+        self._path = path
+        self._writable = writable
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<SimFile {self._path!r}>"
+
+    @property
+    def size_bytes(self) -> int:
+        """Length as programs see it now.
+
+        Raises:
+            FileMissing: The file was removed.
+        """
+        return self._volume.size_of(self._use())
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Up to `length` bytes, shorter only at the end of the file.
+
+        Raises:
+            FileMissing: The file was removed.
+            DeviceError, StaleLun, CopyInvalid: As `BlockDevice.read`.
+        """
+        return self._volume.read_inode(self._use(), offset, length)
+
+    def write_at(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+        """Store `data` in the volatile cache; `sync` makes it durable.
+
+        Raises:
+            NoSpace: The volume is full; the file is unchanged.
+            WriteProtected: Opened for reading.
+            FileMissing: The file was removed.
+        """
+        self._volume.write_inode(self._change(), offset, data)
+
+    def truncate(self, size_bytes: int) -> None:
+        """Set the length; growth is a hole that reads as zero and takes no space.
+
+        Raises:
+            WriteProtected: Opened for reading.
+            FileMissing: The file was removed.
+        """
+        self._volume.truncate_inode(self._change(), size_bytes)
+
+    def sync(self) -> None:
+        """Return when this file's data, size and name are durable.
+
+        The time of change alone is written with the next metadata, not for its own sake.
+
+        Raises:
+            WriteProtected: Opened for reading.
+            FileMissing: The file was removed.
+        """
+        self._volume.sync_inode(self._change())
+
+    def close(self) -> None:
+        """Release the handle. Idempotent; unflushed data stays volatile."""
+        self._closed = True
+
+    def _use(self) -> int:
+        if self._closed:
+            raise FileSystemError(f"{self._path} is closed", context={"path": self._path})
+        return self._inode
+
+    def _change(self) -> int:
+        if not self._writable:
+            raise WriteProtected(f"{self._path} is open for reading only")
+        return self._use()
+
+
+@frozen(kw_only=True)
+class SimFileRef:
+    """Where a file's bytes are on its device, as of when the reference was made.
+
+    Attributes:
+        name: The file's path, for messages.
+        size_bytes: Its length.
+        device: The volume's device.
+        extents: First block in the file, first block of the volume and count of every extent.
+    """
+
+    name: str
+    size_bytes: int
+    device: BlockDevice
+    extents: tuple[tuple[int, int, int], ...] = field(repr=False)
+
+    def open(self) -> ExtentFile:
+        """Open for reading; no mount is needed."""
+        return ExtentFile(self)
+
+
+class ExtentFile:
+    """A file read through its `SimFileRef`; a context manager."""
+
+    def __init__(self, ref: SimFileRef) -> None:
+        self._ref = ref
+        self._extents = ExtentMap()
+        for logical, physical, count in ref.extents:
+            self._extents.insert(logical, physical, count)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def size_bytes(self) -> int:
+        """Length when the reference was made."""
+        return self._ref.size_bytes
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Up to `length` bytes, shorter only at the end of the file.
+
+        Raises:
+            DeviceError, StaleLun, CopyInvalid: As `BlockDevice.read`.
+        """
+        check_span(offset, length)
+        length = min(length, self.size_bytes - offset)
+        if length <= 0:
+            return b""
+        return read_extents(self._ref.device, self._extents, offset, length)
+
+    def close(self) -> None:
+        """Nothing to release. Idempotent."""
+
+
+if TYPE_CHECKING:
+    _file: type[WritableFile] = SimFile
+    _extent_file: type[ReadableFile] = ExtentFile
+    _ref: type[FileRef] = SimFileRef

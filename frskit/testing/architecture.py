@@ -1,0 +1,57 @@
+"""The import table of the house, as data: who may import whom (design law 1).
+
+The architecture test and the docs page "Architecture" are both made from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+__all__ = ["LAYERS", "layer_of", "may_import", "table_rows"]
+
+_BASE = frozenset({"model", "errors"})
+_SMALL = _BASE | {"codes", "clock"}
+_SEAMS = _SMALL | {"events", "protocols"}
+_TOOLS = _SEAMS | {"storage", "bases", "scopes"}
+_WINGS = frozenset({"frs", "vss", "exchange", "eva", "local", "hosts"})
+
+LAYERS: Mapping[str, frozenset[str]] = {
+    "errors": frozenset(),
+    "model": frozenset({"errors"}),
+    "codes": _BASE,
+    "clock": _BASE,
+    "events": _SMALL,
+    "protocols": _SMALL | {"events"},
+    "bases": _SEAMS,
+    "scopes": _SEAMS,
+    "storage": _SEAMS | {"bases", "scopes"},
+    "ese": _SMALL,
+    "frs": _TOOLS,
+    "vss": _TOOLS,
+    "eva": _TOOLS,
+    "local": _TOOLS,
+    "hosts": _TOOLS,
+    "exchange": _TOOLS | {"ese"},
+    "site": _TOOLS | _WINGS | {"ese"},
+    "simulation": _TOOLS | _WINGS | {"ese", "site"},
+    "cli": _TOOLS | _WINGS | {"ese", "site", "simulation", "frskit"},
+    "testing": _TOOLS | _WINGS | {"ese", "site", "simulation", "cli", "frskit"},
+    "__main__": frozenset({"cli"}),
+}
+"""By part of the package: the parts that it may import, itself always allowed."""
+
+
+def layer_of(module: str) -> str:
+    """The part of the package that a dotted module name belongs to."""
+    names = module.split(".")
+    return names[1] if len(names) > 1 else "frskit"
+
+
+def may_import(layer: str, target: str) -> bool:
+    """Whether the table allows it."""
+    return layer == target or target in LAYERS[layer]
+
+
+def table_rows() -> list[tuple[str, str]]:
+    """The table for people: part, and what it may import."""
+    return [(layer, ", ".join(sorted(allowed)) or "-") for layer, allowed in LAYERS.items()]

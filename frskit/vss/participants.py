@@ -1,0 +1,329 @@
+"""The writers of one backup session: which of them take part, and what each has been told.
+
+This is the bookkeeping that keeps the promises to writers: nobody stays frozen [VSS-07], nobody
+hears BackupComplete after Abort [VSS-10], and BackupShutdown comes last and once [VSS-09].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+
+from attrs import define, evolve, field
+
+from frskit.clock import Budget, Clock
+from frskit.errors import FreezeTimeout, WriterError, WriterUnstable
+from frskit.model.components import (
+    BackupType,
+    ComponentId,
+    WriterFailure,
+    WriterMetadata,
+    WriterRecord,
+    WriterSession,
+    WriterState,
+    WriterStatus,
+)
+from frskit.model.ids import SetId, VolumeId
+from frskit.vss.roster import Enrolled, Roster
+from frskit.vss.states import WriterEvent
+
+__all__ = ["Participant", "Participants"]
+
+
+@define(eq=False)
+class Participant:
+    """One writer in one session.
+
+    Attributes:
+        member: The writer.
+        metadata: What it said when the session gathered metadata; never changes [EXC-09].
+        session: What it is told.
+        prepared: PrepareForBackup was sent, whatever came of it.
+        in_snapshot: PrepareForSnapshot was sent, so a failure has to be followed by Abort.
+        frozen_at: Clock reading when Freeze was sent; None before.
+        thawed_at: Clock reading when Thaw or Abort had been delivered after Freeze.
+        aborted: Abort was sent at least once.
+        completed: BackupComplete was sent.
+        shut_down: BackupShutdown was sent.
+    """
+
+    member: Enrolled
+    metadata: WriterMetadata
+    session: WriterSession
+    prepared: bool = False
+    in_snapshot: bool = False
+    frozen_at: float | None = None
+    thawed_at: float | None = None
+    aborted: bool = False
+    completed: bool = False
+    shut_down: bool = False
+
+    @property
+    def frozen(self) -> bool:
+        """Whether it got Freeze and neither Thaw nor Abort yet."""
+        return self.frozen_at is not None and self.thawed_at is None
+
+    def remaining_s(self, now_s: float) -> float | None:
+        """Rest of its freeze window, None if it is not frozen; 0 counts as exceeded [R-7]."""
+        if self.frozen_at is None or not self.frozen:
+            return None
+        return max(0.0, self.metadata.freeze_timeout_s - (now_s - self.frozen_at))
+
+    def held_s(self) -> float:
+        """How long it was frozen."""
+        if self.frozen_at is None or self.thawed_at is None:
+            return 0.0
+        return self.thawed_at - self.frozen_at
+
+
+@define(eq=False)
+class Participants:
+    """All writers of one session, in order of registration."""
+
+    roster: Roster
+    clock: Clock
+    entries: list[Participant] = field(factory=list)
+
+    def join(
+        self,
+        member: Enrolled,
+        metadata: WriterMetadata,
+        *,
+        set_id: SetId,
+        backup_type: BackupType,
+        components: tuple[ComponentId, ...],
+        previous_stamps: Mapping[ComponentId, str],
+    ) -> None:
+        """Add a writer with its explicit components."""
+        stamps = {key: value for key, value in previous_stamps.items() if key in components}
+        session = WriterSession(
+            session_id=set_id,
+            backup_type=backup_type,
+            components=components,
+            previous_stamps=stamps,
+        )
+        self.entries.append(Participant(member=member, metadata=metadata, session=session))
+
+    def set_volumes(self, volumes: Iterable[VolumeId]) -> None:
+        """Make the set's volumes known; from PrepareForSnapshot on writers see them."""
+        known = frozenset(volumes)
+        for entry in self.entries:
+            entry.session = evolve(entry.session, volumes=known)
+
+    def prepare_backup(self) -> list[WriterError]:
+        """PrepareForBackup to everybody; the failures."""
+        return self._broadcast(self.entries, WriterEvent.PREPARE_FOR_BACKUP)
+
+    def prepare_snapshot(self) -> list[WriterError]:
+        """PrepareForSnapshot to everybody; the failures. No Abort follows by itself [VSS-37]."""
+        return self._broadcast(self.entries, WriterEvent.PREPARE_FOR_SNAPSHOT)
+
+    def freeze(self, budget: Budget) -> None:
+        """Freeze by level, front end first [VSS-03]; stops at the first failure.
+
+        Raises:
+            WriterVeto, FreezeTimeout: The caller aborts everybody.
+        """
+        for entry in sorted(self.entries, key=lambda each: each.metadata.level.value):
+            entry.frozen_at = self.clock.monotonic()
+            window = budget.at_most(entry.metadata.freeze_timeout_s)
+            writer, session = entry.member.writer, entry.session
+            failure = self._send(
+                entry, WriterEvent.FREEZE, partial(writer.freeze, session, budget=window)
+            )
+            if failure is not None:
+                raise failure
+            self.check_windows()
+
+    def check_windows(self) -> None:
+        """Fail if a frozen writer's own window has passed [VSS-42, VSS-43].
+
+        Raises:
+            FreezeTimeout: Named is the first such writer.
+        """
+        for entry in self.entries:
+            if entry.remaining_s(self.clock.monotonic()) == 0.0:
+                raise self._expired(entry)
+
+    def window_s(self) -> float | None:
+        """The shortest rest of a freeze window; None if nobody is frozen [VSS-43]."""
+        now_s = self.clock.monotonic()
+        rests = [rest for each in self.entries if (rest := each.remaining_s(now_s)) is not None]
+        return min(rests, default=None)
+
+    def thaw(self) -> None:
+        """Thaw everybody in reverse level order, whatever single writers do.
+
+        The reverse order between levels is frskit's choice [VSS 1.1 row 24].
+
+        Raises:
+            WriterVeto, FreezeTimeout: The first failure; everybody got Thaw.
+        """
+        failures: list[WriterError] = []
+        for entry in sorted(self.entries, key=lambda each: -each.metadata.level.value):
+            # On a tie the writer has released itself: a late thaw proves nothing [R-7].
+            late = entry.remaining_s(self.clock.monotonic()) == 0.0
+            writer, session = entry.member.writer, entry.session
+            failure = self._send(entry, WriterEvent.THAW, partial(writer.thaw, session))
+            entry.thawed_at = self.clock.monotonic()
+            if failure is not None:
+                failures.append(failure)
+            elif late:
+                failures.append(self._expired(entry))
+        if failures:
+            raise failures[0]
+
+    def post_snapshot(self) -> tuple[list[WriterRecord], list[WriterError]]:
+        """PostSnapshot to everybody: what they want kept, and the failures [VSS-37]."""
+        records: list[WriterRecord] = []
+        failures = []
+        for entry in self.entries:
+
+            def call(entry: Participant = entry) -> None:
+                records.extend(entry.member.writer.post_snapshot(entry.session))
+
+            failure = self._send(entry, WriterEvent.POST_SNAPSHOT, call)
+            if failure is not None:
+                failures.append(failure)
+        return records, failures
+
+    def backup_complete(self, outcomes: Mapping[ComponentId, bool]) -> list[WriterError]:
+        """BackupComplete with the outcome per component; the failures.
+
+        A component without an outcome counts as failed: only an explicit success lets a writer
+        truncate [VSS-64]. A writer that restarted meanwhile is not told: the session that it had
+        is gone with its old instance [HAZ-12].
+        """
+        failures: list[WriterError] = []
+        for entry in self.entries:
+            verdicts = {each: outcomes.get(each, False) for each in entry.session.components}
+            entry.session = evolve(entry.session, succeeded=verdicts)
+            changed = self._changed(entry)
+            if changed is not None:
+                failures.append(changed)
+                continue
+            entry.completed = True
+            writer, session = entry.member.writer, entry.session
+            failure = self._send(
+                entry, WriterEvent.BACKUP_COMPLETE, partial(writer.backup_complete, session)
+            )
+            if failure is not None:
+                failures.append(failure)
+        return failures
+
+    def abort(self, *, only_in_snapshot: bool = False) -> list[BaseException]:
+        """Abort everybody who was told of the session; never stops half-way.
+
+        Returns:
+            Whatever the handlers raised, interrupts included.
+        """
+        failures: list[BaseException] = []
+        for entry in self.entries:
+            told = entry.in_snapshot if only_in_snapshot else entry.prepared
+            if told and not entry.shut_down:
+                entry.aborted = True
+                failures += self._carefully(entry, WriterEvent.ABORT, entry.member.writer.abort)
+                if entry.frozen:
+                    entry.thawed_at = self.clock.monotonic()
+        return failures
+
+    def shut_down(self) -> list[BaseException]:
+        """BackupShutdown, once, to everybody who was told of the session [VSS-09]."""
+        failures: list[BaseException] = []
+        for entry in self.entries:
+            if entry.prepared and not entry.shut_down:
+                entry.shut_down = True
+                call = entry.member.writer.backup_shutdown
+                failures += self._carefully(entry, WriterEvent.BACKUP_SHUTDOWN, call)
+        return failures
+
+    def longest_freeze_s(self) -> float:
+        """The longest freeze-to-thaw of any writer."""
+        return max((entry.held_s() for entry in self.entries), default=0.0)
+
+    def statuses(self) -> tuple[WriterStatus, ...]:
+        """Status of every writer that takes part; one that is not itself any more is UNKNOWN."""
+        return tuple(
+            evolve(each.member.status(), state=WriterState.UNKNOWN, reason=changed.message)
+            if (changed := self._replaced(each)) is not None
+            else evolve(
+                each.member.status(),
+                writer_id=each.metadata.writer_id,
+                instance_id=each.metadata.instance_id,
+                name=each.metadata.name,
+            )
+            for each in self.entries
+        )
+
+    def _changed(self, entry: Participant) -> WriterError | None:
+        """Ask the writer again who it is, and compare; silent in the trace if it is the same."""
+        try:
+            now = entry.member.writer.identify()
+        except Exception:
+            entry.member.metadata = None
+        else:
+            entry.member.metadata = now
+        failure = self._replaced(entry)
+        if failure is not None:
+            self.roster.trace.row(
+                "C",
+                "CheckWriterInstance",
+                set_id=entry.session.session_id,
+                subject=entry.metadata.name,
+                outcome=failure.message,
+            )
+        return failure
+
+    def _replaced(self, entry: Participant) -> WriterError | None:
+        known = entry.member.metadata
+        same = known is not None and known.instance_id == entry.metadata.instance_id
+        if same and self.roster.enrolled(entry.member):
+            return None
+        return WriterUnstable(
+            f"writer {entry.metadata.name} is not the instance that prepared the backup",
+            context={"writer": entry.metadata.name, "instance": entry.metadata.instance_id},
+            native=WriterFailure.RETRYABLE.value,
+        )
+
+    def _expired(self, entry: Participant) -> FreezeTimeout:
+        name = entry.metadata.name
+        elapsed_s = self.clock.monotonic() - (entry.frozen_at or 0.0)
+        window_s = entry.metadata.freeze_timeout_s
+        reason = f"frozen for {elapsed_s:.1f} s, its window is {window_s:.1f} s"
+        self.roster.expire(entry.member, entry.session, reason)
+        return FreezeTimeout(
+            f"writer {name} was {reason}",
+            context={"writer": name, "elapsed_s": elapsed_s, "window_s": window_s},
+            native=WriterFailure.TIMEOUT.value,
+        )
+
+    def _broadcast(self, entries: list[Participant], event: WriterEvent) -> list[WriterError]:
+        failures = []
+        for entry in entries:
+            writer = entry.member.writer
+            if event is WriterEvent.PREPARE_FOR_BACKUP:
+                failure = self._send(entry, event, partial(writer.prepare_backup, entry.session))
+            else:
+                failure = self._send(entry, event, partial(writer.prepare_snapshot, entry.session))
+            if failure is not None:
+                failures.append(failure)
+        return failures
+
+    def _send(
+        self, entry: Participant, event: WriterEvent, call: Callable[[], None]
+    ) -> WriterError | None:
+        if event is WriterEvent.PREPARE_FOR_BACKUP:
+            entry.prepared = True
+        if event is WriterEvent.PREPARE_FOR_SNAPSHOT:
+            entry.in_snapshot = True
+        return self.roster.deliver(entry.member, event, entry.session, call)
+
+    def _carefully(
+        self, entry: Participant, event: WriterEvent, call: Callable[[WriterSession], None]
+    ) -> list[BaseException]:
+        """Send a closing event; nothing it raises may keep the next writer from hearing its own."""
+        try:
+            failure = self._send(entry, event, partial(call, entry.session))
+        except BaseException as error:  # noqa: BLE001  interrupts are handed back, not swallowed
+            return [error]
+        return [] if failure is None else [failure]

@@ -1,0 +1,234 @@
+"""The writers of one server: who is there, in which state, and how events reach them.
+
+States follow `frskit.vss.states.WRITER_TABLE`. A writer may serve an older session (waiting for its
+verdict) and a newer one at once; its state is that of the newest, and late events of an older
+session are delivered without touching it [HAZ-12].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from attrs import define, field
+
+from frskit.clock import Clock
+from frskit.codes.hresult import hresult
+from frskit.errors import BadState, FreezeTimeout, FrskitError, Stopped, WriterError, WriterVeto
+from frskit.model.components import (
+    WriterFailure,
+    WriterMetadata,
+    WriterSession,
+    WriterState,
+    WriterStatus,
+)
+from frskit.model.ids import SetId
+from frskit.protocols import Writer
+from frskit.vss.documents import schema_bits, schema_of
+from frskit.vss.states import WRITER_TABLE, WriterEvent
+from frskit.vss.trace import Tracer
+
+__all__ = ["Enrolled", "Roster", "veto_of"]
+
+_CODES = {code.value for code in WriterFailure}
+
+
+@define(eq=False)
+class Enrolled:
+    """A registered writer with what the service knows of it.
+
+    Attributes:
+        writer: The writer itself.
+        metadata: What it said at the last Identify that succeeded.
+        state, failure, reason, since: Its status.
+        session: The newest session that it takes part in, which drives the state.
+    """
+
+    writer: Writer
+    metadata: WriterMetadata | None = None
+    state: WriterState = WriterState.STABLE
+    failure: int = 0
+    reason: str = ""
+    since: datetime | None = None
+    session: SetId | None = None
+
+    @property
+    def name(self) -> str:
+        """Name for messages, also of a writer that never identified itself."""
+        return self.metadata.name if self.metadata else type(self.writer).__name__
+
+    def status(self) -> WriterStatus:
+        """The status as requestors see it."""
+        metadata = self.metadata
+        return WriterStatus(
+            writer_id=metadata.writer_id if metadata else "",
+            instance_id=metadata.instance_id if metadata else "",
+            name=self.name,
+            state=self.state,
+            failure=self.failure,
+            reason=self.reason,
+            since=self.since,
+        )
+
+
+def veto_of(name: str, event: WriterEvent, error: BaseException) -> WriterError:
+    """The typed error for a handler that failed; anything but a veto is a non-retryable one.
+
+    Only the five codes of [VSS-38] are accepted. A window that was exceeded is a `FreezeTimeout`,
+    everything else a `WriterVeto` [R-7].
+    """
+    code = error.native if isinstance(error, FrskitError) else None
+    if isinstance(error, (FreezeTimeout, Stopped)):
+        code = WriterFailure.TIMEOUT.value
+    if code not in _CODES:
+        again = isinstance(error, WriterError) and error.retryable
+        code = (WriterFailure.RETRYABLE if again else WriterFailure.NONRETRYABLE).value
+    frozen = event in (WriterEvent.FREEZE, WriterEvent.THAW)
+    timed_out = code == WriterFailure.TIMEOUT.value
+    kind = FreezeTimeout if frozen and timed_out else WriterVeto
+    reason = str(error) or type(error).__name__
+    veto = kind(
+        f"writer {name} failed at {event.value}: {reason}",
+        context={
+            **(error.context if isinstance(error, FrskitError) else {}),
+            "writer": name,
+            "event": event.value,
+            "reason": reason,
+        },
+        hint=error.hint if isinstance(error, WriterError) else None,
+        retryable=code != WriterFailure.NONRETRYABLE.value
+        and code != WriterFailure.INCONSISTENT_SNAPSHOT.value,
+        native=code,
+    )
+    veto.__cause__ = error
+    return veto
+
+
+@define(eq=False)
+class Roster:
+    """The registered writers of one coordinator."""
+
+    clock: Clock
+    trace: Tracer
+    _members: list[Enrolled] = field(factory=list, init=False)
+
+    def register(self, writer: Writer) -> None:
+        """Add a writer; the same one twice is refused.
+
+        Raises:
+            BadState: It is registered already (VSS_E_WRITER_ALREADY_SUBSCRIBED).
+        """
+        if any(each.writer is writer for each in self._members):
+            raise BadState(
+                f"writer {type(writer).__name__} is registered already",
+                native=hresult("VSS_E_WRITER_ALREADY_SUBSCRIBED"),
+            )
+        self._members.append(Enrolled(writer=writer, since=self.clock.now()))
+
+    def unregister(self, writer: Writer) -> bool:
+        """Remove a writer; False if it was not there."""
+        before = len(self._members)
+        self._members = [each for each in self._members if each.writer is not writer]
+        return len(self._members) < before
+
+    def enrolled(self, member: Enrolled) -> bool:
+        """Whether this writer is still registered."""
+        return member in self._members
+
+    def identify(self) -> list[tuple[Enrolled, WriterMetadata]]:
+        """Ask every writer who it is; the ones that fail are left out [VSS-39]."""
+        found = []
+        for member in list(self._members):
+            metadata = self.identify_one(member)
+            if metadata is not None:
+                found.append((member, metadata))
+        return found
+
+    def identify_one(self, member: Enrolled) -> WriterMetadata | None:
+        """Ask one writer; None if it does not answer. Its state stays as it is [VSS-11]."""
+        step = WriterEvent.IDENTIFY.value
+        try:
+            metadata = member.writer.identify()
+            schema_of(schema_bits(metadata.schema))
+        except Exception as error:
+            # A writer that fails here is absent, without a status [VSS 1.1 row 6].
+            member.metadata = None
+            self.trace.row("W", step, set_id=None, subject=member.name, outcome=_text(error))
+            return None
+        member.metadata = metadata
+        self.trace.row("W", step, set_id=None, subject=metadata.name)
+        return metadata
+
+    def statuses(self) -> tuple[WriterStatus, ...]:
+        """The status of every writer whose last Identify succeeded [VSS-39]."""
+        return tuple(each.status() for each in self._members if each.metadata is not None)
+
+    def deliver(
+        self, member: Enrolled, event: WriterEvent, session: WriterSession, call: Callable[[], None]
+    ) -> WriterError | None:
+        """Send one event; return the typed failure, if any.
+
+        An interrupt (any exception that is not an `Exception`) counts as a failure of the handler
+        and goes on to the caller.
+        """
+        if event in (WriterEvent.PREPARE_FOR_BACKUP, WriterEvent.PRE_RESTORE):
+            member.session = session.session_id
+        drives = member.session == session.session_id
+        if drives and (event, member.state) not in WRITER_TABLE:
+            raise BadState(
+                f"event {event.value} is not possible for writer {member.name} "
+                f"in state {member.state.name}",
+                context={"writer": member.name, "state": member.state.name},
+                native=hresult("VSS_E_BAD_STATE"),
+            )
+        try:
+            call()
+        except Exception as error:
+            return self._failed(member, event, session, error, drives=drives)
+        except BaseException as error:
+            self._failed(member, event, session, error, drives=drives)
+            raise
+        if drives:
+            self._enter(member, WRITER_TABLE[event, member.state].success)
+        self.trace.row("W", event.value, set_id=session.session_id, subject=member.name)
+        return None
+
+    def expire(self, member: Enrolled, session: WriterSession, reason: str) -> None:
+        """The freeze window of a frozen writer has passed [VSS-42]."""
+        cell = WRITER_TABLE.get((WriterEvent.FREEZE_TIMER, member.state))
+        if cell is not None and member.session == session.session_id:
+            self._enter(member, cell.failure, WriterFailure.TIMEOUT.value, reason)
+
+    def _failed(
+        self,
+        member: Enrolled,
+        event: WriterEvent,
+        session: WriterSession,
+        error: BaseException,
+        *,
+        drives: bool,
+    ) -> WriterError:
+        veto = veto_of(member.name, event, error)
+        if drives:
+            code = veto.native if isinstance(veto.native, int) else 0
+            after = WRITER_TABLE[event, member.state].failure
+            self._enter(member, after, code, str(veto.context["reason"]))
+        self.trace.row(
+            "W", event.value, set_id=session.session_id, subject=member.name, outcome=_text(error)
+        )
+        return veto
+
+    def _enter(
+        self, member: Enrolled, state: WriterState, failure: int = 0, reason: str = ""
+    ) -> None:
+        kept = state is member.state and state.name.startswith("FAILED_") and not failure
+        if kept:
+            return  # the failure that led here stays visible until the next session [R-8]
+        member.state = state
+        member.failure = failure
+        member.reason = reason
+        member.since = self.clock.now()
+
+
+def _text(error: BaseException) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,73 @@
+"""The trace of one coordinator: rows of [VSS 1.1] as events, kept back while writers are frozen.
+
+Between the first Freeze and the last Thaw no subscriber is called (design law 5): rows are
+collected and handed on when the application writes again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from frskit.clock import Clock
+from frskit.events import EventBuffer, EventSink, ServiceTrace, Warned
+from frskit.model.ids import SetId
+
+__all__ = ["Tracer"]
+
+
+class Tracer:
+    """Emits rows with the time at which they happened.
+
+    Args:
+        sink: Where they go; one that raises is logged and never disturbs the service.
+        clock: Tells the time of each row.
+    """
+
+    def __init__(self, sink: EventSink, clock: Clock) -> None:
+        self._sink = sink
+        self._clock = clock
+        self._buffer = EventBuffer()
+        self._quiet = 0
+
+    def row(
+        self, party: str, step: str, *, set_id: SetId | None, subject: str = "", outcome: str = ""
+    ) -> None:
+        """One row: who (R, W, P, K, C), what, about whom, and what went wrong."""
+        self._emit(
+            ServiceTrace(
+                at=self._clock.now(),
+                set_id=set_id or "",
+                party=party,
+                step=step,
+                subject=subject,
+                outcome=outcome,
+            )
+        )
+
+    def warn(self, text: str) -> None:
+        """Something that should be known."""
+        self._emit(Warned(at=self._clock.now(), text=text))
+
+    def _emit(self, event: ServiceTrace | Warned) -> None:
+        self._buffer.emit(event)
+        if not self._quiet:
+            self._drain()
+
+    def _drain(self) -> None:
+        try:
+            self._buffer.drain(self._sink)
+        except Exception:
+            logging.getLogger(__name__).exception("the event sink of a coordinator failed")
+
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Keep rows back for the length of the block, whatever happens in it."""
+        self._quiet += 1
+        try:
+            yield
+        finally:
+            self._quiet -= 1
+            if not self._quiet:
+                self._drain()

@@ -1,0 +1,60 @@
+"""Settings for all tests: Hypothesis profiles and the real files of other projects."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "default",
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.register_profile(
+    "deep", parent=settings.get_profile("default"), max_examples=2000, derandomize=False
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The rule marker also works where the plugin is not installed."""
+    if not config.pluginmanager.hasplugin("frskit"):
+        from frskit.testing import pytest_plugin
+
+        config.pluginmanager.register(pytest_plugin, "frskit")
+        pytest_plugin.pytest_configure(config)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Directory with real files that are not part of the repository."""
+    place = os.environ.get("FRSKIT_REAL_DATA")
+    if not place:
+        pytest.skip("FRSKIT_REAL_DATA is not set: real files are not available")
+    if not Path(place).is_dir():
+        pytest.fail(f"FRSKIT_REAL_DATA names {place}, which is not a directory")
+    return Path(place)
+
+
+@pytest.fixture(scope="session")
+def unpack(real_data, tmp_path_factory):
+    """Function: name of a real file below the data directory -> path of the unpacked file."""
+    place = tmp_path_factory.mktemp("real")
+
+    def unpacked(name: str) -> Path:
+        source = real_data / name
+        if source.suffix != ".gz":
+            return source
+        target = place / source.stem
+        if not target.exists():
+            target.write_bytes(gzip.decompress(source.read_bytes()))
+        return target
+
+    return unpacked

@@ -1,0 +1,521 @@
+"""`DirectoryArray`: directories as LUNs, copies that are all there or not at all."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from frskit.clock import Budget, CancelToken, VirtualClock
+from frskit.errors import (
+    ArrayDamaged,
+    Busy,
+    Cancelled,
+    CopyConflict,
+    CopyInvalid,
+    InsufficientCapacity,
+    NameInUse,
+    OutcomeUnknown,
+    PresentationFailed,
+    StillPresented,
+    StorageNotFound,
+    UnsupportedKind,
+    UsageError,
+)
+from frskit.local import DirectoryArray
+from frskit.local.reflink import clone_file
+from frskit.model.ids import CopyKey, HostRef, StorageId
+from frskit.model.storage import CopyKind, CopyRequest, CopyState, SetAtomicity
+
+HOST = HostRef("prod")
+KEY = CopyKey("11111111-2222-4333-8444-555555555555")
+
+
+def request(source, name="", kind=CopyKind.SNAPCLONE):
+    """A wish for one member."""
+    return CopyRequest(source=source, kind=kind, name=name)
+
+
+@pytest.fixture
+def clock():
+    """Virtual time."""
+    return VirtualClock()
+
+
+@pytest.fixture
+def budget(clock):
+    """No limit."""
+    return Budget.of(clock)
+
+
+@pytest.fixture
+def array(tmp_path, clock):
+    """An array with the storages ``data`` and ``logs``."""
+    array = DirectoryArray(tmp_path / "array", clock=clock)
+    for name in ("data", "logs"):
+        storage = array.add_storage(name)
+        (array.directory(storage) / "file").write_bytes(name.encode())
+    return array
+
+
+def make(array, budget, *requests, key=KEY):
+    """Stage and commit."""
+    staged = array.stage_copies(requests, key=key, budget=budget)
+    return array.commit_copies(staged, budget=budget)
+
+
+def names(array, folder="copies"):
+    """What lies in a folder of the array."""
+    return sorted(each.name for each in (array.root / folder).iterdir())
+
+
+DATA, LOGS = StorageId("file:data"), StorageId("file:logs")
+
+
+def test_a_copy_has_the_bytes_and_stands_alone(array, budget, clock):
+    """A copy is independent at once: changing the source changes nothing in it."""
+    first, second = make(array, budget, request(DATA, "c0"), request(LOGS, "c1"))
+    assert (first.id, first.source, first.state) == ("file:c0", DATA, CopyState.INDEPENDENT)
+    assert (first.size_bytes, first.copied_bytes, first.created_at) == (4, 4, clock.now())
+    assert array.copies(key=KEY) == (first, second) == array.copies()
+    (array.directory(DATA) / "file").write_bytes(b"other")
+    assert (array.directory(first.id) / "file").read_bytes() == b"data"
+    assert (array.directory(second.id) / "file").read_bytes() == b"logs"
+    assert array.capabilities.set_atomicity is SetAtomicity.WITHIN_HOLD
+
+
+def test_links_keep_their_text_and_special_files_are_left_out(array, budget, tmp_path):
+    """A link in the tree is copied as a link; nothing outside is read."""
+    source = array.directory(DATA)
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"secret")
+    (source / "link").symlink_to(secret)
+    (source / "loop").symlink_to(".")
+    os.mkfifo(source / "pipe")
+    (source / "deep" / "er").mkdir(parents=True)
+    (source / "deep" / "er" / "x").write_bytes(b"x")
+    (source / "file").chmod(0o640)
+    os.utime(source / "file", ns=(10**18, 10**18))
+    (copy,) = make(array, budget, request(DATA))
+    target = array.directory(copy.id)
+    assert sorted(each.name for each in target.iterdir()) == ["deep", "file", "link", "loop"]
+    assert (target / "link").readlink() == secret
+    assert (target / "deep" / "er" / "x").read_bytes() == b"x"
+    facts = (target / "file").stat()
+    assert (facts.st_mode & 0o777, facts.st_mtime_ns) == (0o640, 10**18)
+
+
+def test_holes_stay_holes(array, budget):
+    """A sparse file costs no more in the copy."""
+    with (array.directory(DATA) / "sparse").open("wb") as file:
+        file.seek(64 << 20)
+        file.write(b"end")
+    (copy,) = make(array, budget, request(DATA))
+    facts = (array.directory(copy.id) / "sparse").stat()
+    assert facts.st_size == (64 << 20) + 3
+    assert facts.st_blocks * 512 < 1 << 20
+    with (array.directory(copy.id) / "sparse").open("rb") as file:
+        file.seek(64 << 20)
+        assert file.read() == b"end"
+
+
+def test_staging_and_commit_are_idempotent_by_key(array, budget, tmp_path, clock):
+    """The same key means the same set, also after a restart; other requests are refused."""
+    wanted = (request(DATA, "c0"), request(LOGS, "c1"))
+    staged = array.stage_copies(wanted, key=KEY, budget=budget)
+    assert array.stage_copies(wanted, key=KEY, budget=budget) == staged
+    assert names(array) == []
+    with pytest.raises(CopyConflict):
+        array.stage_copies(wanted[:1], key=KEY, budget=budget)
+    made = array.commit_copies(staged, budget=budget)
+    assert array.commit_copies(staged, budget=budget) == made
+    again = DirectoryArray(tmp_path / "array", clock=clock)
+    assert again.stage_copies(wanted, key=KEY, budget=budget) == staged
+    assert again.commit_copies(staged, budget=budget) == made
+    with pytest.raises(CopyConflict):
+        again.stage_copies(wanted[:1], key=KEY, budget=budget)
+    array.discard_staged(KEY)
+    assert array.copies(key=KEY) == made
+
+
+def test_what_is_not_staged_cannot_be_committed(array, budget):
+    """After `discard_staged` the staging is worth nothing."""
+    staged = array.stage_copies([request(DATA)], key=KEY, budget=budget)
+    array.discard_staged(KEY)
+    array.discard_staged(KEY)
+    with pytest.raises(CopyConflict):
+        array.commit_copies(staged, budget=budget)
+    assert array.copies() == ()
+
+
+def test_staging_refuses_what_cannot_work(array, budget, monkeypatch):
+    """Unknown sources, other kinds, taken or double names, and no room."""
+
+    def stage(*requests):
+        array.stage_copies(requests, key=KEY, budget=budget)
+
+    with pytest.raises(StorageNotFound):
+        stage(request(StorageId("file:none")))
+    with pytest.raises(UnsupportedKind):
+        stage(request(DATA, kind=CopyKind.VSNAP))
+    with pytest.raises(NameInUse):
+        stage(request(DATA, "logs"))
+    with pytest.raises(NameInUse):
+        stage(request(DATA, "x"), request(LOGS, "x"))
+    with pytest.raises(UsageError):
+        stage()
+    with pytest.raises(UsageError):
+        stage(request(DATA, "x" * 201))
+
+    class Full:
+        f_bavail, f_frsize = 0, 4096
+
+    monkeypatch.setattr(array, "_reflinks", False)
+    monkeypatch.setattr(os, "statvfs", lambda _path: Full)
+    with pytest.raises(InsufficientCapacity):
+        stage(request(DATA))
+
+
+def test_commit_looks_again(array, budget):
+    """A source that went after staging fails the set, and no member exists."""
+    staged = array.stage_copies([request(DATA), request(LOGS)], key=KEY, budget=budget)
+    array.delete_storage(LOGS, budget=budget)
+    with pytest.raises(CopyConflict):
+        array.commit_copies(staged, budget=budget)
+    assert array.copies() == ()
+    assert names(array) == []
+
+
+@pytest.mark.parametrize(("code", "expected"), [(errno.ENOSPC, InsufficientCapacity)])
+def test_a_member_that_fails_leaves_nothing(array, budget, monkeypatch, code, expected):
+    """When the second member cannot be written the first one goes too."""
+    staged = array.stage_copies([request(DATA), request(LOGS)], key=KEY, budget=budget)
+    real, calls = os.utime, []
+
+    def utime(*args, **kwargs):
+        calls.append(args)
+        if len(calls) == 3:
+            raise OSError(code, os.strerror(code))
+        return real(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "utime", utime)
+        with pytest.raises(expected):
+            array.commit_copies(staged, budget=budget)
+    assert names(array) == []
+    assert array.copies() == ()
+    assert len(array.commit_copies(staged, budget=budget)) == 2
+
+
+def test_a_cancelled_commit_leaves_nothing(array, clock, budget):
+    """Cancelling inside the copying undoes what was there."""
+    token = CancelToken()
+    staged = array.stage_copies([request(DATA), request(LOGS)], key=KEY, budget=budget)
+    token.cancel()
+    with pytest.raises(Cancelled):
+        array.commit_copies(staged, budget=Budget.of(clock, token=token))
+    assert names(array) == []
+    assert array.copies() == ()
+
+
+def test_a_record_that_may_not_be_durable_is_an_unknown_outcome(array, budget, monkeypatch):
+    """If the record cannot be flushed the caller has to look; looking finds the truth."""
+    staged = array.stage_copies([request(DATA, "c0")], key=KEY, budget=budget)
+
+    def fail(_path, _records):
+        raise OSError(errno.EIO, "I/O error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("frskit.local.records.save_records", fail)
+        with pytest.raises(OutcomeUnknown) as caught:
+            array.commit_copies(staged, budget=budget)
+    assert caught.value.key == KEY
+    assert array.copies(key=KEY) == ()
+    array.add_storage("other")
+    assert names(array) == []
+
+
+def test_files_that_vanish_under_the_copying_are_a_conflict(array, budget, monkeypatch):
+    """Without a hold the copying notices that its source moves."""
+    real = os.listdir
+
+    def listdir(path):
+        found = real(path)
+        return [*found, "ghost"] if isinstance(path, int) else found
+
+    staged = array.stage_copies([request(DATA)], key=KEY, budget=budget)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "listdir", listdir)
+        with pytest.raises(CopyConflict):
+            array.commit_copies(staged, budget=budget)
+    assert names(array) == []
+
+
+def test_names_cannot_leave_the_array(array, budget):
+    """A name with dots and slashes is an ordinary name."""
+    (copy,) = make(array, budget, request(DATA, "../../evil"))
+    assert copy.name == "../../evil"
+    assert names(array) == ["%2E.%2F..%2Fevil"]
+    assert (array.directory(copy.id) / "file").read_bytes() == b"data"
+    array.delete_storage(copy.id, budget=budget)
+    assert names(array) == []
+
+
+def test_presenting_is_idempotent_and_says_the_path(array, budget):
+    """One presentation per host; another access mode is refused; hiding twice is fine."""
+    shown = array.present(DATA, HOST, read_only=False, budget=budget)
+    assert shown.access.path == str(array.directory(DATA))
+    assert array.present(DATA, HOST, read_only=False, budget=budget) == shown
+    with pytest.raises(PresentationFailed):
+        array.present(DATA, HOST, read_only=True, budget=budget)
+    other = array.present(DATA, HostRef("recovery"), read_only=True, budget=budget)
+    assert array.presentations() == (shown, other)
+    assert array.presentations(LOGS) == ()
+    array.unpresent(shown, budget=budget)
+    array.unpresent(shown, budget=budget)
+    assert array.presentations(DATA) == (other,)
+    with pytest.raises(StorageNotFound):
+        array.present(StorageId("file:none"), HOST, read_only=True, budget=budget)
+
+
+def test_deleting(array, budget):
+    """Presented storage stays, unknown storage is fine, and the files go."""
+    (copy,) = make(array, budget, request(DATA, "c0"))
+    shown = array.present(copy.id, HOST, read_only=True, budget=budget)
+    with pytest.raises(StillPresented):
+        array.delete_storage(copy.id, budget=budget)
+    array.unpresent(shown, budget=budget)
+    (array.directory(copy.id) / "locked").mkdir(mode=0o500)
+    array.delete_storage(copy.id, budget=budget)
+    array.delete_storage(copy.id, budget=budget)
+    assert names(array) == []
+    assert array.copies() == ()
+    assert [each.id for each in array.storage()] == [DATA, LOGS]
+    assert make(array, budget, request(DATA, "c0"))[0].name == "c0"
+
+
+def test_storage_lists_what_is_there(array, budget):
+    """Unknown ids are left out; sizes are counted."""
+    (each,) = array.storage([DATA, StorageId("file:none")])
+    assert (each.name, each.size_bytes) == ("data", 4)
+    with pytest.raises(NameInUse):
+        array.add_storage("data")
+    (array.root / "storage" / "mine").mkdir()
+    with pytest.raises(NameInUse):
+        array.add_storage("mine")
+
+
+def test_a_copy_whose_directory_is_gone_is_invalid(array, budget):
+    """Somebody removed the files: the array says so instead of showing nothing."""
+    (copy,) = make(array, budget, request(DATA, "c0"))
+    (array.directory(copy.id) / "file").unlink()
+    array.directory(copy.id).rmdir()
+    assert array.copies()[0].state is CopyState.INVALID
+    with pytest.raises(CopyInvalid):
+        array.present(copy.id, HOST, read_only=True, budget=budget)
+    array.delete_storage(copy.id, budget=budget)
+    assert array.copies() == ()
+
+
+def test_the_arrays_time_never_goes_back(tmp_path):
+    """A clock that jumped back gives copies no earlier time than their predecessors [R-32]."""
+    late = VirtualClock(elapsed_s=1000)
+    array = DirectoryArray(tmp_path, clock=late)
+    data = array.add_storage("data")
+    early = VirtualClock()
+    array = DirectoryArray(tmp_path, clock=early)
+    (copy,) = make(array, Budget.of(early), request(data))
+    assert copy.created_at == late.now()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", '{"schema": "other/1", "records": {}}', '{"schema": 1}', "[]", "\xff"]
+)
+def test_a_damaged_record_file_is_refused(array, tmp_path, clock, text):
+    """Anything but what was written is ArrayDamaged, and the copies are left alone."""
+    (tmp_path / "array" / "copies" / ".new-x").mkdir()
+    (tmp_path / "array" / "array.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(ArrayDamaged):
+        DirectoryArray(tmp_path / "array", clock=clock)
+    assert names(array) == [".new-x"]
+
+
+def test_a_record_of_the_wrong_shape_is_refused(array, tmp_path, clock):
+    """A field of another type is damage, not a crash."""
+    path = tmp_path / "array" / "array.json"
+    document = json.loads(path.read_bytes())
+    document["records"]["storages"][0]["created_at"] = "yesterday"
+    path.write_text(json.dumps(document))
+    with pytest.raises(ArrayDamaged):
+        array.copies()
+
+
+def test_two_processes_take_turns(array, tmp_path, clock):
+    """While another process is inside a change, ours is Busy at the end of its budget."""
+    code = textwrap.dedent(
+        """
+        import sys
+        from frskit.clock import Budget, SystemClock
+        from frskit.storage.durable import exclusive_lock
+        with exclusive_lock(sys.argv[1], budget=Budget.of(SystemClock(), 10)):
+            print("locked", flush=True)
+            sys.stdin.read()
+        """
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "array" / "lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"locked\n"
+        with pytest.raises(Busy):
+            array.present(DATA, HOST, read_only=True, budget=Budget.of(clock, 1))
+        assert array.copies() == ()
+        other.stdin.close()
+        assert other.wait() == 0
+    array.present(DATA, HOST, read_only=True, budget=Budget.of(clock, 1))
+
+
+CHILD = textwrap.dedent(
+    """
+    import os, sys
+    from pathlib import Path
+    from frskit.clock import Budget, SystemClock
+    from frskit.local import DirectoryArray
+    from frskit.model.ids import CopyKey, StorageId
+    from frskit.model.storage import CopyKind, CopyRequest
+
+    root, dies_at, what = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    clock = SystemClock()
+    budget = Budget.of(clock)
+    array = DirectoryArray(root, clock=clock)
+    calls = 0
+
+    def deadly(name):
+        real = getattr(os, name)
+        def call(*args, **kwargs):
+            global calls
+            calls += 1
+            if calls == dies_at:
+                os._exit(9)
+            return real(*args, **kwargs)
+        setattr(os, name, call)
+
+    for name in ("mkdir", "fsync", "replace", "rename", "utime", "rmdir", "unlink"):
+        deadly(name)
+    if what == "commit":
+        requests = [
+            CopyRequest(source=StorageId(f"file:{name}"), kind=CopyKind.SNAPCLONE, name=f"c-{name}")
+            for name in ("data", "logs")
+        ]
+        staged = array.stage_copies(requests, key=CopyKey("k"), budget=budget)
+        array.commit_copies(staged, budget=budget)
+    else:
+        array.delete_storage(StorageId("file:c-data"), budget=budget)
+    """
+)
+
+
+def run_child(root, dies_at, what):
+    """Run the change in a process that is killed at its n-th call; True if it was."""
+    command = [sys.executable, "-c", CHILD, str(root), str(dies_at), what]
+    status = subprocess.run(command, check=False).returncode
+    assert status in (0, 9)
+    return status == 9
+
+
+def test_a_kill_at_any_call_leaves_all_members_or_none(tmp_path, clock):
+    """Killed at every other call of a commit, the set is whole or absent, and the array works."""
+    seen = set()
+    for dies_at in range(1, 60, 2):
+        root = tmp_path / str(dies_at)
+        array = DirectoryArray(root, clock=clock)
+        for name in ("data", "logs"):
+            (array.directory(array.add_storage(name)) / "file").write_bytes(name.encode())
+        killed = run_child(root, dies_at, "commit")
+        array = DirectoryArray(root, clock=clock)
+        copies = array.copies(key=CopyKey("k"))
+        assert len(copies) in (0, 2)
+        assert killed or len(copies) == 2
+        assert names(array) == (["c-data", "c-logs"] if copies else [])
+        for copy in copies:
+            data = (array.directory(copy.id) / "file").read_bytes()
+            assert f"c-{data.decode()}" == copy.name
+        seen.add((killed, len(copies)))
+        if not killed:
+            break
+    assert seen == {(True, 0), (True, 2), (False, 2)}
+
+
+def test_a_kill_at_any_call_of_a_deletion_is_finished_later(tmp_path, clock, budget):
+    """Killed anywhere in a deletion, the storage is there, whole, or gone with its files."""
+    seen = set()
+    for dies_at in range(1, 40, 2):
+        root = tmp_path / str(dies_at)
+        array = DirectoryArray(root, clock=clock)
+        (array.directory(array.add_storage("data")) / "file").write_bytes(b"data")
+        make(array, budget, request(DATA, "c-data"))
+        killed = run_child(root, dies_at, "delete")
+        array = DirectoryArray(root, clock=clock)
+        there = bool(array.copies())
+        assert names(array) == (["c-data"] if there else [])
+        if there:
+            assert (array.directory(StorageId("file:c-data")) / "file").read_bytes() == b"data"
+        seen.add((killed, there))
+        if not killed:
+            break
+    assert seen == {(True, True), (True, False), (False, False)}
+
+
+def test_reflinks_are_found_by_trying(array, tmp_path):
+    """The array says what a real attempt in its directory says."""
+    (tmp_path / "a").write_bytes(b"a")
+    with (tmp_path / "a").open("rb") as source, (tmp_path / "b").open("wb") as target:
+        assert array.reflinks == clone_file(source.fileno(), target.fileno())
+    assert names(array, ".") == ["array.json", "copies", "lock", "storage"]
+
+
+def test_where_reflinks_work_they_are_used(tmp_path, clock, budget, monkeypatch):
+    """With a cloning file system the data is not copied; the ioctl gets both descriptors."""
+    cloned = []
+
+    def ioctl(target, number, source):
+        assert number == 0x40049409
+        cloned.append(os.readlink(f"/proc/self/fd/{source}"))
+        os.pwrite(target, os.pread(source, 1 << 20, 0), 0)
+        return 0
+
+    monkeypatch.setattr("fcntl.ioctl", ioctl)
+    array = DirectoryArray(tmp_path, clock=clock)
+    data = array.add_storage("data")
+    (array.directory(data) / "file").write_bytes(b"data")
+    monkeypatch.setattr(os, "copy_file_range", None)
+    (copy,) = make(array, budget, request(data))
+    assert array.reflinks
+    assert cloned[-1] == str(array.directory(data) / "file")
+    assert (array.directory(copy.id) / "file").read_bytes() == b"data"
+    assert array.storage([data])[0].allocated_bytes is None
+
+
+def test_copying_without_copy_file_range(array, budget, monkeypatch):
+    """Where the kernel cannot copy by itself the bytes go through this process."""
+
+    def refuse(*_args):
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "copy_file_range", refuse)
+    monkeypatch.setattr(array, "_reflinks", False)
+    (copy,) = make(array, budget, request(DATA))
+    assert (array.directory(copy.id) / "file").read_bytes() == b"data"
+
+
+def test_relative_roots_survive_a_change_of_directory(tmp_path, clock, monkeypatch):
+    """The root is fixed when the array is opened."""
+    monkeypatch.chdir(tmp_path)
+    array = DirectoryArray(Path("array"), clock=clock)
+    data = array.add_storage("data")
+    monkeypatch.chdir("/")
+    assert array.directory(data) == tmp_path / "array" / "storage" / "data"

@@ -1,0 +1,60 @@
+"""Durable small files and the lock between processes."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from frskit.clock import Budget, CancelToken, VirtualClock
+from frskit.errors import Busy, Cancelled
+from frskit.storage.durable import exclusive_lock, replace_file
+
+
+def test_a_failed_replacement_leaves_the_old_content(tmp_path, monkeypatch):
+    """Whichever call fails, the file has its old content until the rename."""
+    path = tmp_path / "file"
+    replace_file(path, b"old")
+
+    def fail(*_args):
+        raise OSError("no")
+
+    for name in ("fsync", "replace"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, fail)
+            with pytest.raises(OSError, match="no"):
+                replace_file(path, b"new")
+        assert path.read_bytes() == b"old"
+    replace_file(path, b"new")
+    assert path.read_bytes() == b"new"
+
+
+def test_the_content_is_durable_before_the_name(tmp_path, monkeypatch):
+    """fsync of the file precedes the rename, fsync of the directory follows it."""
+    calls = []
+    real_sync, real_replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: (calls.append("fsync"), real_sync(fd)))
+    monkeypatch.setattr(os, "replace", lambda a, b: (calls.append("replace"), real_replace(a, b)))
+    replace_file(tmp_path / "file", b"x")
+    assert calls == ["fsync", "replace", "fsync"]
+
+
+def test_the_lock_excludes_and_is_released(tmp_path):
+    """A second holder is Busy after its budget, on the clock that it was given."""
+    clock = VirtualClock()
+    with exclusive_lock(tmp_path / "lock", budget=Budget.of(clock, 1)):
+        with (
+            pytest.raises(Busy),
+            exclusive_lock(tmp_path / "lock", budget=Budget.of(clock, 5)),
+        ):
+            pytest.fail("two holders")
+        assert clock.monotonic() == pytest.approx(5)
+        token = CancelToken()
+        token.cancel()
+        with (
+            pytest.raises(Cancelled),
+            exclusive_lock(tmp_path / "lock", budget=Budget.of(clock, None, token)),
+        ):
+            pytest.fail("two holders")
+    with exclusive_lock(tmp_path / "lock", budget=Budget.of(clock, 0)):
+        pass

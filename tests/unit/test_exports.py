@@ -1,0 +1,57 @@
+"""Every public name exists, is sorted, documented and importable."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+
+import pytest
+
+import frskit
+
+MODULES = sorted(
+    info.name
+    for info in pkgutil.walk_packages(frskit.__path__, "frskit.")
+    if not info.name.endswith("__main__")
+)
+
+
+@pytest.mark.parametrize("name", ["frskit", *MODULES])
+def test_all_is_sorted_and_complete(name):
+    """``__all__`` lists existing names, once each, in sorted order."""
+    module = importlib.import_module(name)
+    exported = getattr(module, "__all__", None)
+    if exported is None:
+        assert not [each for each in vars(module) if not each.startswith("_")] or name.count(".") == 1
+        return
+    assert list(exported) == sorted(exported, key=lambda each: (not each.isupper(), not each[:1].isupper(), each)) or list(exported) == sorted(exported)
+    assert len(set(exported)) == len(exported)
+    for each in exported:
+        assert hasattr(module, each), f"{name}.{each}"
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_public_things_are_documented(name):
+    """Every module, and every class and function that it defines in public, has a docstring."""
+    module = importlib.import_module(name)
+    assert module.__doc__, name
+    for each in getattr(module, "__all__", ()):
+        value = getattr(module, each)
+        if not (inspect.isclass(value) or inspect.isfunction(value)):
+            continue
+        if value.__module__ != name:
+            continue
+        assert value.__doc__, f"{name}.{each}"
+        if inspect.isclass(value):
+            for method, body in vars(value).items():
+                if inspect.isfunction(body) and not method.startswith("_"):
+                    assert body.__doc__, f"{name}.{each}.{method}"
+
+
+def test_lazy_names_are_the_listed_ones():
+    """The lazily loaded face offers exactly ``__all__``."""
+    for name in frskit.__all__:
+        assert getattr(frskit, name) is not None
+    with pytest.raises(AttributeError):
+        frskit.no_such_name  # noqa: B018
