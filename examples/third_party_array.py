@@ -1,128 +1,180 @@
-"""An array that a stranger wrote: copies are lists of SHA-256 names, equal bytes are stored once.
+"""An array that a stranger wrote: a copy is a list of SHA-256 names, equal bytes are stored once.
 
-It knows frskit's protocols, values and errors and nothing else of it. A storage object is a
-directory; a copy is a manifest (path -> SHA-256) in ``index.json`` over a pool of blobs, and
-becomes a directory again when it is presented. One process at a time.
+It knows frskit's protocols, values and errors and nothing else of it. Storage is a directory of
+files; a copy is a manifest over a pool of blobs, and becomes a directory when it is presented.
+One replacement of ``index.json`` is the instant of every change.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
+
+from attrs import define, evolve, field
+from cattrs.preconf.json import make_converter
 
 from frskit import errors
 from frskit.bases import ArrayBase
+from frskit.model import storage as model
 from frskit.model.ids import CopyKey, StorageId
-from frskit.model.storage import (
-    AccessKind,
-    ArrayCapabilities,
-    ArrayCopy,
-    CopyKind,
-    CopyState,
-    HostPath,
-    Presentation,
-    SetAtomicity,
-    Storage,
-)
+from frskit.model.storage import ArrayCopy, CopyRequest, Presentation, Storage
 
 if TYPE_CHECKING:
     from frskit.protocols import DiskArray
+KIND, JSON = model.CopyKind.SNAPCLONE, make_converter()
+
+
+@define
+class Index:
+    """Everything that the array remembers."""
+
+    disks: dict[StorageId, ArrayCopy | None] = field(factory=dict)  # None: not a copy
+    manifests: dict[StorageId, dict[str, str]] = field(factory=dict)  # absent: the directory counts
+    sets: dict[CopyKey, tuple[CopyRequest, ...]] = field(factory=dict)
+    shown: list[Presentation] = field(factory=list)
+
+
+def write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(".new").open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    path.with_name(".new").replace(path)
 
 
 class BlobArray(ArrayBase):
-    """A content-addressed store as a disk array; `_index` is its whole memory."""
+    """A content-addressed store as a disk array, for one process at a time."""
 
     name = "blobs"
-    capabilities = ArrayCapabilities(
-        kinds=frozenset({CopyKind.SNAPCLONE}),
-        access=frozenset({AccessKind.HOST_PATH}),
-        set_atomicity=SetAtomicity.WITHIN_HOLD,
-        proven_on="directories of a Linux host",
+    capabilities = model.ArrayCapabilities(
+        kinds=frozenset({KIND}),
+        access=frozenset({model.AccessKind.HOST_PATH}),
+        set_atomicity=model.SetAtomicity.WITHIN_HOLD,
     )
 
-    def __init__(self, root: Path, *, clock) -> None:
+    def __init__(self, root: Path, *, clock, hosts) -> None:
         super().__init__()
-        self.root, self._clock = root.absolute(), clock
-        for folder in ("live", "blobs"):
-            (self.root / folder).mkdir(parents=True, exist_ok=True)
-        path = self.root / "index.json"
-        empty = {"disks": {}, "requests": {}, "shown": []}
-        self._index: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else empty
+        self.root, self.clock, self.hosts, self.index = root.absolute(), clock, hosts, Index()
+        if (self.root / "index.json").exists():
+            self.index = JSON.loads((self.root / "index.json").read_bytes(), Index)
 
-    def _save(self) -> None:
-        _write(self.root / "index.json", json.dumps(self._index).encode())
+    def save(self) -> None:
+        write(self.root / "index.json", JSON.dumps(self.index).encode())
 
-    def _disk(self, storage) -> dict[str, Any]:
-        if storage not in self._index["disks"]:
-            raise errors.StorageNotFound(f"no {storage} here", context={"storage": storage})
-        return self._index["disks"][storage]
-
-    def live(self, storage) -> Path:
-        """The directory of a storage object, while it has one."""
+    def directory(self, storage) -> Path:
         return self.root / "live" / quote(storage, safe="")
+
+    def files(self, storage) -> list[Path]:
+        return sorted(each for each in self.directory(storage).rglob("*") if each.is_file())
 
     def add_storage(self, name: str) -> StorageId:
         storage = StorageId(f"blob:{name}")
-        self.live(storage).mkdir(exist_ok=True)
-        self._index["disks"][storage] = {"name": name, "size": 0}
-        self._save()
+        self.directory(storage).mkdir(parents=True)
+        self.index.disks[storage] = None
+        self.save()
         return storage
 
+    def size(self, storage) -> int:
+        copy = self.index.disks[storage] if storage in self.index.manifests else None
+        return copy.size_bytes if copy else sum(each.stat().st_size for each in self.files(storage))
+
     def storage(self, ids=None):
-        wanted = self._index["disks"] if ids is None else set(ids)
-        return [
-            Storage(id=StorageId(each), name=disk["name"], size_bytes=disk["size"])
-            for each, disk in self._index["disks"].items()
-            if each in wanted
-        ]
+        wanted = [each for each in self.index.disks if ids is None or each in set(ids)]
+        return [Storage(id=each, name=each[5:], size_bytes=self.size(each)) for each in wanted]
 
     def copies(self, *, key=None):
-        return [
-            ArrayCopy(
-                id=StorageId(each),
-                source=StorageId(disk["source"]),
-                key=CopyKey(disk["key"]),
-                kind=CopyKind.SNAPCLONE,
-                state=CopyState.INDEPENDENT,
-                size_bytes=disk["size"],
-                copied_bytes=disk["size"],
-                name=disk["name"],
-                created_at=datetime.fromisoformat(disk["at"]),
-            )
-            for each, disk in self._index["disks"].items()
-            if "key" in disk and key in (None, disk["key"])
-        ]
+        return [each for each in self.index.disks.values() if each and key in (None, each.key)]
 
     def check_request(self, request) -> None:
-        self._disk(request.source)
-        if request.kind is not CopyKind.SNAPCLONE:
+        if request.kind is not KIND:
             raise errors.UnsupportedKind(f"{request.kind.value} is not for a content store")
-        if f"blob:{request.name}" in self._index["disks"]:
-            raise errors.NameInUse(f"there is a {request.name!r} already")
+        if request.source not in self.index.disks:
+            raise errors.StorageNotFound(f"there is no {request.source}")
 
     def stage_copies(self, requests, *, key, budget):
-        if self._index["requests"].get(key, repr(tuple(requests))) != repr(tuple(requests)):
+        if key not in self.index.sets:
+            return super().stage_copies(requests, key=key, budget=budget)
+        if self.index.sets[key] != tuple(requests):
             raise errors.CopyConflict(f"key {key} was used for other requests")
-        if key in self._index["requests"]:  # committed: nothing to check any more
-            return super().stage_copies((), key=key, budget=budget)
-        return super().stage_copies(requests, key=key, budget=budget)
+        return model.StagedCopies(key=key, requests=tuple(requests))
 
     def commit_copies(self, staged, *, budget):
-        if staged.key not in self._index["requests"]:
+        if staged.key not in self.index.sets:
             if self._staged.get(staged.key) != staged:
                 raise errors.CopyConflict(f"{staged.key} is not staged")
             made = {}
             for number, request in enumerate(staged.requests):
-                budget.check("hashing")
-                made |= self._manifest(staged.key, number, request)
-            self._index["disks"] |= made
-            self._index["requests"][staged.key] = repr(staged.requests)
-            self._save()  # the instant: all members or none
+                self.check_request(request)  # again: time has passed since staging
+                copy, manifest = self.make(staged.key, number, request)
+                if copy.id in {*made, *self.index.disks}:
+                    raise errors.CopyConflict(f"{copy.name} is taken")
+                made[copy.id] = copy, manifest
+            self.index.disks |= {each: copy for each, (copy, _) in made.items()}
+            self.index.manifests |= {each: manifest for each, (_, manifest) in made.items()}
+            self.index.sets[staged.key] = staged.requests
+            self.save()  # all members or none
             self.discard_staged(staged.key)
         return self.copies(key=staged.key)
+
+    def make(self, key, number, request):
+        name, source = request.name or f"{key}-{number}", request.source
+        manifest = dict(self.index.manifests.get(source, {}))
+        for path in () if source in self.index.manifests else self.files(source):
+            blob = hashlib.sha256(data := path.read_bytes()).hexdigest()
+            write(self.root / "blobs" / blob, data)
+            manifest[str(path.relative_to(self.directory(source)))] = blob
+        facts = {"kind": KIND, "state": model.CopyState.INDEPENDENT, "created_at": self.clock.now()}
+        size, storage = self.size(source), StorageId(f"blob:{name}")
+        copy = ArrayCopy(id=storage, source=source, key=key, name=name, size_bytes=size, **facts)
+        return copy, manifest
+
+    def delete_storage(self, storage, *, budget) -> None:
+        if self.presentations(storage):
+            raise errors.StillPresented(f"{storage} is presented")
+        self.index.disks.pop(storage, None)
+        self.index.manifests.pop(storage, None)
+        kept = {copy.key for copy in self.copies()}
+        self.index.sets = {key: each for key, each in self.index.sets.items() if key in kept}
+        self.save()
+        shutil.rmtree(self.directory(storage), ignore_errors=True)
+        used = {blob for each in self.index.manifests.values() for blob in each.values()}
+        for path in (self.root / "blobs").glob("*"):
+            if path.name not in used:
+                path.unlink()
+
+    def present(self, storage, host, *, read_only, budget):
+        if storage not in self.index.disks or host not in self.hosts:
+            raise errors.StorageNotFound(f"there is no {storage} or no host {host}")
+        top, shown = self.directory(storage), self.presentations(storage)
+        place = model.HostPath(path=str(top))
+        wanted = Presentation(storage=storage, host=host, access=place, read_only=read_only)
+        if evolve(wanted, read_only=not read_only) in shown:
+            raise errors.PresentationFailed(f"{storage} is presented to {host} in another way")
+        if storage in self.index.manifests and not shown:
+            shutil.rmtree(top, ignore_errors=True)  # left from an earlier presentation
+            top.mkdir(parents=True)
+            for path, blob in self.index.manifests[storage].items():
+                write(top / path, (self.root / "blobs" / blob).read_bytes())
+        if wanted not in shown:
+            self.index.shown.append(wanted)
+            if not read_only:
+                self.index.manifests.pop(storage, None)  # from now on the directory counts
+            self.save()
+        return wanted
+
+    def unpresent(self, presentation, *, budget) -> None:
+        gone = (presentation.storage, presentation.host)
+        self.index.shown = [x for x in self.index.shown if (x.storage, x.host) != gone]
+        self.save()
+
+    def presentations(self, storage=None):
+        return [each for each in self.index.shown if storage in (None, each.storage)]
+
+
+if TYPE_CHECKING:
+    _array: type[DiskArray] = BlobArray

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from frskit.ese.checkpoint import pack_checkpoint, pack_checkpoint_copy, read_checkpoint
 from frskit.ese.checksums import seal_page
+from frskit.ese.chksgfiles import CheckCode, StorageGroupCheck
 from frskit.ese.database import check_database
 from frskit.ese.facts import (
     CheckpointFacts,
@@ -30,12 +31,14 @@ from frskit.ese.facts import (
     database_facts,
     required_range,
 )
+from frskit.ese.flushmap import check_flush_map
 from frskit.ese.header import identify, pack_database_header, read_database_header
 from frskit.ese.logchain import ChecksumRecord, build_checksum_record, shadow_sector
 from frskit.ese.logfile import check_log
 from frskit.ese.logheader import pack_log_header, read_log_header
 from frskit.ese.lognames import archived_log_name, parse_log_name
 from frskit.ese.logset import check_logs, facts_of_checkpoint, facts_of_logs
+from frskit.ese.stm import check_streaming_file
 from frskit.ese.verify import verify_page
 from frskit.model.ese_files import (
     AttachInfo,
@@ -63,6 +66,7 @@ from frskit.model.reports import (
 __all__ = [
     "AttachInfo",
     "BackupRange",
+    "CheckCode",
     "Checkpoint",
     "CheckpointFacts",
     "ChecksumRecord",
@@ -85,11 +89,14 @@ __all__ = [
     "RequiredRange",
     "RunStop",
     "Signature",
+    "StorageGroupCheck",
     "archived_log_name",
     "build_checksum_record",
     "check_database",
+    "check_flush_map",
     "check_log",
     "check_logs",
+    "check_streaming_file",
     "contiguous_run",
     "database_facts",
     "facts_of_checkpoint",

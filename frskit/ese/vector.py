@@ -57,7 +57,7 @@ class PageRun:
         status: One number per page, see `STATUS_NAMES`.
         bits: Index of each correctable page -> position of its first flipped bit.
         probable: Index of each bad page that only has a wrong number -> its own number.
-        highest_dbtime: Largest operation counter of a good page; 0 if there is none.
+        highest_dbtime: Largest operation counter of a good or correctable page, or 0.
         highest_index: Index of that page.
     """
 
@@ -260,9 +260,13 @@ class PageVerifier:
     def _with_dbtime(
         self, status: NDArray[np.uint8], bits: dict[int, int], probable: dict[int, int]
     ) -> PageRun:
+        """Eseutil counts a correctable page too, after correcting it [ese.md 5.2]."""
         dbtimes = self._heads[: len(status), 1]
         if status.any():
-            dbtimes = np.where(status == OK, dbtimes, np.uint64(0))
+            dbtimes = np.where((status == OK) | (status == CORRECTABLE), dbtimes, np.uint64(0))
+            for index, bit in bits.items():
+                if 64 <= bit < 128:
+                    dbtimes[index] ^= np.uint64(1 << (bit - 64))
         index = int(dbtimes.argmax()) if len(dbtimes) else 0
         return PageRun(
             status=status,

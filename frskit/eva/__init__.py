@@ -25,6 +25,7 @@ from frskit.eva.profile import (
     Vraid,
 )
 from frskit.eva.state import EvaCopyRequest, VirtualDisk
+from frskit.eva.views import DiskView
 
 __all__ = [
     "EVA3000",
@@ -38,6 +39,7 @@ __all__ = [
     "ArrayOperation",
     "BlockStore",
     "CloneProgress",
+    "DiskView",
     "EvaCopyRequest",
     "ExhaustionPolicy",
     "ModelProfile",

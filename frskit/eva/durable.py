@@ -27,7 +27,7 @@ from frskit.eva.pool import FilePool
 from frskit.eva.tree import NUMBER_BITS, Version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from frskit.eva.forest import Forest
@@ -210,21 +210,26 @@ class Journal:
         forest.pool.free = sorted(free, reverse=True)
 
     def _load_delta(self, values: array[int]) -> tuple[array[int], array[int]]:
-        at = 4
-        parts: list[array[int]] = []
-        for length in values[:3]:
-            parts.append(values[at : at + length])
+        at = 7
+        columns: list[array[int]] = []
+        for length in values[:7]:
+            columns.append(values[at : at + length])
             at += length
-        taken, freed, dead = parts
+        taken, freed, dead, new, bases, changes, contents = columns
         self._dead.update(dead)
-        for _ in range(values[3]):
-            number, base, count = values[at : at + 3]
-            slots = values[at + 3 : at + 3 + count]
-            changed = values[at + 3 + count : at + 3 + 2 * count]
-            at += 3 + 2 * count
-            change = _Change(self._sequence, base, slots, changed)
-            self._history.setdefault(number, []).append(change)
-            self._weight += count
+        commit = self._sequence
+        now: dict[int, _Change] = {}
+        for number, base in zip(new, bases, strict=True):
+            now[number] = _Change(commit, base, array("q"), array("q"))
+        for change, content in zip(changes, contents, strict=True):
+            number = change >> 9
+            if number not in now:
+                now[number] = _Change(commit, -1, array("q"), array("q"))
+            now[number].slots.append(change & 511)
+            now[number].values.append(content)
+        for number, step in now.items():
+            self._history.setdefault(number, []).append(step)
+        self._weight += len(changes)
         return taken, freed
 
     # --- nodes -----------------------------------------------------------------------------
@@ -436,17 +441,22 @@ def _plain(node: Any) -> array[int]:
 
 
 def _delta(forest: Forest) -> array[int]:
+    """What a commit did, in columns: their lengths first, then one after the other."""
     tables, pool = forest.tables, forest.pool
-    slots: dict[int, array[int]] = {number: array("q") for number in tables.bases}
-    for change in sorted(set(tables.changes)):
-        slots.setdefault(change >> 9, array("q")).append(change & 511)
-    lists = [array("q", part) for part in (pool.taken, pool.pending, tables.dead)]
-    values = array("q", [*map(len, lists), len(slots)])
-    for part in lists:
-        values.extend(part)
-    for number, changed in slots.items():
-        node = tables.nodes[number]
-        values.extend([number, tables.bases.get(number, -1), len(changed)])
-        values.extend(changed)
-        values.extend(n if n.__class__ is int else n[512] for n in map(node.__getitem__, changed))
+    nodes = tables.nodes
+    changes = sorted(set(tables.changes))
+    slots = [nodes[change >> 9][change & 511] for change in changes]
+    columns: list[Iterable[int]] = [
+        pool.taken,
+        pool.pending,
+        tables.dead,
+        tables.bases.keys(),
+        tables.bases.values(),
+        changes,
+        [value if value.__class__ is int else value[512] for value in slots],
+    ]
+    arrays = [array("q", column) for column in columns]
+    values = array("q", map(len, arrays))
+    for column in arrays:
+        values.extend(column)
     return values

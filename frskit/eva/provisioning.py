@@ -26,6 +26,7 @@ from frskit.eva.identifiers import ObjectClass, port_name, storage_id
 from frskit.eva.profile import PSEG_BYTES, ProtectionLevel, Vraid
 from frskit.eva.rules import check_delete, check_resize
 from frskit.eva.state import GroupRecord, HostRecord, VirtualDisk
+from frskit.eva.views import DiskView, disk_view
 from frskit.model.ids import HostRef, StorageId
 from frskit.model.storage import CopyKind, DiskGroup, Storage
 
@@ -189,6 +190,15 @@ class ProvisioningEva(EvaCore):
         """
         with self._query():
             return self._disk(storage)
+
+    def describe(self, storage: StorageId) -> DiskView:
+        """A disk as the array's management software shows it [EVA 1.4].
+
+        Raises:
+            StorageNotFound: There is no such disk.
+        """
+        with self._query():
+            return disk_view(self._tables, self._disk(storage))
 
     def rename_storage(self, storage: StorageId, name: str) -> None:
         """Give a disk another name; ids and presentations stay [EVA-42].

@@ -76,6 +76,7 @@ class VolumeStore(TransactionalStore):
     def pages_in_use(self) -> int:
         """Pages that hold data of some volume or of a cut that some volume needs."""
         with self._lock:
+            self._check_usable()
             return self._pool.pages_in_use
 
     @property
@@ -86,6 +87,7 @@ class VolumeStore(TransactionalStore):
     def volumes(self) -> tuple[VolumeId, ...]:
         """The volumes that exist, oldest first."""
         with self._lock:
+            self._check_usable()
             return tuple(VolumeId(volume) for volume in sorted(self._live))
 
     def size_bytes(self, volume: int) -> int:

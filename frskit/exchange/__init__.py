@@ -9,17 +9,29 @@ function. Facts: [exchange.md]; no code here has met Microsoft's Exchange.
 from __future__ import annotations
 
 from frskit.exchange.analysis import Decision, decide
+from frskit.exchange.application import ExchangeApplication
 from frskit.exchange.checker import ExchangeChecker
-from frskit.exchange.profile import EXCHANGE_2003, ExchangeProfile
+from frskit.exchange.events import EventEntry
+from frskit.exchange.profile import EXCHANGE_2003, WRITER_ID, ExchangeProfile
+from frskit.exchange.server import SimulatedExchange
 from frskit.exchange.settings import DatabaseSettings, ExchangeSettings, GroupSettings
+from frskit.exchange.store import Message, StoreKind
+from frskit.exchange.writer import ExchangeWriter
 
 __all__ = [
     "EXCHANGE_2003",
+    "WRITER_ID",
     "DatabaseSettings",
     "Decision",
+    "EventEntry",
+    "ExchangeApplication",
     "ExchangeChecker",
     "ExchangeProfile",
     "ExchangeSettings",
+    "ExchangeWriter",
     "GroupSettings",
+    "Message",
+    "SimulatedExchange",
+    "StoreKind",
     "decide",
 ]

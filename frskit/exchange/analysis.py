@@ -104,8 +104,11 @@ def _a3_signature(case: AnalysisCase) -> Decision | None:
 
 
 def _a4_missing(case: AnalysisCase) -> Decision | None:
+    """A database that the stream has attached and that is not there; others are not missed."""
+    listed = {each.path.casefold() for log in case.facts.stream.values() for each in log.attached}
     for database in case.facts.databases:
-        if not database.present:
+        known = not database.path or not listed or database.path.casefold() in listed
+        if not database.present and not database.foreign and known:
             return case.impossible(
                 "A4",
                 -1216,

@@ -26,6 +26,7 @@ class DatabaseFact:
 
     Attributes:
         name: Name for messages.
+        path: Its path on production, as logs record it; empty if unknown.
         present: Whether the file is there.
         foreign: Whether it is a page-only store, whose logs are not judged [R-22].
         clean: Whether it was shut down cleanly and needs no log.
@@ -40,6 +41,7 @@ class DatabaseFact:
     """
 
     name: str
+    path: str = ""
     present: bool = True
     foreign: bool = False
     clean: bool = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from frskit.errors import FormatError
 from frskit.ese import database_facts, read_checkpoint, read_database_header, read_log_header
@@ -46,11 +46,13 @@ class DatabaseSource:
     Attributes:
         name: Name for messages.
         source: The file; None = it is not there.
+        path: Its path on production, as logs record it; empty if unknown.
         foreign: Whether it is page-only [R-22].
     """
 
     name: str
     source: Source | None
+    path: str = ""
     foreign: bool = False
 
 
@@ -144,7 +146,10 @@ def gather(
         HostError: A file cannot be read at all. Damage is a fact, not an error.
     """
     facts = [
-        database_fact(each.name, _database_header(each.source), foreign=each.foreign)
+        evolve(
+            database_fact(each.name, _database_header(each.source), foreign=each.foreign),
+            path=each.path,
+        )
         for each in databases
     ]
     archived: dict[int, LogFact] = {}

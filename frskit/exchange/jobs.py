@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from frskit.exchange.store import SnapshotSession
     from frskit.model.components import ComponentId, WriterSession
 
-__all__ = ["BackupJob", "GroupBackup", "JobState", "NEXT_STATE"]
+__all__ = ["NEXT_STATE", "BackupJob", "GroupBackup", "JobState"]
 
 
 class JobState(Enum):

@@ -116,7 +116,7 @@ class DatabaseReport:
         damaged: Bad and correctable pages in ascending order; at most `damaged_limit` of them,
             while the counts are always exact.
         damaged_limit: Length at which `damaged` was cut.
-        highest_dbtime: Largest operation counter of a good page; 0 if there is none.
+        highest_dbtime: Largest operation counter of a good or correctable page, or 0.
         highest_dbtime_page: That page's number.
         verdict: ``damaged`` if a page is bad or no page was seen; else ``correctable`` if one
             is; else ``ok``.

@@ -18,7 +18,7 @@ from typing import cast
 from frskit.errors import ConfigurationError
 from frskit.site.composition import Site
 
-__all__ = ["SITE_FILE", "Opener", "open_site"]
+__all__ = ["SITE_FILE", "Opener", "open_site", "read_settings"]
 
 SITE_FILE = "site.toml"
 Opener = Callable[[Path, Mapping[str, object]], Site]
@@ -35,14 +35,19 @@ def open_site(path: str | PathLike[str]) -> Site:
     """
     given = Path(path)
     file = given / SITE_FILE if given.is_dir() else given
-    settings = _read(file)
+    settings = read_settings(file)
     kind = settings.get("kind")
     if not isinstance(kind, str):
         raise ConfigurationError(f'{file} does not say its kind (kind = "lab")')
     return _opener(kind, file)(file.parent, settings)
 
 
-def _read(file: Path) -> Mapping[str, object]:
+def read_settings(file: Path) -> Mapping[str, object]:
+    """What a site file says.
+
+    Raises:
+        ConfigurationError: It is not there, or not readable.
+    """
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:

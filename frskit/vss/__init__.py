@@ -1,0 +1,37 @@
+"""The shadow copy service: coordinator, requestor object, documents, and the array provider.
+
+`Coordinator` implements the service of one server, `BackupComponents` is the fine-grained
+requestor object behind its sessions, `ArrayProvider` is a hardware provider over any disk array.
+The state machines are tables in `frskit.vss.states`. Facts come from the rule book, rules VSS-01
+to VSS-68; what is frskit's own choice says so where it stands.
+"""
+
+from __future__ import annotations
+
+from frskit.vss.array_provider import ArrayProvider
+from frskit.vss.backup_components import BackupComponents
+from frskit.vss.components import Selection, select_components
+from frskit.vss.coordinator import Coordinator
+from frskit.vss.documents import (
+    BackupDocument,
+    read_backup_components,
+    with_outcomes,
+    write_backup_components,
+)
+from frskit.vss.metadata import read_writer_metadata, write_writer_metadata
+from frskit.vss.states import table_rows
+
+__all__ = [
+    "ArrayProvider",
+    "BackupComponents",
+    "BackupDocument",
+    "Coordinator",
+    "Selection",
+    "read_backup_components",
+    "read_writer_metadata",
+    "select_components",
+    "table_rows",
+    "with_outcomes",
+    "write_backup_components",
+    "write_writer_metadata",
+]

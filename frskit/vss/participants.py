@@ -39,6 +39,7 @@ class Participant:
         metadata: What it said when the session gathered metadata; never changes [EXC-09].
         session: What it is told.
         prepared: PrepareForBackup was sent, whatever came of it.
+        vetoed: It refused the backup; a requestor that goes on all the same goes on without it.
         in_snapshot: PrepareForSnapshot was sent, so a failure has to be followed by Abort.
         frozen_at: Clock reading when Freeze was sent; None before.
         thawed_at: Clock reading when Thaw or Abort had been delivered after Freeze.
@@ -51,6 +52,7 @@ class Participant:
     metadata: WriterMetadata
     session: WriterSession
     prepared: bool = False
+    vetoed: bool = False
     in_snapshot: bool = False
     frozen_at: float | None = None
     thawed_at: float | None = None
@@ -104,6 +106,11 @@ class Participants:
         )
         self.entries.append(Participant(member=member, metadata=metadata, session=session))
 
+    @property
+    def active(self) -> list[Participant]:
+        """Those that did not refuse the backup."""
+        return [entry for entry in self.entries if not entry.vetoed]
+
     def set_volumes(self, volumes: Iterable[VolumeId]) -> None:
         """Make the set's volumes known; from PrepareForSnapshot on writers see them."""
         known = frozenset(volumes)
@@ -112,11 +119,11 @@ class Participants:
 
     def prepare_backup(self) -> list[WriterError]:
         """PrepareForBackup to everybody; the failures."""
-        return self._broadcast(self.entries, WriterEvent.PREPARE_FOR_BACKUP)
+        return self._broadcast(WriterEvent.PREPARE_FOR_BACKUP)
 
     def prepare_snapshot(self) -> list[WriterError]:
         """PrepareForSnapshot to everybody; the failures. No Abort follows by itself [VSS-37]."""
-        return self._broadcast(self.entries, WriterEvent.PREPARE_FOR_SNAPSHOT)
+        return self._broadcast(WriterEvent.PREPARE_FOR_SNAPSHOT)
 
     def freeze(self, budget: Budget) -> None:
         """Freeze by level, front end first [VSS-03]; stops at the first failure.
@@ -124,7 +131,7 @@ class Participants:
         Raises:
             WriterVeto, FreezeTimeout: The caller aborts everybody.
         """
-        for entry in sorted(self.entries, key=lambda each: each.metadata.level.value):
+        for entry in sorted(self.active, key=lambda each: each.metadata.level.value):
             entry.frozen_at = self.clock.monotonic()
             window = budget.at_most(entry.metadata.freeze_timeout_s)
             writer, session = entry.member.writer, entry.session
@@ -160,16 +167,16 @@ class Participants:
             WriterVeto, FreezeTimeout: The first failure; everybody got Thaw.
         """
         failures: list[WriterError] = []
-        for entry in sorted(self.entries, key=lambda each: -each.metadata.level.value):
-            # On a tie the writer has released itself: a late thaw proves nothing [R-7].
-            late = entry.remaining_s(self.clock.monotonic()) == 0.0
+        for entry in sorted(self.active, key=lambda each: -each.metadata.level.value):
+            if entry.remaining_s(self.clock.monotonic()) == 0.0:
+                # The writer has released itself, on a tie too [R-7]; it gets Abort.
+                failures.append(self._expired(entry))
+                continue
             writer, session = entry.member.writer, entry.session
             failure = self._send(entry, WriterEvent.THAW, partial(writer.thaw, session))
             entry.thawed_at = self.clock.monotonic()
             if failure is not None:
                 failures.append(failure)
-            elif late:
-                failures.append(self._expired(entry))
         if failures:
             raise failures[0]
 
@@ -177,7 +184,7 @@ class Participants:
         """PostSnapshot to everybody: what they want kept, and the failures [VSS-37]."""
         records: list[WriterRecord] = []
         failures = []
-        for entry in self.entries:
+        for entry in self.active:
 
             def call(entry: Participant = entry) -> None:
                 records.extend(entry.member.writer.post_snapshot(entry.session))
@@ -195,7 +202,7 @@ class Participants:
         is gone with its old instance [HAZ-12].
         """
         failures: list[WriterError] = []
-        for entry in self.entries:
+        for entry in self.active:
             verdicts = {each: outcomes.get(each, False) for each in entry.session.components}
             entry.session = evolve(entry.session, succeeded=verdicts)
             changed = self._changed(entry)
@@ -237,6 +244,13 @@ class Participants:
                 failures += self._carefully(entry, WriterEvent.BACKUP_SHUTDOWN, call)
         return failures
 
+    def end_for_the_dead(self) -> list[BaseException]:
+        """Abort and BackupShutdown for a session whose requestor died [VSS-09]."""
+        for entry in self.entries:
+            entry.prepared = True
+            entry.member.session = entry.session.session_id
+        return [*self.abort(), *self.shut_down()]
+
     def longest_freeze_s(self) -> float:
         """The longest freeze-to-thaw of any writer."""
         return max((entry.held_s() for entry in self.entries), default=0.0)
@@ -259,7 +273,7 @@ class Participants:
         """Ask the writer again who it is, and compare; silent in the trace if it is the same."""
         try:
             now = entry.member.writer.identify()
-        except Exception:
+        except Exception:  # noqa: BLE001  no answer is an answer: it is not itself any more
             entry.member.metadata = None
         else:
             entry.member.metadata = now
@@ -297,15 +311,16 @@ class Participants:
             native=WriterFailure.TIMEOUT.value,
         )
 
-    def _broadcast(self, entries: list[Participant], event: WriterEvent) -> list[WriterError]:
+    def _broadcast(self, event: WriterEvent) -> list[WriterError]:
         failures = []
-        for entry in entries:
+        for entry in self.active:
             writer = entry.member.writer
             if event is WriterEvent.PREPARE_FOR_BACKUP:
                 failure = self._send(entry, event, partial(writer.prepare_backup, entry.session))
             else:
                 failure = self._send(entry, event, partial(writer.prepare_snapshot, entry.session))
             if failure is not None:
+                entry.vetoed = event is WriterEvent.PREPARE_FOR_BACKUP
                 failures.append(failure)
         return failures
 

@@ -31,6 +31,7 @@ from frskit.vss.trace import Tracer
 __all__ = ["Enrolled", "Roster", "veto_of"]
 
 _CODES = {code.value for code in WriterFailure}
+_HOPELESS = {WriterFailure.NONRETRYABLE.value, WriterFailure.INCONSISTENT_SNAPSHOT.value}
 
 
 @define(eq=False)
@@ -96,8 +97,7 @@ def veto_of(name: str, event: WriterEvent, error: BaseException) -> WriterError:
             "reason": reason,
         },
         hint=error.hint if isinstance(error, WriterError) else None,
-        retryable=code != WriterFailure.NONRETRYABLE.value
-        and code != WriterFailure.INCONSISTENT_SNAPSHOT.value,
+        retryable=code not in _HOPELESS,
         native=code,
     )
     veto.__cause__ = error
@@ -131,6 +131,10 @@ class Roster:
         self._members = [each for each in self._members if each.writer is not writer]
         return len(self._members) < before
 
+    def writers(self) -> tuple[Writer, ...]:
+        """The registered writers."""
+        return tuple(each.writer for each in self._members)
+
     def enrolled(self, member: Enrolled) -> bool:
         """Whether this writer is still registered."""
         return member in self._members
@@ -150,7 +154,7 @@ class Roster:
         try:
             metadata = member.writer.identify()
             schema_of(schema_bits(metadata.schema))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             # A writer that fails here is absent, without a status [VSS 1.1 row 6].
             member.metadata = None
             self.trace.row("W", step, set_id=None, subject=member.name, outcome=_text(error))
@@ -171,9 +175,8 @@ class Roster:
         An interrupt (any exception that is not an `Exception`) counts as a failure of the handler
         and goes on to the caller.
         """
-        if event in (WriterEvent.PREPARE_FOR_BACKUP, WriterEvent.PRE_RESTORE):
-            member.session = session.session_id
-        drives = member.session == session.session_id
+        opens = event in (WriterEvent.PREPARE_FOR_BACKUP, WriterEvent.PRE_RESTORE)
+        drives = opens or member.session == session.session_id
         if drives and (event, member.state) not in WRITER_TABLE:
             raise BadState(
                 f"event {event.value} is not possible for writer {member.name} "
@@ -181,9 +184,11 @@ class Roster:
                 context={"writer": member.name, "state": member.state.name},
                 native=hresult("VSS_E_BAD_STATE"),
             )
+        if opens:
+            member.session = session.session_id
         try:
             call()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  any failure of a writer is a veto
             return self._failed(member, event, session, error, drives=drives)
         except BaseException as error:
             self._failed(member, event, session, error, drives=drives)

@@ -1,0 +1,46 @@
+"""The simulated Exchange store: databases, logs and a checkpoint made of real bytes.
+
+`StorageGroupEngine` is one storage group's engine; everything else here is what it takes and
+returns. The files have the published ESE formats and are opened by independent readers; the log
+records are frskit's own, and nobody claims that Microsoft's engine would attach them.
+"""
+
+from frskit.exchange.store.adopted import AdoptedDatabase
+from frskit.exchange.store.database import Database, DatabaseFiles
+from frskit.exchange.store.group import StorageGroupEngine
+from frskit.exchange.store.instance import EngineEvent
+from frskit.exchange.store.profile import (
+    EXCHANGE_2003,
+    SMALL_LOGS,
+    StoreKind,
+    StoreProfile,
+)
+from frskit.exchange.store.records import Message, StoredMessage
+from frskit.exchange.store.snapshot import (
+    SnapshotKind,
+    SnapshotSession,
+    SnapshotState,
+    TruncationReport,
+)
+from frskit.exchange.store.startup import RecoveryReport
+from frskit.exchange.store.transaction import Transaction
+
+__all__ = [
+    "EXCHANGE_2003",
+    "SMALL_LOGS",
+    "AdoptedDatabase",
+    "Database",
+    "DatabaseFiles",
+    "EngineEvent",
+    "Message",
+    "RecoveryReport",
+    "SnapshotKind",
+    "SnapshotSession",
+    "SnapshotState",
+    "StorageGroupEngine",
+    "StoreKind",
+    "StoreProfile",
+    "StoredMessage",
+    "Transaction",
+    "TruncationReport",
+]

@@ -82,9 +82,7 @@ class Database:
         attached: Whether it is mounted, that is, changes are possible.
     """
 
-    def __init__(
-        self, files: DatabaseFiles, header: DatabaseHeader, *, cache_pages: int
-    ) -> None:
+    def __init__(self, files: DatabaseFiles, header: DatabaseHeader, *, cache_pages: int) -> None:
         self.files = files
         self.header = header
         self.dbtime = header.dbtime_dirtied

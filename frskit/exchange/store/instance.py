@@ -194,9 +194,7 @@ class Instance:
             return
         for database in self.attached():
             if database.header.gen_max_committed < self.stream.generation:
-                database.header = evolve(
-                    database.header, gen_max_committed=self.stream.generation
-                )
+                database.header = evolve(database.header, gen_max_committed=self.stream.generation)
                 database.write_header()
 
     def possible_checkpoint(self) -> LgPos:

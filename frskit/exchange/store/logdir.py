@@ -66,9 +66,7 @@ class LogContent:
         for start, data in self.ranges:
             for at, record in decode_records(data, administrative=administrative):
                 sector, offset = divmod(start + at, SECTOR_SIZE)
-                position = LgPos(
-                    generation=self.header.generation, sector=sector, offset=offset
-                )
+                position = LgPos(generation=self.header.generation, sector=sector, offset=offset)
                 yield position, record
 
     def administration(self) -> Iterator[tuple[LgPos, Record]]:
@@ -120,9 +118,7 @@ def read_header(file: ReadableFile, name: str) -> LogHeader:
     try:
         header = load_log_header(file, name)
     except FormatError as error:
-        raise StoreError(
-            str(error), context=error.context, native=error.native or -501
-        ) from error
+        raise StoreError(str(error), context=error.context, native=error.native or -501) from error
     if file.size_bytes != header.file_size_bytes:
         raise StoreError(
             f"{name} has {file.size_bytes} bytes, its header says {header.file_size_bytes}",

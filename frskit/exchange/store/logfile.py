@@ -313,4 +313,3 @@ class LogStream:
     def _open_current(self) -> None:
         self._file = self._directory.fs.edit(self._directory.current_path)
         self.keep_prepared()
-

@@ -150,8 +150,8 @@ class NewPages:
 class TornPageImage:
     """A page as it is about to be written, in case that write tears.
 
-    Redo uses it only where the page on disk has a bad checksum. A page that is merely too old is
-    *not* healed by it, so that a lost flush stays visible (frskit's choice).
+    Redo takes it where the page on disk has a bad checksum or just this dbtime. A page that is too
+    old is *not* healed by it, so that a lost flush stays visible (frskit's choice).
     """
 
     dbid: int
@@ -198,10 +198,17 @@ class Attach:
 
 @frozen(kw_only=True)
 class Detach:
-    """A database has been dismounted; all its pages had been written."""
+    """A database has been dismounted; all its pages had been written.
+
+    Attributes:
+        dbid: Its number in the stream.
+        signature: Its identity.
+        abandoned: Recovery went on without it because it was missing; nothing was written.
+    """
 
     dbid: int
     signature: Signature
+    abandoned: bool = False
 
 
 @frozen(kw_only=True)
@@ -270,7 +277,8 @@ def _encode(record: Record) -> tuple[int, bytes]:
             body = bytes([record.dbid]) + pack_lgpos(record.consistent)
             return _ATTACH, body + pack_signature(record.signature) + _encode_text(record.path)
         case Detach():
-            return _DETACH, bytes([record.dbid]) + pack_signature(record.signature)
+            head = bytes([record.dbid, record.abandoned])
+            return _DETACH, head + pack_signature(record.signature)
         case BackupMark():
             numbers = (record.kind, record.first_generation, record.last_generation)
             return _BACKUP_MARK, _BACKUP.pack(*numbers)
@@ -431,7 +439,8 @@ def _decode_administration(number: int, body: _Reader) -> Record:
             path=body.text(),
         )
     if number == _DETACH:
-        return Detach(dbid=body.raw(1)[0], signature=body.signature())
+        dbid, abandoned = body.raw(2)
+        return Detach(dbid=dbid, abandoned=bool(abandoned), signature=body.signature())
     if number == _BACKUP_MARK:
         kind, first, last = body.numbers(_BACKUP)
         return BackupMark(kind=kind, first_generation=first, last_generation=last)

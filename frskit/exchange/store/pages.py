@@ -272,9 +272,7 @@ class Page:
             raise _corrupt(f"{len(contents)} nodes need {-free} bytes more than the page has")
         place = 0
         for index, content in enumerate(contents):
-            _TAG_LAYOUT.pack_into(
-                self.data, PAGE_SIZE - _TAG * (index + 1), len(content), place
-            )
+            _TAG_LAYOUT.pack_into(self.data, PAGE_SIZE - _TAG * (index + 1), len(content), place)
             self.data[_HEADER + place : _HEADER + place + len(content)] = content
             place += len(content)
         tail = PAGE_SIZE - _TAG * len(contents)

@@ -158,9 +158,7 @@ def plan_recovery(
     return RecoveryPlan(generations=tuple(range(start, reached + 1)), logs=logs)
 
 
-def _require_lowest(
-    logs: LogSet, dirty: list[Database], checkpoint: Checkpoint | None
-) -> None:
+def _require_lowest(logs: LogSet, dirty: list[Database], checkpoint: Checkpoint | None) -> None:
     """Rules C1, C2, C4: the first log that is needed is there and will be read."""
     needed = min((each.header.gen_min_required for each in dirty), default=None)
     if needed is not None and needed not in logs.paths:
@@ -245,10 +243,10 @@ def missing_databases(
     first: LogHeader,
     present: Iterable[Signature],
     known: Iterable[DatabaseFiles],
-) -> list[str]:
-    """Paths of the databases that are attached at the end of the stream and are not there.
+) -> dict[int, tuple[Signature, str]]:
+    """Databases that are attached at the end of the stream and are not there, by dbid.
 
-    Also verifies every log on the way.
+    Also verifies every log on the way. Each comes with its signature and its path.
 
     Args:
         contents: The logs to be replayed, in order.
@@ -269,7 +267,7 @@ def missing_databases(
                 attached[record.dbid] = (record.signature, record.path)
             elif isinstance(record, Detach):
                 attached.pop(record.dbid, None)
-    return [path for signature, path in attached.values() if signature not in at_hand]
+    return {dbid: each for dbid, each in attached.items() if each[0] not in at_hand}
 
 
 def _refuse(native: int, message: str, generation: int) -> StoreError:

@@ -15,7 +15,7 @@ from attrs import define, evolve, field
 from frskit.errors import StoreError
 from frskit.exchange.store.btree import MessageTree
 from frskit.exchange.store.changes import apply_operation
-from frskit.exchange.store.database import Database
+from frskit.exchange.store.database import CachedPage, Database
 from frskit.exchange.store.logrecords import (
     Attach,
     Commit,
@@ -175,8 +175,20 @@ class Redo:
             state.skipped.add(record.page)
             return
         if _wanted(database, record.page, cached.page.dbtime, record.before, record.after):
+            self._carry_out(state, cached, position, record)
+
+    @staticmethod
+    def _carry_out(
+        state: RedoDatabase, cached: CachedPage, position: LgPos, record: Operation
+    ) -> None:
+        try:
             apply_operation(cached.page, record)
-            database.mark(cached, position)
+        except StoreError:
+            # A torn write that no checksum shows: wait for the image, as for one that it shows.
+            cached.torn = True
+            state.skipped.add(record.page)
+            return
+        state.database.mark(cached, position)
 
     def _image(self, position: LgPos, dbid: int, image: PageImage) -> None:
         state = self._bound.get(dbid)
@@ -192,11 +204,23 @@ class Redo:
             state.skipped.discard(image.page)
 
     def _torn_image(self, position: LgPos, record: TornPageImage) -> None:
+        """Put the page as it was written in place of what a torn write may have left.
+
+        At this point of the log a sound page has the image's very dbtime, so a lost flush cannot
+        hide behind it. The content is replaced even if the checksum is good: sectors full of one
+        repeated byte leave XOR and ECC alone, and their loss goes unnoticed.
+        """
         state = self._bound.get(record.dbid)
-        if state is None or not state.database.cached(record.page.page).torn:
+        if state is None:
             return
-        state.database.install(record.page.page, Page.from_image(record.page.image), position)
-        state.skipped.discard(record.page.page)
+        image, database = record.page, state.database
+        cached = database.cached(image.page)
+        found = cached.page.dbtime
+        if cached.torn or found == image.after:
+            database.install(image.page, Page.from_image(image.image), position)
+            state.skipped.discard(image.page)
+        elif found < image.after:
+            raise _unfit(database, image.page, found, image.after)
 
     # --- attaching and detaching
 
@@ -220,8 +244,12 @@ class Redo:
                 self._bound[record.dbid] = state
             return
         database = self._create(record, position)
-        if database is not None:
-            self._bound[record.dbid] = self._learn(database)
+        if database is None:
+            return
+        for signature, other in list(self._known.items()):
+            if other.database.name == database.name:
+                del self._known[signature]
+        self._bound[record.dbid] = self._learn(database)
 
     def _attach(self, position: LgPos, record: Attach) -> None:
         state = self._known.get(record.signature)
@@ -244,7 +272,7 @@ class Redo:
 
     def _detach(self, position: LgPos, record: Detach) -> None:
         state = self._bound.pop(record.dbid, None)
-        if state is not None:
+        if state is not None and not record.abandoned:
             state.consistent = position
             state.changed = True
 
@@ -256,11 +284,11 @@ class Redo:
         for txid, operations in unfinished.items():
             for operation in reversed(operations):
                 state = self._bound.get(operation.dbid)
-                if state is not None:
-                    tree = MessageTree(
-                        state.database, instance.changes, instance.profile.growth_pages
-                    )
-                    tree.change(inverse(operation))
+                if state is None:
+                    continue
+                growth = instance.profile.growth_pages
+                tree = MessageTree(state.database, instance.changes, growth)
+                tree.change(inverse(operation))
             instance.stream.append(encode_record(Rollback(txid=txid)))
         return len(unfinished)
 
@@ -271,9 +299,13 @@ def _wanted(database: Database, page: int, found: int, before: int, after: int) 
         return False
     if found == before:
         return True
-    old = found < before
-    raise StoreError(
-        f"page {page} of {database.name} has dbtime {found}, the log expects {before}",
+    raise _unfit(database, page, found, before)
+
+
+def _unfit(database: Database, page: int, found: int, expected: int) -> StoreError:
+    old = found < expected
+    return StoreError(
+        f"page {page} of {database.name} has dbtime {found}, the log expects {expected}",
         hint="An earlier write of the page was lost; recover from a verified copy."
         if old
         else "Database and log are of different histories.",

@@ -144,6 +144,11 @@ class SnapshotSession:
         """Whether the group's files stand still because of this session."""
         return self.state is SnapshotState.FROZEN
 
+    @property
+    def blocks_administration(self) -> bool:
+        """Whether mount and dismount have to wait [resolutions.md R-6]."""
+        return self.state in (SnapshotState.PREPARED, SnapshotState.FROZEN)
+
     def poll(self) -> None:
         """Thaw by itself if the freeze has lasted too long (event 2004)."""
         if not self.is_frozen:
@@ -363,9 +368,8 @@ class SnapshotSession:
         failed = None
         for generation in range(lowest, self.delete_limit):
             try:
-                self._instance.directory.fs.remove(
-                    self._instance.directory.archive_path(generation)
-                )
+                path = archived.get(generation, self._instance.directory.archive_path(generation))
+                self._instance.directory.fs.remove(path)
             except FileMissing:
                 missing.append(generation)
                 continue

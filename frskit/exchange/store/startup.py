@@ -23,7 +23,7 @@ from frskit.exchange.store.recovery import (
     survey_logs,
 )
 from frskit.exchange.store.redo import Redo, RedoDatabase
-from frskit.model.ese_files import DatabaseHeader, DatabaseState, LgPos
+from frskit.model.ese_files import DatabaseHeader, DatabaseState, LgPos, Signature
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -80,13 +80,17 @@ def _recover(
     instance: Instance, files: Sequence[DatabaseFiles], *, allow_missing: bool
 ) -> RecoveryReport:
     logs = survey_logs(instance.directory)
-    loaded = [_load(instance, each) for each in files if Database.exists(each)]
+    loaded, unreadable = _load_all(instance, files)
     if logs.is_empty:
+        for error in unreadable.values():
+            raise error
         return _new_stream(instance, files, loaded)
     instance.settings = evolve(instance.settings, signature=logs.signature)
     ours = [each for each in loaded if each.is_clean or _belongs(each, logs)]
     plan = plan_recovery(logs, ours, instance.checkpoint_file.read(), instance.profile)
-    missing = _require_complete(instance, plan, files, ours, allow_missing=allow_missing)
+    missing = _missing(instance, plan, files, ours)
+    if not allow_missing:
+        _require_complete(instance, missing, unreadable)
     instance.databases = {each.name: each for each in loaded}
     redo, last = _replay(instance, plan, files, ours)
     states = [each for each in redo.states() if redo.is_attached(each) or each.changed]
@@ -96,6 +100,9 @@ def _recover(
     undone = redo.undo(instance)
     for state in states:
         _finish(instance, state)
+    for dbid, (signature, _) in missing.items():
+        record = Detach(dbid=dbid, signature=signature, abandoned=True)
+        instance.stream.append(encode_record(record))
     instance.stream.flush()
     instance.write_checkpoint(instance.stream.durable_position)
     instance.report(302, "recovery has been completed")
@@ -103,12 +110,27 @@ def _recover(
         generations=plan.generations,
         undone_transactions=undone,
         recovered=tuple(sorted(state.database.name for state in states)),
-        missing=tuple(missing),
+        missing=tuple(sorted(path for _, path in missing.values())),
     )
 
 
-def _load(instance: Instance, files: DatabaseFiles) -> Database:
-    return Database.load(files, cache_pages=instance.profile.cache_pages)
+def _load_all(
+    instance: Instance, files: Sequence[DatabaseFiles]
+) -> tuple[list[Database], dict[str, StoreError]]:
+    """The databases that are there, and by path those whose header cannot be read.
+
+    A crash while a database is made leaves a file without a header; redo then makes it again.
+    """
+    loaded = []
+    unreadable = {}
+    for each in files:
+        if not Database.exists(each):
+            continue
+        try:
+            loaded.append(Database.load(each, cache_pages=instance.profile.cache_pages))
+        except StoreError as error:
+            unreadable[each.display_path.casefold()] = error
+    return loaded, unreadable
 
 
 def _belongs(database: Database, logs: LogSet) -> bool:
@@ -149,26 +171,35 @@ def _contents(instance: Instance, plan: RecoveryPlan) -> Iterator[LogContent]:
         yield instance.directory.content(plan.logs.paths[generation])
 
 
-def _require_complete(
+def _missing(
     instance: Instance,
     plan: RecoveryPlan,
     files: Sequence[DatabaseFiles],
     ours: list[Database],
-    *,
-    allow_missing: bool,
-) -> list[str]:
+) -> dict[int, tuple[Signature, str]]:
     first = plan.logs.headers[plan.generations[0]]
     present = [each.header.db_signature for each in ours]
-    missing = missing_databases(_contents(instance, plan), first, present, files)
-    if missing and not allow_missing:
-        instance.report(494, f"the log refers to databases that are missing: {missing}")
-        raise StoreError(
-            f"the log stream refers to databases that are not there: {', '.join(missing)}",
-            hint="Bring the missing database; recovering without it strands its data.",
-            context={"missing": missing},
-            native=-1216,
-        )
-    return missing
+    return missing_databases(_contents(instance, plan), first, present, files)
+
+
+def _require_complete(
+    instance: Instance,
+    missing: dict[int, tuple[Signature, str]],
+    unreadable: dict[str, StoreError],
+) -> None:
+    paths = sorted(path for _, path in missing.values())
+    for path in paths:
+        if path.casefold() in unreadable:
+            raise unreadable[path.casefold()]
+    if not paths:
+        return
+    instance.report(494, f"the log refers to databases that are missing: {paths}")
+    raise StoreError(
+        f"the log stream refers to databases that are not there: {', '.join(paths)}",
+        hint="Bring the missing database; recovering without it strands its data.",
+        context={"missing": paths},
+        native=-1216,
+    )
 
 
 def _replay(
@@ -216,9 +247,7 @@ def _create_again(
     return database
 
 
-def new_header(
-    instance: Instance, record: CreateDatabase, position: LgPos
-) -> DatabaseHeader:
+def new_header(instance: Instance, record: CreateDatabase, position: LgPos) -> DatabaseHeader:
     """The header of a database that `record` at `position` creates and attaches."""
     return DatabaseHeader(
         db_signature=record.signature,

@@ -16,6 +16,7 @@ from frskit.storage.simfs.extents import ExtentMap
 from frskit.storage.simfs.layout import BLOCK_BYTES
 
 if TYPE_CHECKING:
+    from types import TracebackType
     from typing import Self
 
     from frskit.protocols.small import BlockDevice, FileRef, ReadableFile, WritableFile
@@ -65,11 +66,26 @@ class SimFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     def __repr__(self) -> str:
         return f"<SimFile {self._path!r}>"
+
+    @property
+    def path(self) -> str:
+        """The path under which it was opened."""
+        return self._path
+
+    @property
+    def closed(self) -> bool:
+        """Whether the handle was released."""
+        return self._closed
 
     @property
     def size_bytes(self) -> int:
@@ -167,7 +183,12 @@ class ExtentFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     @property

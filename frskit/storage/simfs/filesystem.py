@@ -19,6 +19,7 @@ import threading
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
+from weakref import WeakSet
 
 from frskit.errors import (
     FileExists,
@@ -89,6 +90,8 @@ class SimFs:
         self._read_only = read_only
         self._clock = clock
         self._closed = False
+        # Weak: a handle that nobody can use any more does not keep the volume busy.
+        self._open_files: WeakSet[SimFile] = WeakSet()
         self._names = Names(self._metadata)
         self._contents = Contents(device, store)
         # Nothing changes in a read-only mount, so its readers need not wait for each other.
@@ -204,6 +207,10 @@ class SimFs:
         """Unmount without writing: everything unsynced is lost, as in a crash. Idempotent."""
         self._closed = True
 
+    def open_files(self) -> tuple[str, ...]:
+        """Paths under which files were opened that are still open, sorted."""
+        return tuple(sorted(file.path for file in [*self._open_files] if not file.closed))
+
     def check(self) -> tuple[str, ...]:
         """Contradictions in the mounted state, as texts; see also `check_volume`."""
         with self._lock:
@@ -257,7 +264,7 @@ class SimFs:
             FileMissing: No such file.
         """
         with self._lock:
-            return SimFile(self, self._tree.file(path).inode, path, writable=False)
+            return self._opened_as(self._tree.file(path), path, writable=False)
 
     def ref(self, path: str) -> SimFileRef:
         """Device and extents of a file; its unflushed data goes to the device first.
@@ -297,7 +304,7 @@ class SimFs:
                 raise FileExists(f"{path} exists", context={"path": path})
             else:
                 self._contents.truncate(node, 0, self._now_us())
-            return SimFile(self, node.inode, path, writable=True)
+            return self._opened_as(node, path, writable=True)
 
     def edit(self, path: str) -> SimFile:
         """Open an existing file for reading and writing.
@@ -308,7 +315,7 @@ class SimFs:
         """
         with self._lock:
             self._check_writable()
-            return SimFile(self, self._tree.file(path).inode, path, writable=True)
+            return self._opened_as(self._tree.file(path), path, writable=True)
 
     def makedirs(self, path: str) -> None:
         """Make the directory and its parents; existing ones are fine.
@@ -418,6 +425,11 @@ class SimFs:
     def _check_writable(self) -> None:
         if self._read_only:
             raise WriteProtected("the volume is mounted read-only")
+
+    def _opened_as(self, node: Node, path: str, *, writable: bool) -> SimFile:
+        file = SimFile(self, node.inode, path, writable=writable)
+        self._open_files.add(file)
+        return file
 
     def _opened(self, inode: int) -> Node:
         self._check_mounted()

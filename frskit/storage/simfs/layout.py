@@ -66,6 +66,7 @@ __all__ = [
     "SetSize",
     "Superblock",
     "UnlinkNode",
+    "damaged",
     "decode_operations",
     "decode_superblock",
     "encode_operation",

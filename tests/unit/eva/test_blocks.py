@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+import time
 import tracemalloc
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,6 +19,9 @@ from frskit.errors import (
 )
 from frskit.eva.blocks import BlockStore
 from frskit.eva.pool import SLAB_BYTES, MemoryPool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PAGE = 4096
 MIB = 1 << 20
@@ -110,11 +116,25 @@ def test_a_snapshot_and_its_source_do_not_see_each_other(store: BlockStore, volu
     assert store.read(two, 98, 10) == b"ssssssssss"
 
 
-@pytest.mark.rule("EVA-33", "EVA-67")
-def test_a_set_keeps_the_order_of_writes_across_volumes() -> None:
-    """With two writers at work, every copy set holds a prefix of each writer's stream."""
+def one_instant(store: BlockStore, members: list[int]) -> tuple[int, ...]:
+    """A copy set as it should be."""
+    return store.snapshot(members)
+
+
+def one_by_one(store: BlockStore, members: list[int]) -> tuple[int, ...]:
+    """A copy set as it must not be: the writers get on between two members."""
+    copies = []
+    for member in members:
+        copies += store.snapshot([member])
+        time.sleep(1e-4)
+    return tuple(copies)
+
+
+def torn_sets(cut: Callable[[BlockStore, list[int]], tuple[int, ...]], sets: int) -> int:
+    """Cut sets while two writers are at work; how many sets do not hold a prefix of a stream?"""
     store = BlockStore(page_bytes=512)
     members = [store.create(64 * 512) for _ in range(16)]
+    streams = [members[:8], members[8:]]
     stop = threading.Event()
 
     def stream(own: list[int]) -> None:
@@ -123,28 +143,45 @@ def test_a_set_keeps_the_order_of_writes_across_volumes() -> None:
             number += 1
             store.write(own[number % 8], 512 * (number // 8 % 8), number.to_bytes(8, "little"))
 
-    streams = [members[:8], members[8:]]
+    def torn(own: tuple[int, ...]) -> bool:
+        seen = {
+            int.from_bytes(store.read(copy, 512 * slot, 8), "little")
+            for copy in own
+            for slot in range(8)
+        } - {0}
+        last = max(seen, default=0)
+        return seen != set(range(max(1, last - 63), last + 1))
+
     threads = [threading.Thread(target=stream, args=(own,)) for own in streams]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
     for thread in threads:
         thread.start()
     try:
-        for _ in range(60):
-            copies = store.snapshot(members)
-            for own in (copies[:8], copies[8:]):
-                seen = {
-                    int.from_bytes(store.read(copy, 512 * slot, 8), "little")
-                    for copy in own
-                    for slot in range(8)
-                } - {0}
-                last = max(seen, default=0)
-                assert seen == set(range(max(1, last - 63), last + 1))
+        found = 0
+        for _ in range(sets):
+            copies = cut(store, members)
+            found += torn(copies[:8]) or torn(copies[8:])
             for copy in copies:
                 store.delete(copy)
     finally:
+        sys.setswitchinterval(interval)
         stop.set()
         for thread in threads:
             thread.join()
     store.check()
+    return found
+
+
+@pytest.mark.rule("EVA-33", "EVA-67")
+def test_a_set_keeps_the_order_of_writes_across_volumes() -> None:
+    """With two writers at work, every copy set holds a prefix of each writer's stream."""
+    assert torn_sets(one_instant, 40) == 0
+
+
+def test_members_cut_one_by_one_are_seen_to_be_torn() -> None:
+    """The test above would notice a set that is not cut at one instant."""
+    assert torn_sets(one_by_one, 40) > 0
 
 
 def test_a_copy_set_touches_no_page_and_no_table(store: BlockStore) -> None:

@@ -19,7 +19,7 @@ from frskit.exchange.store import Message
 from frskit.model.components import BackupType, WriterSession
 from frskit.model.ids import HostRef, IdFactory, SetId, StorageId, VolumeId
 from frskit.model.volumes import Extent, Volume, VolumePath
-from frskit.storage.devices import MemoryDevice, ReadOnlyDevice
+from frskit.storage.devices import MemoryDevice
 from frskit.storage.simfs import SimFs
 
 if TYPE_CHECKING:
@@ -97,7 +97,9 @@ class SmallServer:
                 mount_points=(f"{letter}:\\",),
                 extents=(
                     Extent(
-                        storage=StorageId(f"naa:{letter}"), offset_bytes=0, length_bytes=VOLUME_BYTES
+                        storage=StorageId(f"naa:{letter}"),
+                        offset_bytes=0,
+                        length_bytes=VOLUME_BYTES,
                     ),
                 ),
             )

@@ -129,9 +129,7 @@ VECTORS = {
         (IMPOSSIBLE, None, -1216),
     ),
     "V14": (
-        situation(
-            [dirty(10, 12, committed=15)], [10, 11, 12, 13], temporary=True, checkpoint=10
-        ),
+        situation([dirty(10, 12, committed=15)], [10, 11, 12, 13], temporary=True, checkpoint=10),
         PIT,
         (IMPOSSIBLE, 13, -582),
     ),

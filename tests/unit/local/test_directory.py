@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import frskit
 from frskit.clock import Budget, CancelToken, VirtualClock
 from frskit.errors import (
     ArrayDamaged,
@@ -34,6 +35,7 @@ from frskit.model.ids import CopyKey, HostRef, StorageId
 from frskit.model.storage import CopyKind, CopyRequest, CopyState, SetAtomicity
 
 HOST = HostRef("prod")
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(frskit.__file__).parents[1])}
 KEY = CopyKey("11111111-2222-4333-8444-555555555555")
 
 
@@ -369,7 +371,8 @@ def test_two_processes_take_turns(array, tmp_path, clock):
         """
     )
     command = [sys.executable, "-c", code, str(tmp_path / "array" / "lock")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, env=ENVIRONMENT) as other:
         assert other.stdout.readline() == b"locked\n"
         with pytest.raises(Busy):
             array.present(DATA, HOST, read_only=True, budget=Budget.of(clock, 1))
@@ -422,7 +425,7 @@ CHILD = textwrap.dedent(
 def run_child(root, dies_at, what):
     """Run the change in a process that is killed at its n-th call; True if it was."""
     command = [sys.executable, "-c", CHILD, str(root), str(dies_at), what]
-    status = subprocess.run(command, check=False).returncode
+    status = subprocess.run(command, check=False, env=ENVIRONMENT).returncode
     assert status in (0, 9)
     return status == 9
 

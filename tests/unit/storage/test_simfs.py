@@ -568,3 +568,15 @@ def test_failed_superblock_needs_a_new_mount() -> None:
     with pytest.raises(DeviceError, match="superblock"):
         volume.sync()
     assert len(SimFs.mount(device.device).listdir()) == done
+
+
+def test_open_files_are_known_until_closed_or_forgotten(volume: SimFs) -> None:
+    """The volume names the files that somebody still has open."""
+    put(volume, "a", b"")
+    with volume.open("a"), volume.create("b"):
+        assert volume.open_files() == ("a", "b")
+    assert volume.open_files() == ()
+    forgotten = volume.open("a")
+    assert volume.open_files() == ("a",)
+    del forgotten
+    assert volume.open_files() == ()

@@ -1,0 +1,141 @@
+"""A simulated server's disk: a LUN that is checked at every access, and can be held.
+
+What it is: the `BlockDevice` between a server's file systems and an array's `ScsiTarget`. A server
+remembers which disk it found under which LUN number; this device makes sure that no byte of another
+disk is ever read or written, whatever was presented since [HAZ-01], and refuses writes while they
+are held [VSS-44].
+
+What it is not: the array's side of the LUN.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from frskit.errors import StaleLun, VolumeBusy
+
+if TYPE_CHECKING:
+    from frskit.clock import Clock
+    from frskit.model.ids import StorageId
+    from frskit.model.storage import ScsiLun
+    from frskit.protocols import BlockDevice, ScsiTarget, WriteHold
+
+__all__ = ["HOLD_WINDOW_S", "GatedHold", "LunDisk"]
+
+HOLD_WINDOW_S: Final = 10.0
+"""Longest time for which writes are held [VSS-44]."""
+
+
+class GatedHold:
+    """A hold of writes that ends by itself after `HOLD_WINDOW_S`, and measures its length."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._since_s = clock.monotonic()
+        self._until_s: float | None = None
+
+    @property
+    def held_s(self) -> float:
+        """Seconds since the hold began; final after the release."""
+        until_s = self._clock.monotonic() if self._until_s is None else self._until_s
+        return until_s - self._since_s
+
+    @property
+    def in_force(self) -> bool:
+        """Whether writes are refused now; a hold that is too long lets them pass [VSS-44]."""
+        return self._until_s is None and self.held_s <= HOLD_WINDOW_S
+
+    def release(self) -> None:
+        """Let writes pass and stop measuring."""
+        self._until_s = self._clock.monotonic()
+
+
+class LunDisk:
+    """A disk as its server knows it since the last rescan.
+
+    Attributes:
+        storage: The array's id of the disk.
+        lun: Under which LUN it was found.
+        hold: The hold that is on it, if any.
+    """
+
+    def __init__(self, target: ScsiTarget, lun: ScsiLun, storage: StorageId) -> None:
+        self.storage = storage
+        self.lun = lun
+        self.hold: GatedHold | None = None
+        self._target = target
+        self._device = target.open_lun(lun.host, lun.number)
+
+    def move_to(self, found: LunDisk) -> None:
+        """Take over the path under which a rescan found the same disk again."""
+        self.lun = found.lun
+        self._target = found._target
+        self._device = found._device
+
+    @property
+    def size_bytes(self) -> int:
+        """Length of the disk."""
+        return self._device.size_bytes
+
+    @property
+    def read_only(self) -> bool:
+        """Whether it is presented read-only."""
+        return self._device.read_only
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Exactly `length` bytes.
+
+        Raises:
+            StaleLun: Another disk answers under the LUN number now.
+            DeviceError, CopyInvalid: As `BlockDevice.read`.
+        """
+        self._check_identity()
+        return self._device.read(offset, length)
+
+    def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
+        """Store `data`.
+
+        Raises:
+            VolumeBusy: Writes are held; the caller may repeat it after the hold.
+            StaleLun: Another disk answers under the LUN number now.
+            WriteProtected, DeviceError, InsufficientCapacity: As `BlockDevice.write`.
+        """
+        self._check_hold()
+        self._check_identity()
+        self._device.write(offset, data)
+
+    def flush(self) -> None:
+        """Return when every earlier write is durable.
+
+        Raises:
+            StaleLun, DeviceError: As `read`.
+        """
+        self._check_identity()
+        self._device.flush()
+
+    def discard(self, offset: int, length: int) -> None:
+        """Give the range back; errors as `write`."""
+        self._check_hold()
+        self._check_identity()
+        self._device.discard(offset, length)
+
+    def _check_hold(self) -> None:
+        if self.hold is not None and self.hold.in_force:
+            raise VolumeBusy(
+                f"writes to {self.storage} are held",
+                hint="Repeat the write when the hold has ended.",
+                context={"storage": self.storage},
+            )
+
+    def _check_identity(self) -> None:
+        found = self._target.lun_storage(self.lun.host, self.lun.number)
+        if found != self.storage:
+            raise StaleLun(
+                f"{self.lun.host}: another disk answers under LUN {self.lun.number}",
+                context={"expected": self.storage, "found": found, "number": self.lun.number},
+            )
+
+
+if TYPE_CHECKING:
+    _: type[BlockDevice] = LunDisk
+    _2: type[WriteHold] = GatedHold

@@ -1,0 +1,143 @@
+"""What a lab in a directory keeps beside its array: its settings, its time, its services' memory.
+
+::
+
+    DIR/site.toml       kind = "lab", seed, model, layout: written once
+    DIR/lab.lock        held by the process that has the lab open
+    DIR/lab.json        boots, mount points, Exchange's settings
+    DIR/time            seconds of the lab's clock
+    DIR/eva/            the array
+    DIR/services.sqlite what the shadow copy services remember
+    DIR/state/          catalog, journal and locks of the requestor
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from frskit.clock import VirtualClock
+from frskit.errors import Busy, ConfigurationError
+
+__all__ = ["LabClock", "ServiceMemory", "exclusive", "load_json", "save_json"]
+
+SCHEMA = "frskit.lab/1"
+
+
+class LabClock(VirtualClock):
+    """A virtual clock that survives the process: each move is written down."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        super().__init__(elapsed_s=_read_seconds(file))
+
+    def advance(self, seconds: float) -> None:
+        """Move forward, and remember it."""
+        super().advance(seconds)
+        if seconds > 0:
+            _replace(self._file, repr(self.monotonic()))
+
+
+class ServiceMemory(MutableMapping[str, bytes]):
+    """A durable mapping in an SQLite file; every change is durable when it returns.
+
+    Raises:
+        ConfigurationError: The file is damaged.
+    """
+
+    def __init__(self, file: Path, name: str) -> None:
+        self._table = f"memory_{name}"
+        try:
+            self._db = sqlite3.connect(file, check_same_thread=False)
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.execute(
+                f"CREATE TABLE IF NOT EXISTS {self._table} (k TEXT PRIMARY KEY, v BLOB)"
+            )
+            self._db.commit()
+        except sqlite3.Error as error:
+            raise ConfigurationError(f"{file} cannot be read: {error}") from error
+
+    def __getitem__(self, key: str) -> bytes:
+        row = self._db.execute(f"SELECT v FROM {self._table} WHERE k=?", (key,)).fetchone()
+        if row is None:
+            raise KeyError(key)
+        return bytes(row[0])
+
+    def __setitem__(self, key: str, value: bytes) -> None:
+        with self._db:
+            self._db.execute(f"INSERT OR REPLACE INTO {self._table} VALUES (?,?)", (key, value))
+
+    def __delitem__(self, key: str) -> None:
+        with self._db:
+            if not self._db.execute(f"DELETE FROM {self._table} WHERE k=?", (key,)).rowcount:
+                raise KeyError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([str(row[0]) for row in self._db.execute(f"SELECT k FROM {self._table}")])
+
+    def __len__(self) -> int:
+        (count,) = self._db.execute(f"SELECT count(*) FROM {self._table}").fetchone()
+        return int(count)
+
+    def close(self) -> None:
+        """Close the file. Idempotent."""
+        self._db.close()
+
+
+@contextmanager
+def exclusive(directory: Path) -> Iterator[None]:
+    """Hold the lab for this process; the system lets go if the process dies.
+
+    Raises:
+        Busy: Another process holds it.
+    """
+    import fcntl
+
+    with (directory / "lab.lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise Busy(f"another process has the lab {directory} open") from error
+        yield
+
+
+def save_json(file: Path, facts: Mapping[str, object]) -> None:
+    """Write a JSON document with its schema, atomically and durably."""
+    _replace(file, json.dumps({"schema": SCHEMA, **facts}, indent=1))
+
+
+def load_json(file: Path) -> dict[str, object]:
+    """Read a document of `save_json`.
+
+    Raises:
+        ConfigurationError: Missing, damaged, or of another schema.
+    """
+    try:
+        facts = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{file} cannot be read: {error}") from error
+    if not isinstance(facts, dict) or facts.pop("schema", None) != SCHEMA:
+        raise ConfigurationError(f"{file} is not of schema {SCHEMA}")
+    return facts
+
+
+def _replace(file: Path, text: str) -> None:
+    fresh = file.with_suffix(file.suffix + ".new")
+    with fresh.open("w", encoding="utf-8") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    fresh.replace(file)
+
+
+def _read_seconds(file: Path) -> float:
+    try:
+        return max(0.0, float(file.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return 0.0
+    except ValueError as error:
+        raise ConfigurationError(f"{file} does not hold a number of seconds") from error

@@ -1,0 +1,328 @@
+"""The lab: a site whose array, servers and Exchange are simulated, and the levers to play with it.
+
+`lab()` makes one in memory; `lab("DIR")` opens or makes a durable one, which survives the process
+being killed at any time. Closing a durable lab stops its servers; opening it boots them, and a
+store that was not stopped recovers from its files as after a power failure.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, closing
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from frskit.clock import VirtualClock
+from frskit.errors import ConfigurationError, UsageError
+from frskit.frs import Policy, Production, Recovery
+from frskit.simulation.keeping import LabClock, ServiceMemory, exclusive, load_json, save_json
+from frskit.simulation.layout import GROUP_LAYOUTS, GroupLayout, foreign_layout, group_layout
+from frskit.simulation.levers import Levers
+from frskit.simulation.parties import PRODUCTION, RECOVERY, Parties, model_profile
+from frskit.site import Site, compose
+from frskit.site.opening import SITE_FILE, read_settings
+
+if TYPE_CHECKING:
+    from frskit.eva import SimulatedEva
+    from frskit.exchange.server import SimulatedExchange
+    from frskit.model.plans import GroupInfo, GroupStatus
+
+__all__ = ["Lab", "create_directory", "lab", "open_directory"]
+
+MOUNT_ROOT = "C:\\frskit\\copies"
+
+
+class Lab(Site):
+    """A simulated site; everything of `Site`, and levers.
+
+    Attributes:
+        parties: The array, the servers, the services and Exchange.
+        directory: Where it is kept; None = in memory.
+    """
+
+    def __init__(self, parties: Parties, site: Site, directory: Path | None) -> None:
+        super().__init__(site.parts, on_close=site.close)
+        self.parties = parties
+        self.directory = directory
+        self._levers = Levers(parties)
+
+    @property
+    def eva(self) -> SimulatedEva:
+        """The array."""
+        return self.parties.eva
+
+    @property
+    def exchange(self) -> SimulatedExchange:
+        """Exchange on the production server."""
+        return self.parties.exchange
+
+    def groups(self) -> Sequence[GroupInfo]:
+        """The storage groups."""
+        return self.exchange.application.groups()
+
+    def status(self, server: str, group: str) -> GroupStatus:
+        """State of a storage group, with the number of messages in each store.
+
+        Raises:
+            ServerNotFound, StorageGroupNotRecognized: Unknown names.
+        """
+        return self.parts.production(server).application.status(group)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.clock.sleep(seconds)
+
+    def deliver(
+        self, server: str, group: str, *, messages: int = 100, database: str | None = None
+    ) -> int:
+        """Deliver messages, into one store or one after the other; returns how many.
+
+        Each one is committed: its log records are durable when this returns.
+
+        Raises:
+            StoreError: No mailbox store of the group is mounted.
+        """
+        self.parts.production(server)
+        return self._levers.deliver(group, messages, database)
+
+    def damage_database(
+        self, server: str, group: str, *, database: str | None = None, page: int | None = None
+    ) -> str:
+        """Damage a store's file under the running server; returns what was done.
+
+        Without `page` headers and first pages are overwritten, so that the store cannot be
+        mounted any more. With it one bit of that page is flipped.
+        """
+        self.parts.production(server)
+        return self._levers.damage_database(group, database, page)
+
+    def damage_logs(self, server: str, group: str) -> str:
+        """Flip one bit in the newest closed log of a group; returns what was done."""
+        self.parts.production(server)
+        return self._levers.damage_log(group)
+
+
+def lab(
+    path: str | PathLike[str] | None = None,
+    seed: int = 0,
+    *,
+    groups: int = 1,
+    layout: str = "separate",
+    model: str = "EVA8000",
+    policy: Policy | None = None,
+    edbs: Iterable[str | PathLike[str]] = (),
+) -> Lab:
+    """A simulated site: in memory, or in a directory that is opened or made.
+
+    Args:
+        path: Directory of a durable lab; None = in memory.
+        seed: Fixes every id, name and message.
+        groups: Storage groups of the production server, 1 to 4.
+        layout: ``separate`` (logs and databases apart) or ``shared`` (all on one LUN).
+        model: Array model.
+        policy: Choices of the requestor.
+        edbs: ESE databases to adopt as page-only stores of a group ``foreign`` [R-22].
+
+    Raises:
+        UsageError: A wrong argument.
+        Busy: Another process has the directory open.
+        ConfigurationError: The directory is something else.
+    """
+    if path is not None:
+        directory = Path(path)
+        if (directory / SITE_FILE).exists():
+            return open_directory(directory, _settings(directory), policy=policy)
+        return create_directory(
+            directory, seed=seed, model=model, groups=groups, layout=layout, edbs=edbs, policy=policy
+        )
+    parties = Parties.boot(clock=VirtualClock(), rng=random.Random(seed), model=model)
+    _furnish(parties, groups, layout, [Path(each) for each in edbs])
+    return _compose(parties, None, policy, parties.shut_down)
+
+
+def create_directory(
+    directory: Path,
+    *,
+    seed: int = 0,
+    model: str = "EVA8000",
+    groups: int = 1,
+    layout: str = "separate",
+    edbs: Iterable[str | PathLike[str]] = (),
+    policy: Policy | None = None,
+) -> Lab:
+    """Make a durable lab in an empty or new directory.
+
+    Raises:
+        ConfigurationError: The directory holds something already.
+        FileMissing, FormatError: A database to adopt is not there or is no ESE file.
+    """
+    model_profile(model)
+    group_layout(groups, PRODUCTION, layout)
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise ConfigurationError(
+            f"{directory} is not an empty directory", hint="Choose a new directory for the lab."
+        )
+    directory.mkdir(parents=True, exist_ok=True)
+    settings: dict[str, object] = {"kind": "lab", "seed": seed, "model": model, "layout": layout}
+    save_json(directory / "lab.json", {"boots": 0, "mounts": {}, "exchange": None})
+    made = _open(directory, settings, policy, lambda parties: _furnish(
+        parties, groups, layout, [Path(each) for each in edbs]
+    ))
+    lines = [f"{key} = {_toml(value)}" for key, value in settings.items()]
+    (directory / SITE_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return made
+
+
+def open_directory(
+    directory: Path, settings: Mapping[str, object], *, policy: Policy | None = None
+) -> Lab:
+    """Open a durable lab: boot its servers.
+
+    Raises:
+        Busy: Another process has it open.
+        ConfigurationError, ArrayDamaged, CatalogError: Its files are damaged.
+    """
+    return _open(directory, settings, policy, None)
+
+
+def _open(
+    directory: Path,
+    settings: Mapping[str, object],
+    policy: Policy | None,
+    furnish: Callable[[Parties], None] | None,
+) -> Lab:
+    with ExitStack() as stack:
+        stack.enter_context(exclusive(directory))
+        kept = load_json(directory / "lab.json")
+        boots = kept.get("boots", 0)
+        memories = {
+            name: stack.enter_context(closing(ServiceMemory(directory / "services.sqlite", name)))
+            for name in (PRODUCTION, RECOVERY)
+        }
+        save_json(directory / "lab.json", {**kept, "boots": _number(boots) + 1})
+        parties = Parties.boot(
+            clock=LabClock(directory / "time"),
+            rng=random.Random(f"{settings.get('seed', 0)}:{boots}"),
+            model=str(settings.get("model", "EVA8000")),
+            directory=directory / "eva",
+            memories=memories,
+            mounts=_texts(kept.get("mounts")),
+            settings=_mapping(kept.get("exchange")),
+        )
+        stack.callback(parties.eva.close)
+        if furnish is None:
+            parties.exchange.start()
+        else:
+            furnish(parties)
+        _save(directory, parties)
+        keep = stack.pop_all()
+
+    def close() -> None:
+        with keep:
+            _save(directory, parties)
+            parties.shut_down()
+
+    try:
+        return _compose(parties, directory, policy, close)
+    except BaseException:
+        close()
+        raise
+
+
+def _compose(
+    parties: Parties, directory: Path | None, policy: Policy | None, close: Callable[[], None]
+) -> Lab:
+    site = compose(
+        productions=[
+            Production(
+                server=parties.production,
+                service=parties.services[0],
+                application=parties.exchange.application,
+                checker=parties.checker,
+                store=parties.store,
+            )
+        ],
+        recovery=Recovery(
+            server=parties.recovery, service=parties.services[1], mount_root=MOUNT_ROOT
+        ),
+        clock=parties.clock,
+        rng=parties.rng,
+        state=None if directory is None else directory / "state",
+        policy=policy,
+        sink=parties.sink,
+        on_close=close,
+    )
+    return Lab(parties, site, directory)
+
+
+def _furnish(parties: Parties, groups: int, layout: str, edbs: Sequence[Path]) -> None:
+    """Volumes, storage groups and stores of a new lab; then start Exchange."""
+    if layout not in GROUP_LAYOUTS:
+        raise UsageError(f"no such layout: {layout!r}", hint=f"One of {', '.join(GROUP_LAYOUTS)}.")
+    for number in range(1, groups + 1):
+        _add_group(parties, group_layout(number, PRODUCTION, layout))
+    if edbs:
+        _adopt(parties, edbs)
+    parties.exchange.start()
+
+
+def _add_group(parties: Parties, layout: GroupLayout) -> None:
+    parties.provision(layout)
+    exchange = parties.exchange
+    exchange.add_storage_group(
+        layout.name, base=layout.base, log_path=layout.log_path, system_path=layout.log_path
+    )
+    name = layout.name
+    exchange.add_database(
+        name, f"mailbox-{name}", path=f"{layout.mailbox_path}\\mbx-{name}.edb", kind="mailbox"
+    )
+    exchange.add_database(
+        name, f"public-{name}", path=f"{layout.public_path}\\pub-{name}.edb", kind="public"
+    )
+
+
+def _adopt(parties: Parties, edbs: Sequence[Path]) -> None:
+    sizes = [path.stat().st_size if path.exists() else 0 for path in edbs]
+    layout = foreign_layout(PRODUCTION, sum(sizes))
+    parties.provision(layout)
+    parties.exchange.add_storage_group(
+        layout.name, base=layout.base, log_path=layout.log_path, system_path=layout.log_path
+    )
+    for number, path in enumerate(edbs, 1):
+        parties.exchange.add_database(
+            layout.name,
+            f"foreign-{number}",
+            path=f"{layout.mailbox_path}\\{number}-{path.name}",
+            adopt=path,
+        )
+
+
+def _save(directory: Path, parties: Parties) -> None:
+    kept = load_json(directory / "lab.json")
+    save_json(
+        directory / "lab.json",
+        {**kept, "mounts": parties.mounts(), "exchange": parties.exchange.to_settings()},
+    )
+
+
+def _settings(directory: Path) -> Mapping[str, object]:
+    return read_settings(directory / SITE_FILE)
+
+
+def _toml(value: object) -> str:
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _mapping(value: object) -> Mapping[str, object] | None:
+    return value if isinstance(value, dict) else None
+
+
+def _texts(value: object) -> dict[str, str]:
+    return {str(k): str(v) for k, v in value.items()} if isinstance(value, dict) else {}
+

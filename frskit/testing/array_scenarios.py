@@ -1,0 +1,325 @@
+"""Fixed scenarios of the array kit: the cases that a random history reaches too rarely.
+
+What it is: one function per promise of `DiskArray`, each on a fresh world. What it is not: an
+entry point; see `frskit.testing.array_kit.check_disk_array`.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from frskit.clock import Budget
+from frskit.errors import (
+    ArrayError,
+    CopyConflict,
+    HasDependents,
+    LimitExceeded,
+    StillPresented,
+    StorageNotFound,
+    UnsupportedKind,
+)
+from frskit.model.ids import CopyKey, HostRef, StorageId
+from frskit.model.storage import CopyKind, CopyRequest, CopyState, SetAtomicity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from frskit.model.storage import ArrayCopy
+    from frskit.protocols import DiskArray
+    from frskit.testing.array_kit import ArrayWorld, KitReport
+
+__all__ = ["demand", "kit_key", "run_scenarios", "take_set", "used_bytes"]
+
+_ROUNDS = 12  # cuts under load; one torn set in a few is enough to be caught
+_BUDGET = Budget.unlimited()
+
+
+def demand(condition: bool, text: str) -> None:
+    """Fail the kit."""
+    if not condition:
+        raise AssertionError(text)
+
+
+def kit_key(number: int) -> CopyKey:
+    """The key of the kit's set of this number; a GUID, as frskit's own keys are."""
+    return CopyKey(f"00000000-0000-4000-8000-{number:012d}")
+
+
+def used_bytes(array: DiskArray) -> dict[str, int] | None:
+    """Space in use by pool, or None where the array does not tell."""
+    groups = getattr(array, "disk_groups", None)
+    return None if groups is None else {group.name: group.used_bytes for group in groups()}
+
+
+def take_set(
+    array: DiskArray, key: CopyKey, sources: Sequence[StorageId], kind: CopyKind
+) -> Sequence[ArrayCopy]:
+    """Stage and commit one set."""
+    requests = [
+        CopyRequest(source=source, kind=kind, name=f"kit-{key[-6:]}-{index:02d}")
+        for index, source in enumerate(sources)
+    ]
+    staged = array.stage_copies(requests, key=key, budget=_BUDGET)
+    return array.commit_copies(staged, budget=_BUDGET)
+
+
+def _refused(call: Callable[[], object], *errors: type[ArrayError], doing: str) -> None:
+    try:
+        call()
+    except errors:
+        return
+    except Exception as error:
+        raise AssertionError(f"{doing}: {type(error).__name__} instead of {errors}") from error
+    raise AssertionError(f"{doing} was not refused")
+
+
+def _some_kind(array: DiskArray) -> CopyKind:
+    offered = array.capabilities.kinds
+    demand(bool(offered), "the array offers no kind of copy")
+    return next(kind for kind in CopyKind if kind in offered)
+
+
+def _state(array: DiskArray) -> object:
+    storages = {(each.id, each.name, each.size_bytes) for each in array.storage()}
+    seen = {(each.storage, each.host, each.read_only) for each in array.presentations()}
+    return storages, {each.id for each in array.copies()}, seen, used_bytes(array)
+
+
+def _unknown_source(world: ArrayWorld, report: KitReport) -> None:
+    array, before = world.array, _state(world.array)
+    kind = _some_kind(array)
+    stranger = StorageId("kit:nobody")
+    sources = [world.storages[0], stranger]
+    _refused(
+        lambda: take_set(array, kit_key(1), sources, kind),
+        StorageNotFound,
+        doing="copying an unknown storage",
+    )
+    _refused(
+        lambda: array.present(stranger, world.host, read_only=True, budget=_BUDGET),
+        StorageNotFound,
+        doing="presenting an unknown storage",
+    )
+    _refused(
+        lambda: array.present(
+            world.storages[0], HostRef("kit-nobody"), read_only=True, budget=_BUDGET
+        ),
+        StorageNotFound,
+        doing="presenting to an unknown host",
+    )
+    array.delete_storage(stranger, budget=_BUDGET)
+    array.discard_staged(kit_key(99))
+    demand(not array.storage([stranger]), "an unknown id is listed as storage")
+    demand(_state(array) == before, "a refused call changed the array [EVA-32]")
+    report.ran("unknown ids")
+
+
+def _unsupported_kind(world: ArrayWorld, report: KitReport) -> None:
+    array = world.array
+    others = [kind for kind in CopyKind if kind not in array.capabilities.kinds]
+    if not others:
+        report.skip("unsupported kind", "the array offers every kind")
+        return
+    for kind in others:
+        _refused(
+            lambda kind=kind: take_set(array, kit_key(1), world.storages[:1], kind),  # type: ignore[misc]
+            UnsupportedKind,
+            doing=f"a copy of kind {kind.value}",
+        )
+    demand(not array.copies(), "a refused kind left a copy")
+    report.ran("unsupported kind")
+
+
+def _too_many_members(world: ArrayWorld, report: KitReport) -> None:
+    limit = world.array.capabilities.max_set_members
+    if limit is None:
+        report.skip("largest set", "the array declares no limit")
+        return
+    if limit >= len(world.storages):
+        report.skip("largest set", f"the limit is {limit}, the world has fewer storages")
+        return
+    kind = _some_kind(world.array)
+    members = world.storages[: limit + 1]
+    _refused(
+        lambda: take_set(world.array, kit_key(1), members, kind),
+        LimitExceeded,
+        doing="a set above the declared limit",
+    )
+    demand(not world.array.copies(), "a set that was too large left copies")
+    report.ran("largest set")
+
+
+def _members(world: ArrayWorld) -> Sequence[StorageId]:
+    limit = world.array.capabilities.max_set_members
+    return world.storages[: 2 if limit is None else min(2, limit)]
+
+
+def _whole_sets(world: ArrayWorld, report: KitReport) -> None:
+    """A member that becomes impossible after staging fails the set as a whole [EVA-34]."""
+    array = world.array
+    first, *others = _members(world)
+    if not others:
+        report.skip("set fails as a whole", "sets have one member")
+        return
+    last, kind = others[-1], _some_kind(array)
+    requests = [CopyRequest(source=each, kind=kind) for each in (first, last)]
+    staged = array.stage_copies(requests, key=kit_key(1), budget=_BUDGET)
+    for presentation in array.presentations(last):
+        array.unpresent(presentation, budget=_BUDGET)
+    array.delete_storage(last, budget=_BUDGET)
+    _refused(
+        lambda: array.commit_copies(staged, budget=_BUDGET),
+        CopyConflict,
+        StorageNotFound,
+        doing="committing a set with a member whose source is gone",
+    )
+    demand(not array.copies(key=kit_key(1)), "a failed set has members [EVA-34]")
+    array.discard_staged(kit_key(1))
+    demand(not array.copies(), "a failed set left copies behind [EVA-34]")
+    left = {each.id for each in array.storage()}
+    demand(left == set(world.storages) - {last}, "a failed set left storage behind [EVA-34]")
+    report.ran("set fails as a whole")
+
+
+def _staging(world: ArrayWorld, report: KitReport) -> None:
+    array, before = world.array, _state(world.array)
+    kind = _some_kind(array)
+    request = CopyRequest(source=world.storages[0], kind=kind, name="kit-staged")
+    staged = array.stage_copies([request], key=kit_key(1), budget=_BUDGET)
+    again = array.stage_copies([request], key=kit_key(1), budget=_BUDGET)
+    demand(staged == again, "staging the same set again gives another staging")
+    demand(not array.copies(), "a staged set is listed as copies")
+    other = CopyRequest(source=world.storages[1], kind=kind, name="kit-other")
+    _refused(
+        lambda: array.stage_copies([other], key=kit_key(1), budget=_BUDGET),
+        CopyConflict,
+        doing="using a key for other requests",
+    )
+    array.discard_staged(kit_key(1))
+    array.discard_staged(kit_key(1))
+    demand(_state(array) == before, "a discarded staging left something behind")
+    _refused(
+        lambda: array.commit_copies(staged, budget=_BUDGET),
+        ArrayError,
+        doing="committing a discarded set",
+    )
+    demand(not array.copies(), "committing a discarded set made copies")
+    try:
+        array.stage_copies([request], key=kit_key(2), budget=_BUDGET)
+    except ArrayError as error:
+        raise AssertionError(f"a discarded staging still stands in the way: {error}") from error
+    array.discard_staged(kit_key(2))
+    report.ran("staging")
+
+
+def _presenting(world: ArrayWorld, report: KitReport) -> None:
+    array = world.array
+    [copy] = take_set(array, kit_key(1), world.storages[:1], _some_kind(array))
+    demand(not array.presentations(copy.id), "a new copy is visible to a host [EVA-35]")
+    first = array.present(copy.id, world.host, read_only=True, budget=_BUDGET)
+    again = array.present(copy.id, world.host, read_only=True, budget=_BUDGET)
+    demand(first == again, "presenting twice gives two presentations")
+    demand(list(array.presentations(copy.id)) == [first], "presentations() does not tell the truth")
+    _refused(
+        lambda: array.delete_storage(copy.id, budget=_BUDGET),
+        StillPresented,
+        doing="deleting presented storage",
+    )
+    demand(bool(array.storage([copy.id])), "a refused deletion deleted [EVA-32]")
+    array.unpresent(first, budget=_BUDGET)
+    array.unpresent(first, budget=_BUDGET)
+    demand(not array.presentations(copy.id), "unpresented storage is still presented")
+    try:
+        world.read(copy.id, 0, 1)
+    except Exception:  # noqa: BLE001 - how a world fails to reach it is its own business
+        report.ran("presentation")
+        return
+    raise AssertionError("unpresented storage can be read [EVA-35]")
+
+
+def _dependents(world: ArrayWorld, report: KitReport) -> None:
+    array, source = world.array, world.storages[0]
+    [copy] = take_set(array, kit_key(1), [source], _some_kind(array))
+    if copy.state not in (CopyState.DEPENDENT, CopyState.NORMALIZING):
+        report.skip("source of a dependent copy", "copies are independent at once")
+        return
+    for presentation in array.presentations(source):
+        array.unpresent(presentation, budget=_BUDGET)
+    _refused(
+        lambda: array.delete_storage(source, budget=_BUDGET),
+        HasDependents,
+        doing="deleting the source of a dependent copy",
+    )
+    demand(bool(array.storage([source])), "a refused deletion deleted [EVA-32]")
+    report.ran("source of a dependent copy")
+
+
+def _instant(world: ArrayWorld, report: KitReport) -> None:
+    """Two storages are written in turn by another thread; no cut may fall between [EVA-33]."""
+    array, part = world.array, "one instant under load"
+    pair = _members(world)
+    if array.capabilities.set_atomicity is not SetAtomicity.INSTANT or len(pair) < 2:
+        report.skip(part, f"set atomicity is {array.capabilities.set_atomicity.value}")
+        return
+    if not world.concurrent:
+        report.skip(part, "the world's levers are for one thread")
+        return
+    stop, failures = threading.Event(), list[BaseException]()
+
+    def writer() -> None:
+        count = 0
+        try:
+            while not stop.is_set():
+                count += 1
+                for storage in pair:
+                    world.write(storage, 0, count.to_bytes(8, "big"))
+        except BaseException as error:  # noqa: BLE001 - shown by the main thread
+            failures.append(error)
+
+    thread = threading.Thread(target=writer)
+    thread.start()
+    try:
+        for number in range(_ROUNDS):
+            _cut_under_load(world, kit_key(number), pair)
+    finally:
+        stop.set()
+        thread.join()
+    demand(not failures, f"a write failed while sets were copied: {failures}")
+    report.ran(part)
+
+
+def _cut_under_load(world: ArrayWorld, key: CopyKey, pair: Sequence[StorageId]) -> None:
+    array = world.array
+    counts = []
+    copies = take_set(array, key, pair, _some_kind(array))
+    for copy in copies:
+        shown = array.present(copy.id, world.host, read_only=True, budget=_BUDGET)
+        counts.append(int.from_bytes(world.read(copy.id, 0, 8), "big"))
+        array.unpresent(shown, budget=_BUDGET)
+    for copy in copies:
+        array.delete_storage(copy.id, budget=_BUDGET)
+    # The first is written before the second: it may be one ahead, never behind.
+    demand(counts[0] - counts[1] in (0, 1), f"members are of different instants: {counts} [EVA-33]")
+
+
+_SCENARIOS = (
+    _unknown_source,
+    _unsupported_kind,
+    _too_many_members,
+    _whole_sets,
+    _staging,
+    _presenting,
+    _dependents,
+    _instant,
+)
+
+
+def run_scenarios(make: Callable[[], ArrayWorld], report: KitReport) -> None:
+    """Run every scenario on a world of its own."""
+    for scenario in _SCENARIOS:
+        world = make()
+        try:
+            scenario(world, report)
+        finally:
+            world.close()

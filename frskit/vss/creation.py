@@ -1,0 +1,392 @@
+"""DoSnapshotSet: rows 14 to 27 of the canonical trace, and the way back from each of them.
+
+The order is that of [VSS 1.1]; the rules are VSS-01..06, 12..17, 30..32, 37, 42..45. Two choices
+are frskit's own: the flags of the original LUNs are cleared right after the last Thaw, because
+nothing is written between Freeze and Thaw (design law 5), and PostSnapshot stands between
+PreFinalCommit and PostFinalCommit, as [VSS 1.1 row 26] infers.
+
+After any failure the order is: release held writes, Abort to the writers, flags, providers. An
+unclear outcome of the commit is a failure like any other here; what it may have left behind is
+looked for afterwards, when the application writes again [HAZ-09].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
+
+from attrs import define, field
+
+from frskit.clock import Budget
+from frskit.codes.hresult import hresult
+from frskit.errors import FrskitError, HoldTimeout, ProviderVeto
+from frskit.model.components import WriterRecord
+from frskit.model.ids import StorageId
+from frskit.model.shadows import LunInformation, ShadowState
+from frskit.model.volumes import DiskFlags
+from frskit.protocols import HardwareProvider, WriteHold
+from frskit.vss.contexts import creation_attributes
+from frskit.vss.engine import Engine, OpenSet
+from frskit.vss.participants import Participants
+from frskit.vss.providers import SupportsReconcile
+from frskit.vss.records import MemberRecord, SetLife, SetRecord
+from frskit.vss.states import ShadowStep
+
+__all__ = ["HOLD_WINDOW_S", "Creation"]
+
+HOLD_WINDOW_S = 10.0
+"""Flush-and-hold: the kernel releases writes after this time [VSS 3]."""
+
+COPY_FLAGS = DiskFlags(hidden=True, read_only=True, no_drive_letter=True, shadow_copy=True)
+"""What originals are marked with, so that the copies carry it [VSS 1.1 row 15]."""
+
+
+@define(eq=False)
+class Creation:
+    """One run of DoSnapshotSet.
+
+    Attributes:
+        engine, open_set, participants, budget: With what, what, with whom, how long.
+        hold_s: How long writes were held.
+        created_at: The instant.
+        records: What writers want kept.
+    """
+
+    engine: Engine
+    open_set: OpenSet
+    participants: Participants
+    budget: Budget
+    hold_s: float = 0.0
+    created_at: datetime | None = None
+    records: list[WriterRecord] = field(factory=list)
+    _flags: dict[StorageId, DiskFlags] = field(factory=dict, init=False)
+    _created: list[HardwareProvider] = field(factory=list, init=False)
+    _interrupt: BaseException | None = field(default=None, init=False)
+
+    def run(self) -> SetRecord:
+        """Create the set; returns thawed, or raises thawed with nothing of the set left.
+
+        Raises:
+            WriterVeto, FreezeTimeout: A writer failed.
+            HoldTimeout: Writes were held too long.
+            ProviderVeto, ProviderError, ArrayError, Stopped: A provider failed.
+        """
+        try:
+            self._prepare()
+            with self.engine.trace.quiet():
+                self._frozen_part()
+            self._clear_flags()
+            self._finish()
+        except BaseException as error:
+            self._roll_back(error)
+            if self._interrupt is not None and isinstance(error, Exception):
+                raise self._interrupt from error
+            raise
+        return self._record(SetLife.CREATED)
+
+    def discard(self, error: BaseException) -> None:
+        """Undo a set that was created, because what follows failed with `error`."""
+        self._roll_back(error)
+
+    # -- the way forward ---------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        """Rows 14 to 16: everything slow, outside of every window [VSS-02, VSS-45]."""
+        self.open_set.advance(ShadowStep.PREPARE)
+        self._each(
+            "EndPrepareSnapshots",
+            lambda each: each.end_prepare_snapshots(self.open_set.id, budget=self.budget),
+        )
+        self.open_set.advance(ShadowStep.PREPARE_DONE)
+        self._remember_flags()
+        self.engine.records.put_set(self._record(SetLife.CREATING))
+        self._set_flags(COPY_FLAGS)
+        failures = self.participants.prepare_snapshot()
+        if failures:
+            raise failures[0]
+        self.budget.check("preparing the shadow copies")
+
+    def _frozen_part(self) -> None:
+        """Rows 17 to 24: from the first Freeze to the last Thaw."""
+        try:
+            self.participants.freeze(self.budget)
+            self._pre_commit()
+            self._hold_and_commit()
+            self._post_commit()
+            self.participants.thaw()
+        except BaseException as error:
+            self._note(error, self.participants.abort(only_in_snapshot=True))
+            raise
+
+    def _pre_commit(self) -> None:
+        """Row 18: writers are frozen, writes are not held yet [VSS-04]."""
+        self.open_set.advance(ShadowStep.PRE_COMMIT)
+        self._each("PreCommitSnapshots", lambda each: each.pre_commit_snapshots(self.open_set.id))
+        self.open_set.advance(ShadowStep.PRE_COMMIT_DONE)
+        self.participants.check_windows()
+        self.budget.check("pre-committing the shadow copies")
+
+    def _hold_and_commit(self) -> None:
+        """Rows 19 to 21: hold, commit, release at once [VSS-05]."""
+        failure: BaseException | None = None
+        try:
+            with self._held_writes():
+                try:
+                    self._commit()
+                except BaseException as error:
+                    failure = error
+                    raise
+        except HoldTimeout as late:
+            # The reason why it took so long says more than the fact that it did.
+            if failure is not None and failure is not late:
+                raise failure from late
+            raise
+        if self.hold_s > HOLD_WINDOW_S:
+            raise _held_too_long(self.hold_s)
+        self.created_at = self.engine.clock.now()
+        self.participants.check_windows()
+
+    @contextmanager
+    def _held_writes(self) -> Iterator[None]:
+        """The server's hold, with its rows on the trace and its length on record."""
+        server, set_id, trace = self.engine.server, self.open_set.id, self.engine.trace
+        held: WriteHold | None = None
+        outcome = ""
+        try:
+            with server.hold_writes(self.open_set.volumes(), budget=self._window()) as held:
+                trace.row("K", "HoldWrites", set_id=set_id, subject=server.name)
+                yield
+        except HoldTimeout as error:
+            outcome = str(error)
+            raise
+        finally:
+            if held is not None:
+                self.hold_s = held.held_s
+                trace.row("K", "ReleaseWrites", set_id=set_id, subject=server.name, outcome=outcome)
+
+    def _commit(self) -> None:
+        """Row 20: the instant, for every provider."""
+        self.open_set.advance(ShadowStep.COMMIT)
+        window = self._window().at_most(HOLD_WINDOW_S)
+        self._each(
+            "CommitSnapshots",
+            lambda each: each.commit_snapshots(self.open_set.id, budget=window),
+        )
+        self.open_set.advance(ShadowStep.COMMIT_DONE)
+
+    def _post_commit(self) -> None:
+        """Row 23: all providers committed [VSS-06]."""
+        self.open_set.advance(ShadowStep.POST_COMMIT)
+        for each in self.open_set.providers():
+            count = sum(member.provider is each for member in self.open_set.members)
+            self.engine.providers.call(
+                each,
+                "PostCommitSnapshots",
+                self.open_set.id,
+                partial(each.post_commit_snapshots, self.open_set.id, count),
+            )
+            self._created.append(each)
+        self.open_set.advance(ShadowStep.POST_COMMIT_DONE)
+        self.participants.check_windows()
+
+    def _finish(self) -> None:
+        """Rows 25 and 26: targets, and what writers want kept."""
+        set_id = self.open_set.id
+        for each in self.open_set.providers():
+            self._learn_targets(each)
+        self.open_set.advance(ShadowStep.PRE_FINAL)
+        self._each("PreFinalCommitSnapshots", lambda each: each.pre_final_commit_snapshots(set_id))
+        self.open_set.advance(ShadowStep.PRE_FINAL_DONE)
+        self.records, failures = self.participants.post_snapshot()
+        if failures:
+            raise failures[0]
+        self.open_set.advance(ShadowStep.POST_FINAL)
+        self._each(
+            "PostFinalCommitSnapshots", lambda each: each.post_final_commit_snapshots(set_id)
+        )
+        self.open_set.advance(ShadowStep.POST_FINAL_DONE)
+
+    def _learn_targets(self, provider: HardwareProvider) -> list[LunInformation]:
+        """Row 25: the target of each original, same length and order [VSS-12]."""
+        sources = self.open_set.sources(provider)
+        targets = self.engine.providers.call(
+            provider,
+            "GetTargetLuns",
+            self.open_set.id,
+            lambda: list(provider.get_target_luns(sources)),
+        )
+        if len(targets) != len(sources):
+            raise ProviderVeto(
+                f"provider {provider.info.name} named {len(targets)} targets "
+                f"for {len(sources)} originals",
+                context={"provider": provider.info.name},
+                native=hresult("VSS_E_UNEXPECTED_PROVIDER_ERROR"),
+            )
+        by_source = {
+            source.storage: target for source, target in zip(sources, targets, strict=True)
+        }
+        for member in self.open_set.members:
+            if member.provider is provider:
+                member.target = by_source[member.source.storage]
+        return targets
+
+    # -- the way back ------------------------------------------------------------------------
+
+    def _roll_back(self, error: BaseException) -> None:
+        """Leave nothing: flags, shadow copies, record; what stays is named in the error."""
+        problems: list[BaseException] = []
+        leftovers: list[str] = []
+        problems += self._quietly(self._clear_flags, leftovers, "flags of the original LUNs")
+        budget = Budget.of(self.engine.clock, self.engine.cleanup_s)
+        for provider in self.open_set.providers():
+            problems += self._undo(provider, budget, leftovers)
+        for member in self.open_set.members:
+            made = member.state is ShadowState.CREATED
+            member.advance(ShadowStep.DELETE if made else ShadowStep.ABORT)
+        if not leftovers:
+            problems += self._quietly(
+                lambda: self.engine.records.drop_set(self.open_set.id), leftovers, "record"
+            )
+        if isinstance(error, FrskitError):
+            error.leftovers = (*error.leftovers, *leftovers)
+        elif leftovers:
+            error.add_note("left behind: " + "; ".join(leftovers))
+        self._note(error, problems)
+
+    def _undo(
+        self, provider: HardwareProvider, budget: Budget, leftovers: list[str]
+    ) -> list[BaseException]:
+        """Make one provider forget the set [VSS-30, VSS-31]."""
+        set_id, call = self.open_set.id, self.engine.providers.call
+        name = provider.info.name
+        problems: list[BaseException] = []
+        found: list[str] = []
+        problems += self._quietly(
+            lambda: call(
+                provider, "AbortSnapshots", set_id, lambda: provider.abort_snapshots(set_id)
+            ),
+            found,
+            f"uncommitted copies of set {set_id} at {name}",
+        )
+        if any(provider is each for each in self._created):
+            # After PostCommit the provider ignores AbortSnapshots [VSS-32]; a created copy is
+            # deleted by OnLunEmpty and by nothing else [VSS-54].
+            for target in self._targets_to_delete(provider, found):
+                empty = partial(provider.on_lun_empty, target, budget=budget)
+                problems += self._quietly(
+                    partial(call, provider, "OnLunEmpty", set_id, empty),
+                    found,
+                    f"copy {target.storage}",
+                )
+        if isinstance(provider, SupportsReconcile):
+            # It looks at the array itself, so what it reports is all that counts.
+            remains: list[str] = []
+            reported: list[str] = []
+            problems += self._quietly(
+                lambda: remains.extend(provider.reconcile(set_id, budget=budget)),
+                reported,
+                f"copies of set {set_id} at {name}",
+            )
+            found = [*remains, *reported]
+        leftovers += found
+        return problems
+
+    def _targets_to_delete(
+        self, provider: HardwareProvider, leftovers: list[str]
+    ) -> list[LunInformation]:
+        targets: list[LunInformation] = []
+        self._quietly(
+            lambda: targets.extend(self._learn_targets(provider)),
+            leftovers,
+            f"copies of set {self.open_set.id} at {provider.info.name}",
+        )
+        return targets
+
+    @staticmethod
+    def _quietly(
+        action: Callable[[], None], leftovers: list[str], what: str
+    ) -> list[BaseException]:
+        """Do one step of the way back; a failure is noted, never in the way of the next step."""
+        try:
+            action()
+        except BaseException as error:  # noqa: BLE001  handed back to the caller
+            named = list(error.leftovers) if isinstance(error, FrskitError) else []
+            leftovers += named or [f"{what}: {error}"]
+            return [error]
+        return []
+
+    def _note(self, error: BaseException, problems: list[BaseException]) -> None:
+        """Tell of what went wrong while cleaning up, without hiding the reason for it."""
+        for problem in problems:
+            error.add_note(f"while cleaning up: {type(problem).__name__}: {problem}")
+            if not isinstance(problem, Exception) and self._interrupt is None:
+                self._interrupt = problem
+
+    # -- small parts ------------------------------------------------------------------------
+
+    def _each(self, step: str, function: Callable[[HardwareProvider], None]) -> None:
+        """The same call to every provider of the set."""
+        for provider in self.open_set.providers():
+            self.engine.providers.call(
+                provider, step, self.open_set.id, partial(function, provider)
+            )
+
+    def _window(self) -> Budget:
+        """The caller's budget, cut to the shortest rest of a freeze window [VSS-43]."""
+        return self.budget.at_most(self.participants.window_s())
+
+    def _remember_flags(self) -> None:
+        known = {disk.storage: disk.flags for disk in self.engine.server.disks()}
+        for lun in self.open_set.sources():
+            self._flags[lun.storage] = known.get(lun.storage, DiskFlags())
+
+    def _set_flags(self, flags: DiskFlags) -> None:
+        """Row 15: mark the originals, before the copy is made."""
+        storages = list(self._flags)
+        self.engine.server.set_flags(storages, flags)
+        self.engine.trace.row(
+            "C", "MarkOriginalLuns", set_id=self.open_set.id, subject=", ".join(storages)
+        )
+
+    def _clear_flags(self) -> None:
+        """Row 22: give the originals the flags that they had; once."""
+        if not self._flags:
+            return
+        groups: dict[DiskFlags, list[StorageId]] = {}
+        for storage, flags in self._flags.items():
+            groups.setdefault(flags, []).append(storage)
+        for flags, storages in groups.items():
+            self.engine.server.set_flags(storages, flags)
+        self.engine.trace.row(
+            "C", "ClearOriginalLuns", set_id=self.open_set.id, subject=", ".join(self._flags)
+        )
+        self._flags.clear()
+
+    def _record(self, life: SetLife) -> SetRecord:
+        attributes = int(creation_attributes(self.open_set.context))
+        return SetRecord(
+            id=self.open_set.id,
+            life=life,
+            context=self.open_set.context,
+            members=tuple(
+                MemberRecord(
+                    shadow=member.shadow(self.open_set.id, attributes),
+                    provider_id=member.provider.info.id,
+                    source=member.source,
+                    target=member.target,
+                    source_flags=self._flags.get(member.source.storage, DiskFlags()),
+                )
+                for member in self.open_set.members
+            ),
+        )
+
+
+def _held_too_long(held_s: float) -> HoldTimeout:
+    """For servers that measure the hold but do not judge it [VSS-44]."""
+    return HoldTimeout(
+        f"writes were held for {held_s:.1f} s, more than {HOLD_WINDOW_S:.0f} s",
+        context={"held_s": held_s},
+        native=hresult("VSS_E_HOLD_WRITES_TIMEOUT"),
+    )

@@ -1,0 +1,123 @@
+"""The restore half of a requestor object: the writers' events around the work [VSS 1.4].
+
+Which files or LUNs are put back, and how, is not this module's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from attrs import define, evolve, field
+
+from frskit.codes.hresult import hresult
+from frskit.errors import NotFound, WriterError, WriterNotFound
+from frskit.model.components import BackupType, ComponentId, WriterMetadata, WriterSession
+from frskit.model.ids import SetId
+from frskit.vss.documents import BackupDocument
+from frskit.vss.engine import Engine
+from frskit.vss.roster import Enrolled
+from frskit.vss.states import WriterEvent
+
+__all__ = ["Restoring"]
+
+
+@define(eq=False)
+class Restoring:
+    """One restore: what is selected, and who has been told what.
+
+    Attributes:
+        additional: Whether more restores follow, so that writers must not finish yet.
+    """
+
+    _engine: Engine
+    _document: BackupDocument
+    additional: bool = False
+    _selected: dict[ComponentId, Enrolled] = field(factory=dict, init=False)
+    _status: dict[ComponentId, bool] = field(factory=dict, init=False)
+    _agreed: list[tuple[Enrolled, WriterSession]] = field(factory=list, init=False)
+
+    def select(
+        self, component: ComponentId, writers: Sequence[tuple[Enrolled, WriterMetadata]]
+    ) -> None:
+        """Select an explicit component of the backup; writers are matched by class id.
+
+        Raises:
+            NotFound: The document does not name it.
+            WriterNotFound: Its writer is not running.
+        """
+        if component not in self._document.explicit():
+            raise NotFound(
+                f"the document has no explicit component {component.full_path}",
+                context={"component": component.full_path},
+                native=hresult("VSS_E_OBJECT_NOT_FOUND"),
+                hint="Select components that were explicit in the backup.",
+            )
+        for member, metadata in writers:
+            if metadata.writer_id == component.writer_id:
+                self._selected[component] = member
+                return
+        raise WriterNotFound(
+            f"the writer of component {component.full_path} is not running",
+            context={"component": component.full_path, "writer_id": component.writer_id},
+            native=hresult("VSS_E_OBJECT_NOT_FOUND"),
+        )
+
+    def set_status(self, component: ComponentId, *, succeeded: bool) -> None:
+        """Note the outcome of one component; PostRestore tells it.
+
+        Raises:
+            NotFound: It was not selected.
+        """
+        if component not in self._selected:
+            raise NotFound(
+                f"component {component.full_path} was not selected",
+                context={"component": component.full_path},
+                native=hresult("VSS_E_OBJECT_NOT_FOUND"),
+                hint="Select it before PreRestore.",
+            )
+        self._status[component] = succeeded
+
+    def pre_restore(self) -> None:
+        """Ask every writer with selected components.
+
+        Raises:
+            WriterVeto: The first refusal; those who had agreed got PostRestore, because a restore
+                has no abort [VSS 1.4].
+        """
+        session_id = SetId(self._engine.ids.guid())
+        for member in dict.fromkeys(self._selected.values()):
+            session = WriterSession(
+                session_id=session_id,
+                backup_type=self._document.backup_type or BackupType.FULL,
+                components=tuple(each for each, owner in self._selected.items() if owner is member),
+                additional_restores=self.additional,
+            )
+            call = partial(member.writer.pre_restore, session)
+            failure = self._engine.roster.deliver(member, WriterEvent.PRE_RESTORE, session, call)
+            if failure is not None:
+                self._tell_the_end(succeeded=False)
+                raise failure
+            self._agreed.append((member, session))
+
+    def post_restore(self) -> None:
+        """Tell every writer that had agreed that the work is over; each hears it once.
+
+        Raises:
+            WriterVeto: The first that could not finish.
+        """
+        failures = self._tell_the_end(succeeded=True)
+        if failures:
+            raise failures[0]
+
+    def _tell_the_end(self, *, succeeded: bool) -> list[WriterError]:
+        failures = []
+        agreed, self._agreed = self._agreed, []
+        for member, session in agreed:
+            status = {each: self._status.get(each, succeeded) for each in session.components}
+            last = evolve(session, succeeded=status)
+            call = partial(member.writer.post_restore, last)
+            failure = self._engine.roster.deliver(member, WriterEvent.POST_RESTORE, last, call)
+            if failure is not None:
+                failures.append(failure)
+        return failures

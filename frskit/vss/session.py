@@ -1,0 +1,300 @@
+"""Backup and restore sessions: the friendly layer over `BackupComponents`.
+
+A session makes illegal orders impossible: plan, create, complete, and leaving it always ends it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from frskit.clock import Budget
+from frskit.codes.hresult import hresult
+from frskit.errors import BadState, OutcomeUnknown, Stopped, UsageError, WriterNotFound
+from frskit.model.components import ComponentId, WriterState
+from frskit.model.files import FileSet
+from frskit.model.ids import StorageId, VolumeId
+from frskit.model.shadows import (
+    CompletionReport,
+    LunInformation,
+    RestoreRequest,
+    SetPlan,
+    ShadowRequest,
+    ShadowSet,
+)
+from frskit.model.storage import CopyKind
+from frskit.model.volumes import Volume
+from frskit.vss.backup_components import BackupComponents
+from frskit.vss.components import Selection, select_components
+from frskit.vss.contexts import CTX_APP_ROLLBACK, CTX_BACKUP, Attribute
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from frskit.protocols import HardwareProvider
+    from frskit.vss.coordinator import Coordinator
+
+__all__ = ["EngineRestoreSession", "EngineSession", "context_of"]
+
+
+def context_of(request: ShadowRequest) -> int:
+    """The context of a request: persistence, transport, and the kind as PLEX or DIFFERENTIAL.
+
+    That snapclones are plexes and (v)snapshots differential is how [VSS 4.4] reads the EVA.
+    """
+    context = CTX_APP_ROLLBACK if request.persistent else CTX_BACKUP
+    if request.transportable:
+        context |= Attribute.TRANSPORTABLE
+    if request.kind is CopyKind.SNAPCLONE:
+        context |= Attribute.PLEX
+    elif request.kind is not None:
+        context |= Attribute.DIFFERENTIAL
+    return int(context)
+
+
+class EngineSession:
+    """A `ShadowSession` of frskit's own coordinator."""
+
+    def __init__(self, service: Coordinator, request: ShadowRequest) -> None:
+        self._service = service
+        self._request = request
+        self._components: BackupComponents | None = None
+        self._plan: SetPlan | None = None
+        self._created: ShadowSet | None = None
+        self._over = False
+
+    @property
+    def components(self) -> BackupComponents:
+        """The requestor object below.
+
+        Raises:
+            BadState: The session was not entered, or is over.
+        """
+        if self._components is None or self._over:
+            raise BadState(
+                "the session is over" if self._over else "the session was not entered",
+                native=hresult("VSS_E_BAD_STATE"),
+                hint="Use it in a with statement; one session serves one backup.",
+            )
+        return self._components
+
+    def __enter__(self) -> Self:
+        if self._components is not None:
+            raise BadState("a session can be entered once", native=hresult("VSS_E_BAD_STATE"))
+        components = BackupComponents(self._service)
+        self._components = components
+        components.initialize_for_backup()
+        components.set_context(context_of(self._request))
+        components.set_backup_state(self._request.backup_type)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.abandon()
+
+    def plan(self, *, budget: Budget) -> SetPlan:
+        """Choose components, volumes and LUNs; nothing on the array changes. Repeatable."""
+        components = self.components
+        if self._plan is None:
+            budget.check("planning a shadow copy set")
+            components.gather_writer_metadata()
+            self._plan = self._choose(components)
+        return self._plan
+
+    def _choose(self, components: BackupComponents) -> SetPlan:
+        writers = components.get_writer_metadata()
+        if not writers:
+            raise WriterNotFound(
+                f"no writer on server {self._service.server.name} answered",
+                context={"server": self._service.server.name},
+            )
+        selection = select_components(
+            writers,
+            locate=self._locate,
+            wanted=self._request.components,
+            backup_type=self._request.backup_type,
+        )
+        storages = self._check_storages(selection)
+        for each in selection.explicit:
+            components.add_component(each.id)
+            if each.id in self._request.previous_stamps:
+                stamp = self._request.previous_stamps[each.id]
+                components.set_previous_backup_stamp(each.id, stamp)
+        return SetPlan(
+            writers=selection.writers,
+            explicit=selection.explicit,
+            components=selection.components,
+            volumes=selection.volumes,
+            storages=storages,
+            excluded=selection.excluded,
+        )
+
+    def _locate(self, files: FileSet) -> VolumeId:
+        return self._service.server.resolve(files.path).volume
+
+    def _check_storages(self, selection: Selection) -> tuple[StorageId, ...]:
+        """The LUNs; fails now if their provider would refuse them together [R-23]."""
+        found: dict[StorageId, LunInformation] = {}
+        groups: list[tuple[HardwareProvider, dict[StorageId, LunInformation]]] = []
+        engine, kind = self._service.engine, self._request.kind
+        for volume_id in selection.volumes:
+            name = self._name(volume_id)
+            volume, _ = engine.volume_at(name)
+            lun, _, _ = engine.extent(volume, name)
+            found[lun.storage] = lun
+            provider = engine.providers.choose([lun], kind, volume=name)
+            group = next((luns for each, luns in groups if each is provider), None)
+            if group is None:
+                groups.append((provider, {lun.storage: lun}))
+            else:
+                group[lun.storage] = lun
+        for provider, luns in groups:
+            if len(luns) > 1:
+                engine.providers.choose(
+                    list(luns.values()),
+                    kind,
+                    volume="the whole set",
+                    provider_id=provider.info.id,
+                )
+        return tuple(found)
+
+    def _name(self, volume_id: VolumeId) -> str:
+        """A volume's name as the fine-grained layer wants it: with a separator at the end."""
+        volume = self._volume(volume_id)
+        place = volume.mount_points[0]
+        if place.endswith(("\\", "/")):
+            return place
+        return place + ("/" if "/" in place else "\\")
+
+    def _volume(self, volume_id: VolumeId) -> Volume:
+        for volume in self._service.server.volumes():
+            if volume.id == volume_id and volume.mount_points:
+                return volume
+        # The files were found there a moment ago, so it has been dismounted meanwhile.
+        raise UsageError(
+            f"volume {volume_id} of server {self._service.server.name} is not mounted any more",
+            context={"volume": volume_id},
+            hint="Mount it and try again.",
+        )
+
+    def create(self, *, budget: Budget) -> ShadowSet:
+        """Make the shadow copies; returns thawed or raises thawed.
+
+        Raises:
+            As `frskit.protocols.ShadowSession.create`; writers have got Abort then.
+        """
+        plan = self.plan(budget=budget)
+        components = self.components
+        try:
+            components.start_snapshot_set(self._request.key, kind=self._request.kind)
+            for volume in plan.volumes:
+                components.add_to_snapshot_set(self._name(volume))
+            components.prepare_for_backup()
+            if components.writer_failures:
+                raise components.writer_failures[0]
+            created = components.do_snapshot_set(budget=budget)
+            components.gather_writer_status()
+            components.save_as_xml()
+        except BaseException:
+            # Whether the service has sent Abort cannot be known from outside [VSS 1.5].
+            components.abort_backup()
+            raise
+        self._created = created
+        return created
+
+    def complete(
+        self, outcomes: Mapping[ComponentId, bool], *, budget: Budget
+    ) -> CompletionReport:
+        """Tell the writers the verdict; components without one count as failed [VSS-64].
+
+        Raises:
+            BadState: Nothing was created, or it was completed or abandoned before.
+            NotFound: An outcome is for a component that is not in the backup; nothing was sent.
+            OutcomeUnknown: A writer did not say whether it got the verdict [HAZ-20].
+        """
+        components = self.components
+        if self._created is None:
+            raise BadState("nothing was created", native=hresult("VSS_E_BAD_STATE"))
+        budget.check("completing a backup")
+        verdicts = {each.id: False for each in self.plan(budget=budget).explicit}
+        for component, succeeded in {**verdicts, **outcomes}.items():
+            components.set_backup_succeeded(component, succeeded)
+        components.backup_complete()
+        statuses = components.gather_writer_status()
+        unclear = [
+            each for each in components.writer_failures if isinstance(each.__cause__, Stopped)
+        ]
+        if unclear:
+            raise OutcomeUnknown(
+                f"it is not known whether the writer got the verdict: {unclear[0].message}",
+                key=self._request.key,
+            ) from unclear[0]
+        stable = all(each.state is WriterState.STABLE for each in statuses)
+        return CompletionReport(
+            completed=stable and not components.writer_failures,
+            writers=statuses,
+            documents=components.documents(),
+        )
+
+    def abandon(self) -> None:
+        """End the session: AbortBackup unless it was completed, then Release. Idempotent."""
+        if self._over or self._components is None:
+            self._over = True
+            return
+        self._over = True
+        try:
+            self._components.abort_backup()
+        finally:
+            self._components.release()
+
+
+class EngineRestoreSession:
+    """A `RestoreSession` of frskit's own coordinator."""
+
+    def __init__(self, service: Coordinator, request: RestoreRequest) -> None:
+        self._service = service
+        self._request = request
+        self._components: BackupComponents | None = None
+
+    def __enter__(self) -> Self:
+        if self._components is not None:
+            raise BadState("a session can be entered once", native=hresult("VSS_E_BAD_STATE"))
+        components = BackupComponents(self._service)
+        self._components = components
+        try:
+            components.initialize_for_restore(self._request.documents.backup_components)
+            components.gather_writer_metadata()
+            for each in self._request.components:
+                components.set_selected_for_restore(each)
+            components.set_additional_restores(self._request.additional_restores)
+            components.pre_restore()
+        except BaseException:
+            components.release()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        components = self._components
+        if components is None:
+            return
+        try:
+            for each in self._request.components:
+                components.set_file_restore_status(each, error is None)
+            components.post_restore()
+        except Exception:
+            # The reason why the restore failed says more than what the writer makes of it.
+            if error is None:
+                raise
+        finally:
+            components.release()

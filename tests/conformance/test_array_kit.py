@@ -1,0 +1,278 @@
+"""The array kit passes on the simulated EVA and kills arrays that are wrong in plausible ways."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import time
+
+import attrs
+import pytest
+
+from frskit.clock import VirtualClock
+from frskit.errors import CopyConflict, InsufficientCapacity
+from frskit.eva import EVA8000, ExhaustionPolicy, SimulatedEva
+from frskit.eva.copying import CopyingEva
+from frskit.model.storage import CopyKind
+from frskit.testing.array_kit import ScsiWorld, check_disk_array
+
+SIZE = 64 * 1024
+GROUP = 256 * 1024 * 1024
+
+
+def world_of(make_array, *, storages=3, group_bytes=GROUP, restart=None):
+    """A world round an array that `make_array(clock)` makes."""
+    clock = VirtualClock()
+    array = make_array(clock)
+    array.create_disk_group("default", size_bytes=group_bytes)
+    ids = [
+        array.create_storage(f"disk{index}", SIZE, disk_group="default")
+        for index in range(storages)
+    ]
+    return ScsiWorld(
+        array,
+        host=array.add_host("frs1", ports=["10000000c96cc698"]),
+        production=array.add_host("evs1", ports=["10000000c96cc699"]),
+        storages=ids,
+        size_bytes=SIZE,
+        advance=clock.advance,
+        restart=None if restart is None else lambda: restart(clock),
+        close=array.close,
+    )
+
+
+def simulated(profile=EVA8000, kind=SimulatedEva):
+    """Factory of worlds round one class of array."""
+    return lambda: world_of(lambda clock: kind(profile=profile, clock=clock, rng=random.Random(7)))
+
+
+@pytest.mark.rule("EVA-01", "EVA-02", "EVA-03", "EVA-33", "EVA-34", "EVA-60", "EVA-66")
+def test_simulated_eva_passes():
+    """The simulated EVA keeps the contract, and nothing but declared gaps is skipped."""
+    report = check_disk_array(simulated(), max_examples=100)
+    assert set(report.skipped) == {"unsupported kind", "largest set", "restart"}, str(report)
+    for part in ("copy", "restore", "normalization", "space comes back", "one instant under load"):
+        assert report.executed[part] > 0, str(report)
+
+
+def test_durable_array_passes_with_restarts(tmp_path):
+    """The simulated EVA in a directory keeps the contract across restarts in any place."""
+    count = iter(range(10_000))
+
+    def make():
+        place = tmp_path / str(next(count))
+        arrays = []
+
+        def opened(clock):
+            if arrays:
+                arrays[-1].close()
+            arrays.append(SimulatedEva(clock=clock, rng=random.Random(7), directory=place))
+            return arrays[-1]
+
+        world = world_of(opened, restart=opened)
+        world._close = lambda: arrays[-1].close()
+        return world
+
+    report = check_disk_array(make, max_examples=8, steps=20)
+    assert report.executed["restart"] > 0, str(report)
+
+
+@pytest.mark.rule("EVA-28", "EVA-30")
+def test_passes_when_the_group_is_nearly_full():
+    """Refusals and invalidated snapshots of a small group stay within the contract."""
+    small = 20 * 1024 * 1024  # three disks of one segment in Vraid1, and room for two more
+    for policy in ExhaustionPolicy:
+        profile = attrs.evolve(EVA8000, exhaustion=policy, max_set_members=2)
+        report = check_disk_array(
+            lambda profile=profile: world_of(
+                lambda clock: SimulatedEva(profile=profile, clock=clock, rng=random.Random(7)),
+                group_bytes=small,
+            ),
+            max_examples=25,
+        )
+        assert report.executed["largest set"] == 1
+
+
+class AliasingSnapshot(SimulatedEva):
+    """A snapshot that shows its source as it is now."""
+
+    def open_lun(self, host, number):
+        device = super().open_lun(host, number)
+        disk = self.virtual_disk(device._storage)
+        if disk.kind is CopyKind.SNAPSHOT:
+            volume = self.virtual_disk(disk.source).volume
+            device.read = lambda offset, length: self._store.read(volume, offset, length)
+        return device
+
+
+class TornSet(SimulatedEva):
+    """Members are cut one after the other, with writes in between."""
+
+    def commit_copies(self, staged, *, budget):
+        self.early = []
+        for request in staged.requests:
+            source = self._tables.disks.rows.get(request.source)
+            if source is not None:
+                clone = request.kind is CopyKind.SNAPCLONE
+                cut = self._store.start_clone if clone else self._store.snapshot
+                self.early.append(cut([source.volume])[0])
+                time.sleep(0.002)
+        try:
+            return super().commit_copies(staged, budget=budget)
+        finally:
+            for volume in self.early:
+                self._store.delete(volume)
+
+    def _cut(self, sources, copies):
+        volumes, self.early = self.early, []
+        return volumes
+
+
+class PartialSet(SimulatedEva):
+    """A member that cannot be copied any more is left out."""
+
+    def commit_copies(self, staged, *, budget):
+        known = self._tables.sets.rows.get(staged.key)
+        if known is None or not known.staged:
+            return super().commit_copies(staged, budget=budget)
+        alive = [
+            index
+            for index, request in enumerate(known.requests)
+            if request.source in self._tables.disks.rows
+        ]
+        kept = attrs.evolve(
+            known,
+            requests=tuple(known.requests[index] for index in alive),
+            members=tuple(known.members[index] for index in alive),
+            prepared=tuple(known.prepared[index] for index in alive),
+        )
+        self._tables.sets.rows[staged.key] = kept
+        left = attrs.evolve(staged, requests=kept.requests)
+        return super().commit_copies(left, budget=budget)
+
+
+class StrictDelete(SimulatedEva):
+    """Deleting what is gone is an error."""
+
+    def delete_storage(self, storage, *, budget):
+        self._disk(storage)
+        super().delete_storage(storage, budget=budget)
+
+
+class FollowingClone(SimulatedEva):
+    """A snapclone copies what the source holds when the background copy gets there."""
+
+    def _copy_up_to(self, disk, target):
+        source = self._tables.disks.rows.get(disk.source)
+        if source is not None:
+            data = self._store.read(source.volume, 0, disk.size_bytes)
+            self._store.write(disk.volume, 0, data)
+        super()._copy_up_to(disk, target)
+
+
+class LeakingSpace(SimulatedEva):
+    """Space of deleted copies is never given back."""
+
+    leaked = 0
+
+    def delete_storage(self, storage, *, budget):
+        size = sum(each.allocated_bytes for each in self.storage([storage]))
+        super().delete_storage(storage, budget=budget)
+        self.leaked += size // (2 << 20)
+
+    def _used_psegs(self, group):
+        return super()._used_psegs(group) + self.leaked
+
+
+class CommitsOnce(SimulatedEva):
+    """A repeated commit is an error."""
+
+    def commit_copies(self, staged, *, budget):
+        known = self._tables.sets.rows.get(staged.key)
+        if known is not None and not known.staged:
+            raise CopyConflict("committed already")
+        return super().commit_copies(staged, budget=budget)
+
+
+class LeakyStaging(SimulatedEva):
+    """Discarding a staged set keeps its names."""
+
+    def discard_staged(self, key):
+        copy_set = self._tables.sets.rows.get(key)
+        if copy_set is not None and copy_set.staged:
+            del self._tables.sets.rows[key]
+
+
+class WritableReadOnly(SimulatedEva):
+    """Read-only presentations can be written."""
+
+    def open_lun(self, host, number):
+        device = super().open_lun(host, number)
+        device._writable = device._bound
+        return device
+
+
+class LostRestore(SimulatedEva):
+    """A restore moves the copy instead of copying it."""
+
+    def restore_storage(self, target, source, *, budget):
+        super().restore_storage(target, source, budget=budget)
+        with self._lock:
+            volume = self._tables.disks.rows[source].volume
+            self._store.write(volume, 0, b"gone")
+
+
+class EndlessNormalization(SimulatedEva):
+    """Normalization never ends."""
+
+    def _normalize(self):
+        self._credit_bytes = 0.0
+
+
+MUTANTS = {
+    AliasingSnapshot: "differs from its instant",
+    TornSet: "members are of different instants",
+    PartialSet: "a member whose source is gone was not refused",
+    StrictDelete: "no storage 'kit:nobody'",
+    FollowingClone: "differs from its instant",
+    LeakingSpace: "space did not come back",
+    CommitsOnce: "committed already",
+    LeakyStaging: "a discarded staging still stands in the way",
+    WritableReadOnly: "storage presented read-only was written",
+    LostRestore: "differs from its instant",
+    EndlessNormalization: "normalization does not end",
+}
+
+
+@pytest.mark.parametrize(
+    ("mutant", "words"), MUTANTS.items(), ids=lambda each: getattr(each, "__name__", "")
+)
+def test_kit_kills(mutant, words):
+    """Each array that is wrong in one way is refused by the kit, for that reason."""
+    with pytest.raises(AssertionError, match=words):
+        check_disk_array(simulated(kind=mutant), max_examples=100, shrink=False)
+
+
+def test_mutants_differ_only_in_what_they_break():
+    """The mutants are whole arrays: the class they derive from passes the same run."""
+    assert all(issubclass(each, SimulatedEva) for each in MUTANTS)
+    assert issubclass(SimulatedEva, CopyingEva)
+    check_disk_array(simulated(), max_examples=10, shrink=False)
+
+
+def test_importing_the_kit_does_not_load_hypothesis():
+    """The kit's module can be imported where Hypothesis is not wanted."""
+    code = "import sys, frskit.testing.array_kit; sys.exit('hypothesis' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_kit_that_could_not_copy_says_so():
+    """An array that refuses every copy does not pass by default."""
+
+    class Unlicensed(SimulatedEva):
+        def stage_copies(self, requests, *, key, budget):
+            raise InsufficientCapacity("never")
+
+    with pytest.raises(AssertionError):
+        check_disk_array(simulated(kind=Unlicensed), max_examples=2, shrink=False)

@@ -1,0 +1,156 @@
+"""Arrays made of directories pass the conformance kit, and a plausible mistake does not."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+
+from frskit.clock import VirtualClock
+from frskit.errors import DeviceError
+from frskit.local import DirectoryArray
+from frskit.model.ids import HostRef
+from frskit.storage.paths import PathFileSystem
+from frskit.testing.array_kit import check_disk_array
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "third_party_array.py"
+HOSTS = (HostRef("prod"), HostRef("rec"))
+
+
+def directory_array(root, clock):
+    """The array of this package."""
+    return DirectoryArray(root, clock=clock, hosts=HOSTS)
+
+
+def third_party_array(root, clock):
+    """The array of the examples."""
+    name = "frskit_example_third_party_array"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, EXAMPLE)
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name].BlobArray(root, clock=clock, hosts=HOSTS)
+
+
+class DirectoryWorld:
+    """An array of directories; what the levers read and write is one file in each."""
+
+    host = HOSTS[1]
+    size_bytes = 4096
+    concurrent = False
+
+    def __init__(self, root, open_array):
+        self._root, self._open = root, open_array
+        self.clock = VirtualClock()
+        self.array = open_array(root, self.clock)
+        self.storages = tuple(self.array.add_storage(name) for name in ("a", "b", "c"))
+        for storage in self.storages:
+            (self.array.directory(storage) / "bytes").write_bytes(bytes(self.size_bytes))
+
+    def _tree(self, storage):
+        if storage in self.storages:
+            return PathFileSystem(self.array.directory(storage))
+        for each in self.array.presentations(storage):
+            if each.host == self.host:
+                return PathFileSystem(each.access.path, read_only=each.read_only)
+        raise DeviceError(f"{storage} is not presented")
+
+    def read(self, storage, offset, length):
+        with self._tree(storage).open("bytes") as file:
+            return file.read_at(offset, length)
+
+    def write(self, storage, offset, data):
+        with self._tree(storage).edit("bytes") as file:
+            file.write_at(offset, data)
+
+    def advance(self, seconds):
+        self.clock.advance(seconds)
+
+    def restart(self):
+        self.array = self._open(self._root, self.clock)
+        return True
+
+    def close(self):
+        shutil.rmtree(self._root)
+
+
+@pytest.fixture
+def worlds(tmp_path):
+    """Make worlds of one kind of array, each in a directory of its own."""
+    count = iter(range(1_000_000))
+
+    def worlds(open_array):
+        return lambda: DirectoryWorld(tmp_path / str(next(count)), open_array)
+
+    return worlds
+
+
+@pytest.mark.parametrize("open_array", [directory_array, third_party_array])
+def test_arrays_of_directories_pass_the_kit(worlds, open_array):
+    """The kit finds nothing, and skips only what such an array does not claim to do."""
+    report = check_disk_array(worlds(open_array), max_examples=10, steps=20)
+    assert set(report.skipped) <= {
+        "copy after refusal",
+        "largest set",
+        "normalization",
+        "one instant under load",
+        "restore",
+        "source of a dependent copy",
+        "space comes back",
+    }, str(report)
+
+
+def hard_links(monkeypatch):
+    """A copy that is not one: both names lead to the same file."""
+
+    def link(self, name, source, target):
+        os.link(name, name, src_dir_fd=source, dst_dir_fd=target)
+
+    monkeypatch.setattr("frskit.local.reflink._Cloner._file", link)
+
+
+def one_by_one(monkeypatch):
+    """Members that are recorded one after the other."""
+
+    def make_set(self, change, staged, budget):
+        for number in range(len(staged.requests)):
+            record = self._make_member(change.records, staged, number, self._clock.now(), budget)
+            self._record_set(change, staged, (record,), self._clock.now())
+
+    monkeypatch.setattr(DirectoryArray, "_make_set", make_set)
+
+
+def kept_record(monkeypatch):
+    """A deletion that leaves the record."""
+    monkeypatch.setattr("frskit.local.records.ArrayRecords.without", lambda self, _record: self)
+
+
+def shown_to_all(monkeypatch):
+    """Read-only presentations are handed out as writable ones."""
+    real = DirectoryArray._presentation
+
+    def presentation(self, each, record):
+        return evolve(real(self, each, record), read_only=False)
+
+    monkeypatch.setattr(DirectoryArray, "_presentation", presentation)
+
+
+@pytest.mark.parametrize(
+    ("mutant", "complaint"),
+    [
+        (hard_links, "differs from its instant"),
+        (one_by_one, "a failed set has members"),
+        (kept_record, "source is gone was not refused"),
+        (shown_to_all, "storage presented read-only was written"),
+    ],
+)
+def test_plausible_mistakes_do_not_pass(worlds, monkeypatch, mutant, complaint):
+    """Each mistake of this kind of array is found by the kit, and named."""
+    mutant(monkeypatch)
+    with pytest.raises(AssertionError, match=complaint):
+        check_disk_array(worlds(directory_array), max_examples=10, steps=20, shrink=False)

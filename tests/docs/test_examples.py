@@ -1,0 +1,148 @@
+"""Every example runs as a program of its own and says what it should."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import frskit
+from frskit.clock import Budget, SystemClock
+from frskit.errors import WriterVeto
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SAYS = {
+    "quickstart.py": ["verified", "mounted"],
+    "sqlite_writer.py": [],
+    "strangers.py": [
+        f"{array}: {text}"
+        for array in ("local", "blobs")
+        for text in (
+            "copy of 1000 orders is verified",
+            "1500 orders before the damage",
+            "the damaged database was damaged",
+            "1000 orders after the recovery",
+            "1001 orders, and the application goes on",
+        )
+    ],
+    "third_party_array.py": [],
+}
+
+
+def test_every_example_is_tested():
+    """A new example cannot be forgotten here."""
+    assert sorted(SAYS) == sorted(each.name for each in EXAMPLES.glob("*.py"))
+
+
+@pytest.mark.parametrize("name", sorted(SAYS))
+def test_example_runs(name, tmp_path):
+    """The example ends well, complains about nothing, and prints what its reader is told."""
+    result = subprocess.run(
+        [sys.executable, "-B", "-W", "error", str(EXAMPLES / name)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(frskit.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    for text in SAYS[name]:
+        assert text in result.stdout
+    assert not any(tmp_path.iterdir())
+
+
+def test_the_third_party_array_knows_the_seams_only():
+    """It imports protocols, values, errors and bases, and no wing of frskit."""
+    text = (EXAMPLES / "third_party_array.py").read_text()
+    used = {
+        line.split()[1] for line in text.splitlines() if line.lstrip().startswith("from frskit")
+    }
+    assert used <= {
+        "frskit",
+        "frskit.bases",
+        "frskit.model",
+        "frskit.model.ids",
+        "frskit.model.storage",
+    } | {"frskit.protocols"}
+    assert sum(1 for line in text.splitlines() if line.strip()) <= 160
+
+
+@pytest.fixture
+def sqlite_writer():
+    """The example as a module."""
+    name = "frskit_example_sqlite_writer"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, EXAMPLES / "sqlite_writer.py")
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+@pytest.fixture
+def database(tmp_path):
+    """A small database."""
+    path = tmp_path / "orders.db"
+    insert(path, timeout_s=1)
+    return path
+
+
+def insert(path, timeout_s=0.0):
+    """One order, unless the database is locked."""
+    with (
+        contextlib.closing(sqlite3.connect(path, timeout=timeout_s)) as connection,
+        connection,
+    ):
+        connection.execute("CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY)")
+        connection.execute("INSERT INTO orders DEFAULT VALUES")
+
+
+def test_the_sqlite_hold_survives_a_copy_by_this_process(sqlite_writer, database):
+    """Opening and closing the file, as an array does, does not let writers in; thaw does."""
+    writer, budget = sqlite_writer.SqliteWriter(database), Budget.of(SystemClock(), 20)
+    writer.freeze(None, budget=budget)
+    shutil.copyfile(database, database.with_suffix(".copy"))
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        insert(database)
+    writer.thaw(None)
+    insert(database)
+    writer.thaw(None)
+    writer.abort(None)
+    assert sqlite_writer.damage(database.with_suffix(".copy")) == ""
+
+
+def test_a_lost_sqlite_hold_fails_the_thaw(sqlite_writer, database):
+    """If the holder let go by itself, the copy must not be trusted."""
+    writer = sqlite_writer.SqliteWriter(database)
+    writer.freeze(None, budget=Budget.of(SystemClock(), 0.5))
+    insert(database, timeout_s=10)
+    with pytest.raises(WriterVeto, match="lost"):
+        writer.thaw(None)
+
+
+def test_a_sqlite_database_that_is_busy_vetoes(sqlite_writer, database):
+    """The lock that cannot be had in time is a veto that may be tried again; nothing is held."""
+    writer = sqlite_writer.SqliteWriter(database)
+    with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(WriterVeto) as caught:
+            writer.freeze(None, budget=Budget.of(SystemClock(), 0.3))
+        assert caught.value.retryable
+    insert(database)
+
+
+def test_sqlite_damage_is_found(sqlite_writer, database):
+    """A page of rubbish is named, also where the file is no database at all."""
+    with database.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"rubbish" * 100)
+    assert sqlite_writer.damage(database)
+    database.write_bytes(b"rubbish" * 100)
+    assert sqlite_writer.damage(database)

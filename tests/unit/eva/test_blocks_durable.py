@@ -1,0 +1,472 @@
+"""The block store in a directory: kill -9 at any moment, locks, damage, lazy tables, full disks.
+
+Run as a program this file is the workload that is killed: it does the operations of a seed and
+says after each commit that it was acknowledged.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from frskit.errors import (
+    ArrayDamaged,
+    Busy,
+    FrskitError,
+    InsufficientCapacity,
+    UsageError,
+)
+from frskit.eva import durable as durable_module
+from frskit.eva.blocks import BlockStore
+from frskit.eva.durable import Journal
+
+PAGE = 4096
+KILLS = 60 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 10
+
+
+# --- the workload -----------------------------------------------------------------------------
+
+
+def operations(seed: int):
+    """An endless, reproducible stream of operations; volumes are numbered as the store does."""
+    chance = random.Random(seed)
+    sizes = {1: 300 * PAGE, 2: 2000 * PAGE}
+    top = 2
+    yield [("create", sizes[1]), ("create", sizes[2])]
+    while True:
+        kind = chance.choice(["write"] * 12 + ["copy", "copy", "restore", "delete", "flush"])
+        volume, other = (chance.choice(sorted(sizes)) for _ in range(2))
+        if kind == "write":
+            length = chance.choice([10, PAGE, 3 * PAGE, 100 * PAGE])
+            offset = chance.randrange(sizes[volume] - length)
+            offset -= offset % PAGE if chance.random() < 0.7 else 0
+            yield [("write", volume, offset, length, chance.randrange(1, 256))]
+        elif kind == "copy" and len(sizes) < 8:
+            members = sorted({volume, other})
+            sizes |= {top + n: sizes[each] for n, each in enumerate(members, start=1)}
+            top += len(members)
+            yield [("copy", members), ("write", volume, 0, PAGE, chance.randrange(1, 256))]
+        elif kind == "restore":
+            sizes[volume] = sizes[other]
+            yield [("restore", volume, other)]
+        elif kind == "delete" and len(sizes) > 2:
+            del sizes[volume]
+            yield [("delete", volume)]
+        else:
+            yield [("flush",)]
+
+
+def perform(store: BlockStore, operation: tuple) -> None:
+    """Do one operation on a store."""
+    match operation:
+        case "create", size:
+            store.create(size)
+        case "write", volume, offset, length, letter:
+            store.write(volume, offset, bytes([letter]) * length)
+        case "copy", members:
+            store.snapshot(members)
+        case "restore", volume, source:
+            store.restore(volume, source)
+        case "delete", volume:
+            store.delete(volume)
+        case _:
+            store.flush()
+
+
+def work(directory: Path, seed: int) -> None:
+    """Operate until killed; a line on standard output acknowledges a commit."""
+    if seed % 2:
+        durable_module._CHECKPOINT_CHANGES = 300
+    store = BlockStore.open(directory)
+    for number, group in enumerate(operations(seed)):
+        if group[0][0] == "write":
+            perform(store, group[0])
+            continue
+        with store.transaction():
+            for operation in group:
+                perform(store, operation)
+            store.set_meta("step", str(number).encode())
+        os.write(1, f"{number}\n".encode())
+
+
+# --- kill -9 ----------------------------------------------------------------------------------
+
+
+class Flat:
+    """What the same operations make of byte strings."""
+
+    def __init__(self) -> None:
+        self.volumes: dict[int, bytearray] = {}
+        self.top = 0
+
+    def perform(self, operation: tuple) -> None:
+        """Do one operation."""
+        match operation:
+            case "create", size:
+                self.top += 1
+                self.volumes[self.top] = bytearray(size)
+            case "write", volume, offset, length, letter:
+                self.volumes[volume][offset : offset + length] = bytes([letter]) * length
+            case "copy", members:
+                for member in members:
+                    self.top += 1
+                    self.volumes[self.top] = bytearray(self.volumes[member])
+            case "restore", volume, source:
+                self.volumes[volume] = bytearray(self.volumes[source])
+            case "delete", volume:
+                del self.volumes[volume]
+
+
+def compare(store: BlockStore, seed: int, step: int) -> None:
+    """The store holds the commit `step`; each page may have a content written after it."""
+    flat = Flat()
+    stream = operations(seed)
+    for _ in range(step + 1):
+        for operation in next(stream):
+            flat.perform(operation)
+    later: dict[tuple[int, int], set[bytes]] = {}
+    committed = {volume: bytes(content) for volume, content in flat.volumes.items()}
+    while True:
+        group = next(stream)
+        for operation in group:
+            flat.perform(operation)
+            if operation[0] == "write":
+                _, volume, offset, length, _ = operation
+                for page in range(offset // PAGE, -(-(offset + length) // PAGE)):
+                    content = flat.volumes[volume][page * PAGE : (page + 1) * PAGE]
+                    later.setdefault((volume, page), set()).add(bytes(content))
+        if group[0][0] != "write":
+            break
+    assert set(store.volumes()) == committed.keys()
+    for volume, before in committed.items():
+        now = store.read(volume, 0, len(before))
+        for page in range(len(before) // PAGE):
+            part = slice(page * PAGE, (page + 1) * PAGE)
+            assert now[part] == before[part] or now[part] in later[volume, page]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(KILLS))
+def test_kill_at_any_moment_loses_nothing(seed: int, tmp_path: Path) -> None:
+    """After SIGKILL the store is at its last acknowledged commit or at the one being made."""
+    chance = random.Random(seed)
+    command = [sys.executable, __file__, str(tmp_path / "store"), str(seed)]
+    root = str(Path(durable_module.__file__).parents[2])
+    child = subprocess.Popen(
+        command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": root}
+    )
+    with child:
+        assert child.stdout is not None
+        for _ in range(chance.randrange(1, 150)):
+            acknowledged = int(child.stdout.readline())
+        time.sleep(chance.random() * 0.01)
+        child.send_signal(signal.SIGKILL)
+        for line in child.stdout.read().splitlines():
+            acknowledged = int(line)
+    with BlockStore.open(tmp_path / "store") as store:
+        step = int(store.get_meta("step"))
+        assert step >= acknowledged
+        store.check()
+        compare(store, seed, step)
+        for volume in store.volumes():
+            store.delete(volume)
+        store.check()
+        assert store.pages_in_use == 0
+
+
+# --- one store, one process -------------------------------------------------------------------
+
+
+def test_two_processes_cannot_open_one_store(tmp_path: Path) -> None:
+    """The second one is told who has the store; after the first was killed it gets in."""
+    script = (
+        "import sys, pathlib; from frskit.eva.blocks import BlockStore\n"
+        "store = BlockStore.open(pathlib.Path(sys.argv[1])); print('open', flush=True)\n"
+        "sys.stdin.read()"
+    )
+    root = str(Path(durable_module.__file__).parents[2])
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": root},
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"open\n"
+        with pytest.raises(Busy, match=str(child.pid)):
+            BlockStore.open(tmp_path)
+        child.kill()
+    BlockStore.open(tmp_path).close()
+
+
+def test_one_process_cannot_open_a_store_twice(tmp_path: Path) -> None:
+    """A second opening is refused and does not release the first one's lock."""
+    with BlockStore.open(tmp_path):
+        for _ in range(2):
+            with pytest.raises(Busy):
+                BlockStore.open(tmp_path)
+    BlockStore.open(tmp_path).close()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_child_cannot_use_the_store(tmp_path: Path) -> None:
+    """A child has the parent's descriptors, and is kept from writing through them."""
+    store = BlockStore.open(tmp_path)
+    volume = store.create(PAGE)
+    child = os.fork()
+    if not child:
+        try:
+            store.write(volume, 0, b"x")
+        except UsageError:
+            os._exit(7)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    store.write(volume, 0, b"p")
+    store.close()
+
+
+def test_a_program_that_holds_the_database_is_reported(tmp_path: Path) -> None:
+    """Somebody looking into tables.db with another tool makes the store busy, not damaged."""
+    BlockStore.open(tmp_path).close()
+    other = sqlite3.connect(tmp_path / "tables.db", isolation_level=None)
+    other.execute("PRAGMA locking_mode = EXCLUSIVE")
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(Busy):
+        BlockStore.open(tmp_path)
+    other.close()
+    BlockStore.open(tmp_path).close()
+
+
+# --- keeping ----------------------------------------------------------------------------------
+
+
+def filled(directory: Path) -> tuple[int, int]:
+    """A closed store with a volume, a clone that is half done, and metadata."""
+    with BlockStore.open(directory) as store:
+        volume = store.create(3000 * PAGE)
+        store.write(volume, 0, b"a" * 1200 * PAGE)
+        (clone,) = store.start_clone([volume])
+        store.clone_step(clone, 600 * PAGE)
+        store.write(volume, 5 * PAGE, b"b")
+        store.set_meta("disk/1", b"value")
+        assert store.durable
+    return volume, clone
+
+
+@pytest.mark.parametrize("checkpoint_changes", [0, 1 << 15])
+def test_everything_is_there_again(
+    checkpoint_changes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sizes, bytes, metadata and the progress of a clone survive, as deltas and as checkpoints."""
+    monkeypatch.setattr(durable_module, "_CHECKPOINT_CHANGES", checkpoint_changes)
+    volume, clone = filled(tmp_path)
+    with BlockStore.open(tmp_path, page_bytes=512) as store:
+        assert store.page_bytes == PAGE
+        assert store.get_meta("disk/1") == b"value"
+        assert store.read(volume, 5 * PAGE, PAGE) == b"b" + b"a" * (PAGE - 1)
+        assert store.read(clone, 0, 1201 * PAGE) == b"a" * 1200 * PAGE + bytes(PAGE)
+        progress = store.clone_step(clone, 0)
+        assert (progress.copied_bytes, progress.total_bytes) == (600 * PAGE, 1200 * PAGE)
+        assert store.clone_step(clone, 600 * PAGE).done
+        store.delete(volume)
+        assert store.create(1) == 3  # numbers are never used again
+        store.check()
+
+
+def test_tables_are_loaded_when_they_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opening loads no table; reading a page loads those on its path."""
+    monkeypatch.setattr(durable_module, "_CHECKPOINT_CHANGES", 0)
+    volume, clone = filled(tmp_path)
+    with BlockStore.open(tmp_path) as store:
+        nodes = store._tables.nodes
+        assert not nodes
+        assert store.mapped_bytes(volume) == store.mapped_bytes(clone) == 1200 * PAGE
+        store.read(clone, 700 * PAGE, 10)
+        assert len(nodes) == 2
+
+
+def test_a_commit_is_one_row_whatever_it_changed(tmp_path: Path) -> None:
+    """Pages changed all over a volume are committed as one delta, not as a row for each table."""
+    with BlockStore.open(tmp_path) as store:
+        volume = store.create(1 << 32)
+        store.flush()
+        for number in range(300):
+            store.write(volume, number << 22, b"x" * PAGE)
+        database = store._journal._database
+        (before,) = database.execute("SELECT count(*) FROM deltas").fetchone()
+        store.flush()
+        assert database.execute("SELECT count(*) FROM deltas").fetchone() == (before + 1,)
+        assert database.execute("SELECT count(*) FROM nodes").fetchone() == (0,)
+
+
+def test_deltas_do_not_gather_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After many commits a checkpoint replaces the deltas, and dead tables go."""
+    monkeypatch.setattr(durable_module, "_CHECKPOINT_COMMITS", 5)
+    with BlockStore.open(tmp_path) as store:
+        volume = store.create(1 << 24)
+        database = store._journal._database
+        for number in range(40):
+            (copy,) = store.snapshot([volume])
+            store.write(volume, number * PAGE, b"x" * PAGE)
+            store.delete(copy)
+            assert database.execute("SELECT count(*) FROM deltas").fetchone()[0] <= 5
+        assert database.execute("SELECT count(*) FROM nodes").fetchone()[0] <= 12
+        store.check()
+
+
+def test_unflushed_changes_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that never flushes does not make the store gather changes without end."""
+    monkeypatch.setattr("frskit.eva.structure._AUTO_COMMIT_CHANGES", 100)
+    with BlockStore.open(tmp_path) as store:
+        volume = store.create(1 << 24)
+        for number in range(1000):
+            store.write(volume, number * PAGE, b"x" * PAGE)
+            assert len(store._tables.changes) <= 101
+
+
+# --- damage and full disks --------------------------------------------------------------------
+
+
+def use_all(directory: Path) -> None:
+    """Open a store and look at everything."""
+    with BlockStore.open(directory) as store:
+        store.check()
+        for volume in store.volumes():
+            store.read(volume, 0, store.size_bytes(volume))
+            store.write(volume, 0, b"x" * PAGE)
+        for volume in store.volumes():
+            store.delete(volume)
+
+
+DAMAGE = {
+    "pages missing": lambda place: (place / "pages.bin").unlink(),
+    "pages cut short": lambda place: os.truncate(place / "pages.bin", 1000 * PAGE),
+    "tables missing": lambda place: (place / "tables.db").unlink(),
+    "tables empty": lambda place: os.truncate(place / "tables.db", 0),
+    "tables cut short": lambda place: os.truncate(place / "tables.db", 30_000),
+    "tables are text": lambda place: (place / "tables.db").write_text("no database" * 999),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_damaged_files_are_reported(what: str, tmp_path: Path) -> None:
+    """Missing, short and foreign files are named as damage, and the lock is released."""
+    filled(tmp_path)
+    DAMAGE[what](tmp_path)
+    for _ in range(2):
+        with pytest.raises(ArrayDamaged) as caught:
+            use_all(tmp_path)
+        assert caught.value.context["path"].startswith(str(tmp_path))
+
+
+STATEMENTS = [
+    "DELETE FROM state",
+    "DELETE FROM state WHERE key = 'free'",
+    "UPDATE state SET data = x'00'",
+    "UPDATE versions SET data = substr(data, 1, 40)",
+    "UPDATE versions SET key = key + 10",
+    "DELETE FROM versions WHERE key = 2",
+    "UPDATE nodes SET data = zeroblob(length(data))",
+    "UPDATE nodes SET key = -key",
+    "DELETE FROM nodes",
+    "UPDATE meta SET data = 5",
+    "DROP TABLE nodes",
+]
+
+
+@pytest.mark.parametrize("statement", STATEMENTS)
+def test_damaged_rows_are_reported(
+    statement: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row that is changed, moved or gone is damage, found before anything is done with it."""
+    monkeypatch.setattr(durable_module, "_CHECKPOINT_CHANGES", 0)
+    filled(tmp_path)
+    with sqlite3.connect(tmp_path / "tables.db") as database:
+        database.execute(statement)
+    database.close()
+    with pytest.raises(ArrayDamaged):
+        use_all(tmp_path)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_flipped_bytes_never_escape_as_foreign_errors(seed: int, tmp_path: Path) -> None:
+    """Whatever is flipped in tables.db: the store works, or says that it is damaged."""
+    filled(tmp_path)
+    original = (tmp_path / "tables.db").read_bytes()
+    chance = random.Random(seed)
+    seen = 0
+    for _ in range(25):
+        damaged = bytearray(original)
+        for _ in range(chance.choice([1, 20])):
+            damaged[chance.randrange(len(damaged))] ^= 1 << chance.randrange(8)
+        for name in ("tables.db-wal", "tables.db-shm"):
+            (tmp_path / name).unlink(missing_ok=True)
+        (tmp_path / "tables.db").write_bytes(damaged)
+        try:
+            use_all(tmp_path)
+        except FrskitError as error:
+            assert isinstance(error, ArrayDamaged | Busy)
+            seen += 1
+    assert seen
+
+
+def test_a_full_disk_refuses_the_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ENOSPC is InsufficientCapacity; the old content stays and the store goes on."""
+    volume, _ = filled(tmp_path)
+    with BlockStore.open(tmp_path) as store:
+        real = os.pwrite
+
+        def full(descriptor: int, data: bytes, position: int) -> int:
+            raise OSError(errno.ENOSPC, "full")
+
+        monkeypatch.setattr(os, "pwrite", full)
+        with pytest.raises(InsufficientCapacity):
+            store.write(volume, 0, b"x" * PAGE)
+        monkeypatch.setattr(os, "pwrite", real)
+        assert store.read(volume, 0, 1) == b"a"
+        store.write(volume, 0, b"x" * PAGE)
+        store.check()
+
+
+def test_after_a_failed_commit_only_the_files_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store whose commit failed refuses everything; opened again it is at the last commit."""
+    volume, clone = filled(tmp_path)
+    store = BlockStore.open(tmp_path)
+
+    def broken(self: Journal, forest: object, meta: object) -> None:
+        raise InsufficientCapacity("full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "commit", broken)
+        with pytest.raises(InsufficientCapacity):
+            store.delete(volume)
+    with pytest.raises(ArrayDamaged, match="opened again"):
+        store.write(clone, 0, b"x")
+    store.close()
+    with BlockStore.open(tmp_path) as again:
+        assert again.volumes() == (volume, clone)
+        again.check()
+
+
+def test_a_file_is_no_directory(tmp_path: Path) -> None:
+    """A place that cannot hold a store is the user's mistake, not damage."""
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UsageError):
+        BlockStore.open(tmp_path / "file")
+
+
+if __name__ == "__main__":
+    work(Path(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,138 @@
+"""The catalog keeps records whole, finds them by group, and survives damage with a typed error."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from attrs import evolve
+
+from frskit.errors import CatalogError, CopyNotFound
+from frskit.frs import SqliteCatalog
+from frskit.frs.records import dump, load
+from frskit.model.checks import CheckedFile, ComponentCheck, FileVerdict, IntegrityReport
+from frskit.model.components import BackupType, Component, ComponentId, WriterRecord
+from frskit.model.copies import Copy, CopyFilter, CopyLife, CopyMember, Verdict
+from frskit.model.files import FileRole, FileSet
+from frskit.model.ids import CopyId, StorageId, VolumeId
+from frskit.model.shadows import ShadowDocuments
+from frskit.model.storage import CopyKind
+
+START = datetime(2005, 7, 15, tzinfo=UTC)
+GROUP = ComponentId(writer_id="w", logical_path="a\\b", name="g")
+
+
+def a_copy(number=0, *, server="evs1", components=("sg1",), **changes):
+    """A record with everything in it."""
+    copy = Copy(
+        id=CopyId(f"{number:08x}-0000-4000-8000-000000000000"),
+        server=server,
+        components=components,
+        kind=CopyKind.SNAPCLONE,
+        backup_type=BackupType.FULL,
+        created_at=START + timedelta(minutes=number),
+        selected=(Component(id=GROUP, files=(FileSet(path="L:\\x", pattern="*", role=FileRole.LOG),)),),
+        members=(
+            CopyMember(
+                volume=VolumeId("v"), mount_point="L:\\", source=StorageId("s"), storage=StorageId("c")
+            ),
+        ),
+        report=IntegrityReport(
+            checker="c",
+            components=(ComponentCheck(component=GROUP, image_ok=True, truncation_ok=False),),
+            files=(
+                CheckedFile(
+                    component=GROUP, path="p", role=FileRole.LOG, verdict=FileVerdict.OK, counts={"a": 1}
+                ),
+            ),
+        ),
+        records=(WriterRecord(component=GROUP, attachments={"x": b"\x00\xff"}, logs_needed=(1, 2)),),
+        documents=ShadowDocuments(backup_components=b"<a/>\xff", writers={"i": b"<b/>"}),
+        verdict=Verdict.VERIFIED,
+        life=CopyLife.PARKED,
+    )
+    return evolve(copy, **changes)
+
+
+@pytest.mark.rule("FRS-48")
+def test_a_record_survives_reopening_byte_by_byte(tmp_path):
+    """What is put is what a later process gets, documents and attachments included."""
+    first = SqliteCatalog(tmp_path / "c.sqlite")
+    first.put(a_copy())
+    first.close()
+    second = SqliteCatalog(tmp_path / "c.sqlite")
+    assert second.get(a_copy().id) == a_copy()
+    second.close()
+
+
+@pytest.mark.rule("FRS-16", "FRS-17")
+def test_copies_are_found_by_group_newest_first():
+    """Several copies of several groups: the filter finds the right ones in the right order."""
+    catalog = SqliteCatalog()
+    for number in range(6):
+        catalog.put(a_copy(number, components=("sg1",) if number % 2 else ("sg2", "SG3")))
+    found = catalog.find(CopyFilter(server="EVS1", component="sg1"))
+    assert [copy.id for copy in found] == [a_copy(n).id for n in (5, 3, 1)]
+    assert len(catalog.find(CopyFilter(component="sg3"))) == 3
+    assert len(catalog.find(CopyFilter(server="evs1"))) == 6
+    assert catalog.find(CopyFilter(server="other")) == ()
+    assert found[0].report is None
+    assert found[0].documents is None
+
+
+def test_a_replaced_record_moves_with_its_new_facts():
+    """Putting a record again replaces it everywhere, also in the index of groups."""
+    catalog = SqliteCatalog()
+    catalog.put(a_copy())
+    catalog.put(a_copy(components=("sg9",), created_at=START + timedelta(days=1)))
+    assert catalog.find(CopyFilter(component="sg1")) == ()
+    assert len(catalog.find(CopyFilter(component="sg9"))) == 1
+
+
+def test_deleted_copies_are_listed_only_on_request():
+    """A deleted copy's record stays for the ledger but leaves the listing."""
+    catalog = SqliteCatalog()
+    catalog.put(a_copy(life=CopyLife.DELETED))
+    assert catalog.find(CopyFilter()) == ()
+    assert len(catalog.find(CopyFilter(include_deleted=True))) == 1
+
+
+def test_an_unknown_copy_is_a_typed_error():
+    """Asking for an id that nobody knows."""
+    with pytest.raises(CopyNotFound):
+        SqliteCatalog().get(CopyId("nope"))
+
+
+@pytest.mark.rule("FRS-53")
+def test_lineage_follows_a_swap_through_several_luns():
+    """After two swaps all three LUNs are the same production volume."""
+    catalog = SqliteCatalog()
+    catalog.join_lineage(StorageId("a"), StorageId("b"), "t1")
+    catalog.join_lineage(StorageId("b"), StorageId("c"), "t2")
+    assert catalog.lineage(StorageId("a")) == {"a", "b", "c"}
+    assert catalog.lineage(StorageId("c")) == {"a", "b", "c"}
+    assert catalog.lineage(StorageId("x")) == {"x"}
+    catalog.displace(StorageId("a"), CopyId("k"), "t1")
+    assert catalog.displaced() == ((StorageId("a"), CopyId("k")),)
+
+
+@pytest.mark.rule("HAZ-15")
+def test_a_damaged_file_is_a_typed_error(tmp_path):
+    """Garbage in place of the database, or inside a record, is CatalogError with a hint."""
+    path = tmp_path / "c.sqlite"
+    path.write_bytes(b"garbage" * 1000)
+    with pytest.raises(CatalogError) as caught:
+        SqliteCatalog(path)
+    assert caught.value.exit_status == 11
+
+
+def test_records_say_their_schema_and_refuse_newer_ones():
+    """The schema is in the text; a record of a newer frskit is refused, not misread."""
+    text = dump(a_copy(), "frskit.copy")
+    assert json.loads(text)["schema"] == "frskit.copy/1"
+    with pytest.raises(CatalogError):
+        load(text.replace("frskit.copy/1", "frskit.copy/2"), Copy, "frskit.copy")
+    with pytest.raises(CatalogError):
+        load("{", Copy, "frskit.copy")
+    assert load(text, Copy, "frskit.copy") == a_copy()

@@ -1,0 +1,48 @@
+"""The journal: intent before effect, torn lines ignored, interrupted operations found."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from frskit.clock import VirtualClock
+from frskit.errors import CopyConflict
+from frskit.frs import Journal
+
+
+@pytest.mark.rule("FRS-36")
+def test_intent_is_on_disk_before_the_effect(tmp_path):
+    """Inside a step the file already says what is about to happen."""
+    journal = Journal(tmp_path, VirtualClock())
+    operation = journal.begin("copy", "id-1", server="evs1")
+    (path,) = tmp_path.glob("*.jsonl")
+    with operation.step("create", storages=["a"]):
+        last = json.loads(path.read_text().splitlines()[-1])
+        assert (last["phase"], last["step"]) == ("intent", "create")
+        assert last["facts"] == {"storages": ["a"]}
+    operation.end("parked")
+    phases = [json.loads(line)["phase"] for line in path.read_text().splitlines()]
+    assert phases == ["begin", "intent", "done", "end"]
+
+
+def test_a_failing_step_is_recorded_and_raised(tmp_path):
+    """The failure's code is in the journal and the error goes on."""
+    operation = Journal(tmp_path, VirtualClock()).begin("copy", "id-1")
+    with pytest.raises(CopyConflict), operation.step("create"):
+        raise CopyConflict("no")
+    assert operation.lines[-1]["phase"] == "failed"
+    assert operation.lines[-1]["facts"]["code"] == "array.copy-conflict"
+
+
+@pytest.mark.parametrize("keep", [None, True])
+def test_interrupted_operations_are_found(tmp_path, keep):
+    """An operation without an end is interrupted, also if its last line is torn."""
+    journal = Journal(tmp_path if keep else None, VirtualClock())
+    journal.begin("copy", "done").end("parked")
+    journal.begin("copy", "cut").write("intent", "create")
+    if keep:
+        path = sorted(tmp_path.glob("*.jsonl"))[-1]
+        path.write_text(path.read_text() + '{"phase": "end", "st')
+    found = [lines[0]["subject"] for lines in journal.interrupted()]
+    assert found == ["cut"]

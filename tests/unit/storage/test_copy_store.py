@@ -1,0 +1,228 @@
+"""Parked copies over any array: all-or-none, idempotent, resumable."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import pytest
+from attrs import define, field
+
+from frskit.clock import Budget, VirtualClock
+from frskit.errors import (
+    ArrayError,
+    CopyInvalid,
+    HasDependents,
+    PresentationFailed,
+    StillPresented,
+    StorageNotFound,
+    UnsupportedKind,
+)
+from frskit.model.ids import CopyKey, HostRef, StorageId
+from frskit.model.storage import (
+    ArrayCapabilities,
+    ArrayCopy,
+    CopyKind,
+    CopyRequest,
+    CopyState,
+    Presentation,
+    ScsiLun,
+    StagedCopies,
+    Storage,
+)
+from frskit.storage.copy_store import ArrayCopyStore
+
+KEY = CopyKey("set-1")
+FRS1, EVS1 = HostRef("frs1"), HostRef("evs1")
+MEMBERS = [StorageId(f"naa:{name}") for name in "abc"]
+BUDGET = Budget.of(VirtualClock())
+
+
+@define
+class Array:
+    """An array that holds three members, with a list of storages whose commands fail."""
+
+    name: str = "EVA1"
+    held: list[StorageId] = field(factory=lambda: [*MEMBERS])
+    shown: list[Presentation] = field(factory=list)
+    broken: dict[str, ArrayError] = field(factory=dict)
+
+    @property
+    def capabilities(self) -> ArrayCapabilities:
+        return ArrayCapabilities(kinds=frozenset(), access=frozenset())
+
+    def storage(self, ids: object = None) -> list[Storage]:
+        return [Storage(id=each, name=each, size_bytes=1) for each in self.held]
+
+    def copies(self, *, key: CopyKey | None = None) -> list[ArrayCopy]:
+        if key not in (None, KEY):
+            return []
+        return [
+            ArrayCopy(
+                id=each,
+                source=StorageId("naa:source"),
+                key=KEY,
+                kind=CopyKind.SNAPCLONE,
+                state=CopyState.INDEPENDENT,
+                size_bytes=1,
+            )
+            for each in self.held
+        ]
+
+    def stage_copies(self, requests: object, *, key: CopyKey, budget: Budget) -> StagedCopies:
+        return StagedCopies(key=key, requests=tuple[CopyRequest]())
+
+    def commit_copies(self, staged: StagedCopies, *, budget: Budget) -> NoReturn:
+        raise NotImplementedError
+
+    def discard_staged(self, key: CopyKey) -> None:
+        raise NotImplementedError
+
+    def delete_storage(self, storage: StorageId, *, budget: Budget) -> None:
+        self._maybe_fail(f"delete {storage}")
+        if any(each.storage == storage for each in self.shown):
+            raise StillPresented("still presented")
+        if storage in self.held:
+            self.held.remove(storage)
+
+    def present(
+        self, storage: StorageId, host: HostRef, *, read_only: bool, budget: Budget
+    ) -> Presentation:
+        self._maybe_fail(f"present {storage}")
+        for each in self.shown:
+            if (each.storage, each.host) == (storage, host):
+                return each
+        lun = ScsiLun(host=host, number=len(self.shown) + 1)
+        shown = Presentation(storage=storage, host=host, access=lun, read_only=read_only)
+        self.shown.append(shown)
+        return shown
+
+    def unpresent(self, presentation: Presentation, *, budget: Budget) -> None:
+        self._maybe_fail(f"unpresent {presentation.storage}")
+        self.shown.remove(presentation)
+
+    def presentations(self, storage: StorageId | None = None) -> list[Presentation]:
+        return [each for each in self.shown if storage in (None, each.storage)]
+
+    def _maybe_fail(self, what: str) -> None:
+        if what in self.broken:
+            raise self.broken[what]
+
+
+@define
+class RestoringArray(Array):
+    """An array that can also restore."""
+
+    restored: list[tuple[StorageId, StorageId]] = field(factory=list)
+
+    def restore_storage(self, target: StorageId, source: StorageId, *, budget: Budget) -> None:
+        self.restored.append((target, source))
+
+
+def test_present_shows_all_members_in_order() -> None:
+    """Every member is presented as asked; again gives the same presentations."""
+    array = Array()
+    store = ArrayCopyStore(array)
+    shown = store.present(MEMBERS, FRS1, read_only=True, budget=BUDGET)
+    assert [(each.storage, each.host, each.read_only) for each in shown] == [
+        (member, FRS1, True) for member in MEMBERS
+    ]
+    assert store.present(MEMBERS, FRS1, read_only=True, budget=BUDGET) == shown
+    assert len(array.shown) == 3
+
+
+@pytest.mark.parametrize("error", [CopyInvalid("gone bad"), PresentationFailed("no LUN free")])
+def test_failed_present_hides_what_it_showed_and_nothing_else(error: ArrayError) -> None:
+    """A failing member takes the new presentations back; older ones and other hosts' stay."""
+    array = Array(broken={f"present {MEMBERS[2]}": error})
+    store = ArrayCopyStore(array)
+    before = [
+        *store.present(MEMBERS[:1], FRS1, read_only=True, budget=BUDGET),
+        *store.present(MEMBERS[1:2], EVS1, read_only=True, budget=BUDGET),
+    ]
+    with pytest.raises(type(error)) as caught:
+        store.present(MEMBERS, FRS1, read_only=True, budget=BUDGET)
+    assert array.shown == before
+    assert caught.value.leftovers == ()
+
+
+def test_failed_undo_is_a_leftover() -> None:
+    """What could not be hidden again is named on the error."""
+    array = Array(
+        broken={
+            f"present {MEMBERS[1]}": PresentationFailed("no LUN free"),
+            f"unpresent {MEMBERS[0]}": ArrayError("timeout"),
+        }
+    )
+    with pytest.raises(PresentationFailed) as caught:
+        ArrayCopyStore(array).present(MEMBERS, FRS1, read_only=True, budget=BUDGET)
+    assert caught.value.leftovers == (f"presentation of {MEMBERS[0]} to frs1: timeout",)
+
+
+def test_missing_members_are_noticed_before_anything_is_shown() -> None:
+    """An incomplete copy is StorageNotFound, naming the member."""
+    array = Array(held=MEMBERS[:2])
+    with pytest.raises(StorageNotFound, match=MEMBERS[2]):
+        ArrayCopyStore(array).present(MEMBERS, FRS1, read_only=True, budget=BUDGET)
+    assert array.shown == []
+
+
+def test_unpresent_hides_from_every_host_and_goes_on_after_failures() -> None:
+    """All presentations that can go are gone; the first failure is raised, all are named."""
+    array = Array(broken={f"unpresent {MEMBERS[0]}": ArrayError("timeout")})
+    store = ArrayCopyStore(array)
+    for host in (FRS1, EVS1):
+        store.present(MEMBERS, host, read_only=True, budget=BUDGET)
+    with pytest.raises(ArrayError, match="timeout") as caught:
+        store.unpresent(MEMBERS, budget=BUDGET)
+    assert {each.storage for each in array.shown} == {MEMBERS[0]}
+    assert len(caught.value.leftovers) == 2
+    array.broken.clear()
+    store.unpresent([*MEMBERS, StorageId("naa:unknown")], budget=BUDGET)
+    store.unpresent(MEMBERS, budget=BUDGET)
+    assert array.shown == []
+
+
+def test_delete_hides_deletes_and_can_be_resumed() -> None:
+    """A failing member does not keep the others; repeating the call finishes."""
+    array = Array(broken={f"delete {MEMBERS[0]}": HasDependents("a snapshot hangs on it")})
+    store = ArrayCopyStore(array)
+    store.present(MEMBERS, FRS1, read_only=False, budget=BUDGET)
+    with pytest.raises(HasDependents):
+        store.delete(MEMBERS, budget=BUDGET)
+    assert array.held == MEMBERS[:1]
+    array.broken.clear()
+    for _ in range(2):
+        store.delete(MEMBERS, budget=BUDGET)
+        assert array.held == []
+
+
+def test_delete_tells_what_could_not_be_hidden() -> None:
+    """The cause, not its consequence, is raised; both are in the leftovers."""
+    array = Array(broken={f"unpresent {MEMBERS[1]}": ArrayError("timeout")})
+    store = ArrayCopyStore(array)
+    store.present(MEMBERS, FRS1, read_only=False, budget=BUDGET)
+    with pytest.raises(ArrayError, match="timeout") as caught:
+        store.delete(MEMBERS, budget=BUDGET)
+    assert caught.value.leftovers == (
+        f"presentation of {MEMBERS[1]} to frs1: timeout",
+        f"storage {MEMBERS[1]}: still presented",
+    )
+    assert array.held == [MEMBERS[1]]
+
+
+def test_states_and_find() -> None:
+    """Members are looked up by id in the order asked for, or by key; missing ones are left out."""
+    store = ArrayCopyStore(Array(held=MEMBERS[:2]))
+    asked = [MEMBERS[2], MEMBERS[1], MEMBERS[0]]
+    assert [each.id for each in store.states(asked)] == [MEMBERS[1], MEMBERS[0]]
+    assert [each.id for each in store.find(KEY)] == MEMBERS[:2]
+    assert list(store.find(CopyKey("other"))) == []
+
+
+def test_restore_needs_the_capability() -> None:
+    """An array that can restore is asked; one that cannot is UnsupportedKind."""
+    array = RestoringArray()
+    ArrayCopyStore(array).restore(StorageId("naa:source"), MEMBERS[0], budget=BUDGET)
+    assert array.restored == [(StorageId("naa:source"), MEMBERS[0])]
+    with pytest.raises(UnsupportedKind):
+        ArrayCopyStore(Array()).restore(StorageId("naa:source"), MEMBERS[0], budget=BUDGET)
