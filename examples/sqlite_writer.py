@@ -82,10 +82,10 @@ class SqliteWriter(WriterBase):
             raise WriterVeto(f"{self.path} could not be locked", retryable=True)
 
     def thaw(self, session) -> None:
-        if self._holder is None:
+        if self._holder is None or self._holder.stdin is None:
             return
-        self._holder.stdin.write("release\n")
         with contextlib.suppress(BrokenPipeError):
+            self._holder.stdin.write("release\n")
             self._holder.stdin.flush()
         answer = self._answer(WINDOW_S)
         self.abort(session)
@@ -99,8 +99,10 @@ class SqliteWriter(WriterBase):
             holder.communicate()
 
     def _answer(self, timeout_s) -> str:
-        ready = select.select([self._holder.stdout], [], [], timeout_s)[0]
-        return self._holder.stdout.readline().strip() if ready else ""
+        pipe = self._holder.stdout if self._holder else None
+        if pipe is None or not select.select([pipe], [], [], timeout_s)[0]:
+            return ""
+        return pipe.readline().strip()
 
 
 class SqliteApplication(ApplicationBase):

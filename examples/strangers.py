@@ -18,7 +18,16 @@ from pathlib import Path
 from sqlite_writer import SqliteApplication, SqliteChecker, SqliteWriter
 from third_party_array import BlobArray
 
-from frskit import BackupType, Budget, Production, Recovery, RecoveryMode, SystemClock, compose
+from frskit import (
+    BackupType,
+    Budget,
+    Production,
+    Recovery,
+    RecoveryMode,
+    Site,
+    SystemClock,
+    compose,
+)
 from frskit.events import FanOut
 from frskit.hosts.linux import LinuxServer
 from frskit.local import DirectoryArray
@@ -58,12 +67,11 @@ def server(host: HostRef, root: Path, array) -> tuple[LinuxServer, Coordinator]:
     return machine, service
 
 
-def show(array, root: Path) -> None:
-    """Copy, verify, damage, recover."""
+def build(array, root: Path) -> tuple[Site, Path]:
+    """A production server with a database on the array, a recovery server, and the requestor."""
     machine, service = server(PRODUCTION, root, array)
     vault, vault_service = server(RECOVERY, root, array)
-    disk = array.add_storage("orders-disk")
-    budget = Budget.of(CLOCK)
+    disk, budget = array.add_storage("orders-disk"), Budget.of(CLOCK)
     array.present(disk, PRODUCTION, read_only=False, budget=budget)
     machine.rescan(budget=budget)
     machine.attach({disk: "data"}, read_only=False, budget=budget)
@@ -78,16 +86,23 @@ def show(array, root: Path) -> None:
     )
     recovery = Recovery(server=vault, service=vault_service, mount_root=str(vault.mounts))
     site = compose(productions=[production], recovery=recovery, clock=CLOCK, state=root / "state")
+    return site, path
+
+
+def show(array, root: Path) -> None:
+    """Copy, verify, damage, recover."""
+    site, path = build(array, root)
     with site:
         order(path, 1000)
-        copy = site.frs.create_copy(machine.name, ["orders"], backup_type=BackupType.COPY)
+        copy = site.frs.create_copy(PRODUCTION, ["orders"], backup_type=BackupType.COPY)
         print(f"{array.name}: copy of {rows(path)} orders is {copy.verdict.value}")
+        print(f"{array.name}: writers waited for {copy.freeze_s:.3f} s")
         order(path, 500)
         print(f"{array.name}: {rows(path)} orders before the damage")
         damage(path)
         plan = site.frs.plan_recovery(copy.id, mode=RecoveryMode.POINT_IN_TIME)
         report = site.frs.recover(plan)
-        print(f"{array.name}: the damaged database was {report.before.databases[0].state}")
+        print(f"{array.name}: the database was {report.before.databases[0].state}")
         print(f"{array.name}: {rows(path)} orders after the recovery, {path}")
         order(path, 1)
         print(f"{array.name}: {rows(path)} orders, and the application goes on")

@@ -107,7 +107,7 @@ class BlobArray(ArrayBase):
         if staged.key not in self.index.sets:
             if self._staged.get(staged.key) != staged:
                 raise errors.CopyConflict(f"{staged.key} is not staged")
-            made = {}
+            made: dict[StorageId, tuple[ArrayCopy, dict[str, str]]] = {}
             for number, request in enumerate(staged.requests):
                 self.check_request(request)  # again: time has passed since staging
                 copy, manifest = self.make(staged.key, number, request)

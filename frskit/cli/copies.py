@@ -54,17 +54,15 @@ def add(
     only_plan: bool,
 ) -> None:
     """Copy storage groups, check the copy, tell the writer."""
-    wanted = {"backup_type": BackupType(backup_type), "kind": CopyKind(kind)}
+    wanted_type, wanted_kind = BackupType(backup_type), CopyKind(kind)
     with session.site() as site, session.progress() as bars:
         if only_plan:
-            plan = site.frs.plan_copy(
-                server, groups, backup_type=wanted["backup_type"], kind=wanted["kind"]
-            )
+            plan = site.frs.plan_copy(server, groups, backup_type=wanted_type, kind=wanted_kind)
             _print_plan(session, plan)
             return
         site.frs.subscribe(bars)
         copy = site.frs.create_copy(
-            server, groups, backup_type=BackupType(backup_type), kind=CopyKind(kind), check=not no_check
+            server, groups, backup_type=wanted_type, kind=wanted_kind, check=not no_check
         )
     session.output.document("frskit.copy/1", {"copy": copy_details(copy)})
     _print_copy(session, copy)
@@ -145,9 +143,7 @@ def _print_plan(session: Session, plan: CopyPlan) -> None:
     )
     points = ", ".join(point for _, point in plan.volumes)
     session.output.line(f"{plan.kind.value} of {points} to be checked on {plan.recovery_server}")
-    session.output.table(
-        "", ("step", "detail"), [(step.title, step.detail) for step in plan.steps]
-    )
+    session.output.table("", ("step", "detail"), [(step.title, step.detail) for step in plan.steps])
     for text in (*plan.excluded, *plan.warnings):
         session.output.line(f"note: {text}")
 

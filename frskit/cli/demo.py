@@ -18,7 +18,11 @@ __all__ = ["demo"]
 
 @command("demo")
 @click.option(
-    "--edb", "edbs", multiple=True, type=click.Path(path_type=Path), help="Check a database of yours."
+    "--edb",
+    "edbs",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="Check a database of yours.",
 )
 @click.option("--seed", type=int, default=0, show_default=True)
 def demo(session: Session, *, edbs: tuple[Path, ...], seed: int) -> int:
@@ -88,8 +92,7 @@ def _print(session: Session, result: DemoResult) -> None:
                 copy.report.pages if copy.report else 0,
                 copy.report.logs if copy.report else 0,
                 ", ".join(
-                    f"{each.first}-{each.last}" if each.count else "none"
-                    for each in copy.truncated
+                    f"{each.first}-{each.last}" if each.count else "none" for each in copy.truncated
                 ),
                 f"{(copy.freeze_s or 0) * 1000:.1f} ms",
             )

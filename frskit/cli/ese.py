@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,17 +11,27 @@ import attrs
 import click
 
 from frskit.cli.app import Session, command, group
-from frskit.ese import check_database, check_logs, read_checkpoint, read_database_header
+from frskit.errors import FileMissing, FrskitError, IntegrityError
+from frskit.ese import (
+    check_database,
+    check_log,
+    check_logs,
+    identify,
+    read_checkpoint,
+    read_log_header,
+)
 from frskit.ese.eseutil import (
-    check_lines,
     checkpoint_lines,
+    checksum_lines,
+    checksum_warnings,
     header_lines,
+    log_header_lines,
+    log_lines,
     log_set_lines,
 )
-from frskit.errors import FileMissing, FrskitError, IntegrityError
+from frskit.ese.header import read_header_copies
+from frskit.ese.sources import opened
 from frskit.model.ese_files import FileKind
-from frskit.ese.header import identify
-from frskit.ese.logfile import check_log
 
 if TYPE_CHECKING:
     from frskit.model.reports import DatabaseReport, LogReport
@@ -31,13 +42,18 @@ _SUFFIXES = {".edb", ".stm", ".mdb", ".dat", ".log", ".chk"}
 Facts = dict[str, object]
 
 
-@group("ese", "Check and describe ESE databases, logs and checkpoints (Exchange, Active Directory ...).")
+@group(
+    "ese",
+    "Check and describe ESE databases, logs and checkpoints (Exchange, Active Directory ...).",
+)
 def ese() -> None:
     """Nothing happens before a command."""
 
 
 @command("check", parent=ese)
-@click.argument("paths", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument(
+    "paths", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
 @click.option("--like-eseutil", is_flag=True, help="Counters and success as 'eseutil /k' has them.")
 @click.option("--limit-mb", type=float, metavar="MB", help="Read at most so many MB per second.")
 def check(
@@ -65,10 +81,23 @@ def check(
 @command("header", parent=ese)
 @click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
 def header(session: Session, path: Path) -> None:
-    """Show a database's header, as 'eseutil /mh' does."""
-    found = read_database_header(path)
-    session.output.document("frskit.ese.header/1", {"path": str(path), "header": _plain(found)})
-    for line in header_lines(found):
+    """Show the header of a database (as 'eseutil /mh' does), log or checkpoint."""
+    kind = identify(path)
+    if kind is FileKind.LOG:
+        log = read_log_header(path)
+        facts, lines = _plain(log), log_header_lines(log)
+    elif kind is FileKind.CHECKPOINT:
+        found = read_checkpoint(path)
+        facts, lines = _plain(found), checkpoint_lines(found)
+    else:
+        with opened(path) as file:
+            copies = read_header_copies(file, str(path))
+        facts, lines = _plain(copies.header), header_lines(copies)
+        facts["condition"] = copies.condition
+    session.output.document(
+        "frskit.ese.header/1", {"path": str(path), "kind": kind.name.lower(), "header": facts}
+    )
+    for line in lines:
         session.output.line(line)
 
 
@@ -118,14 +147,13 @@ def _files(paths: tuple[Path, ...]) -> Iterator[Path]:
         yield from (each for each in inside if each.is_file())
 
 
-def _check_one(
-    session: Session, path: Path, limit_mb: float | None
-) -> tuple[Facts, list[str]]:
+def _check_one(session: Session, path: Path, limit_mb: float | None) -> tuple[Facts, list[str]]:
     """Check one file, whatever kind it is; damage that hides the kind is a verdict as well."""
     try:
         if identify(path) is FileKind.LOG:
             log = check_log(path)
-            return _log_facts(log, path), [_summary(_log_facts(log, path))]
+            return _log_facts(log, path), log_lines(log)
+        started = time.monotonic()
         with session.progress() as bars:
             report = check_database(
                 path,
@@ -135,7 +163,8 @@ def _check_one(
     except IntegrityError as error:
         facts = _unreadable(path, error)
         return facts, [_summary(facts)]
-    return _database_facts(path, report), list(check_lines(report))
+    lines = checksum_lines(report, elapsed_s=time.monotonic() - started)
+    return _database_facts(path, report), [*checksum_warnings(report), *lines]
 
 
 def _database_facts(path: Path, report: DatabaseReport) -> Facts:

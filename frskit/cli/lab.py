@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import click
 
@@ -28,15 +28,19 @@ def _lab(site: Site) -> Lab:
 
     if not isinstance(site, Lab):
         raise ConfigurationError("this site is not a lab", hint="Only a lab has these levers.")
-    return cast("Lab", site)
+    return site
 
 
 @command("init", parent=lab)
 @click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--edb", "edbs", multiple=True, type=click.Path(path_type=Path), help="Adopt an ESE file.")
+@click.option(
+    "--edb", "edbs", multiple=True, type=click.Path(path_type=Path), help="Adopt an ESE file."
+)
 @click.option("--model", default="EVA8000", show_default=True, help="Model of the array.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Fixes every id and mail.")
-def init(session: Session, directory: Path, *, edbs: tuple[Path, ...], model: str, seed: int) -> None:
+def init(
+    session: Session, directory: Path, *, edbs: tuple[Path, ...], model: str, seed: int
+) -> None:
     """Make a lab in DIRECTORY: an array, two servers, Exchange with one storage group."""
     from frskit.simulation.lab import create_directory
 

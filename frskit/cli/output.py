@@ -17,7 +17,6 @@ from frskit.events import Progress as ProgressEvent
 
 if TYPE_CHECKING:
     from types import TracebackType
-
     from typing import Self
 
     from frskit.errors import FrskitError

@@ -35,7 +35,12 @@ def copy_facts(copy: Copy) -> Facts:
         "verdict": copy.verdict.value,
         "completion": copy.completion.value,
         "truncated": [
-            {"component": each.component.name, "first": each.first, "last": each.last, "count": each.count}
+            {
+                "component": each.component.name,
+                "first": each.first,
+                "last": each.last,
+                "count": each.count,
+            }
             for each in copy.truncated
         ],
         "members": [
@@ -131,7 +136,11 @@ def plan_facts(plan: RecoveryPlan) -> Facts:
             {
                 "title": step.title,
                 "detail": step.detail,
-                **({"point_of_no_return": step.point_of_no_return} if step.point_of_no_return else {}),
+                **(
+                    {"point_of_no_return": step.point_of_no_return}
+                    if step.point_of_no_return
+                    else {}
+                ),
             }
             for step in plan.steps
         ],

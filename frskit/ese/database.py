@@ -17,13 +17,15 @@ from attrs import frozen
 
 from frskit.clock import Budget
 from frskit.errors import FormatError, UsageError
+from frskit.ese.checkpoint import CHECKPOINT_COPY_SIZE, load_checkpoint
 from frskit.ese.checksums import PAGE_SIZES
 from frskit.ese.facts import required_range_of
-from frskit.ese.header import read_header_copies
+from frskit.ese.header import identify, read_header_copies
 from frskit.ese.parts import Part, PartResult, check_part
 from frskit.ese.sources import opened, read_exactly, source_name
 from frskit.ese.vector import PIECE_BYTES
 from frskit.ese.verify import is_trailer_page, verify_header_page
+from frskit.model.ese_files import FileKind
 from frskit.model.reports import DamagedPage, DatabaseReport
 
 if TYPE_CHECKING:
@@ -84,6 +86,8 @@ def check_database(
     damaged_limit: int = DAMAGED_LIMIT,
 ) -> DatabaseReport:
     """Check every page of a database, and say what its header says.
+
+    A checkpoint is checked like a database of two header pages, as eseutil does [ese.md 5.1].
 
     Args:
         path_or_file: A path, a binary file object, an object with ``size_bytes`` and ``read_at``,
@@ -161,6 +165,8 @@ def _header(
     try:
         copies = read_header_copies(file, name)
     except FormatError:
+        if page_size is None and identify(file) is FileKind.CHECKPOINT:
+            return None, load_checkpoint(file, name)[1], CHECKPOINT_COPY_SIZE
         if page_size is None or file.size_bytes < page_size:
             raise
         return None, "both bad", page_size

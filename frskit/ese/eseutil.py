@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from frskit.model.ese_files import DatabaseHeader
 from frskit.model.reports import LogProblemKind
 
 if TYPE_CHECKING:
@@ -19,13 +20,13 @@ if TYPE_CHECKING:
         AttachInfo,
         BackupRange,
         Checkpoint,
-        DatabaseHeader,
         DbmsParameters,
         LogHeader,
     )
     from frskit.model.reports import DatabaseReport, LogProblem, LogReport, LogSetReport
 
 __all__ = [
+    "check_lines",
     "checkpoint_lines",
     "checksum_lines",
     "checksum_warnings",
@@ -83,6 +84,12 @@ def checksum_warnings(report: DatabaseReport) -> list[str]:
     ]
 
 
+def check_lines(report: DatabaseReport, *, elapsed_s: float = 0.0) -> list[str]:
+    """All that ``eseutil /k`` says about one file: damaged pages first, then the counters."""
+    warnings = checksum_warnings(report)
+    return [*warnings, *([""] if warnings else []), *checksum_lines(report, elapsed_s=elapsed_s)]
+
+
 def _header_mark(page: int) -> str:
     return " (header)" if page <= 0 else ""
 
@@ -93,20 +100,33 @@ def database_exit_code(report: DatabaseReport) -> int:
     return -1206 if failed else 0
 
 
-def header_lines(copies: HeaderCopies) -> list[str]:
-    """The header dump of ``eseutil /mh`` [ese.md 5.2], of the copy to be believed."""
+def header_lines(header: DatabaseHeader | HeaderCopies) -> list[str]:
+    """The header dump of ``eseutil /mh`` [ese.md 5.2].
+
+    Args:
+        header: Both copies as read, of which the one to be believed is shown with what is wrong
+            with the other; or just one header, without checksum information.
+    """
+    if isinstance(header, DatabaseHeader):
+        lines = ["Fields:"]
+    else:
+        lines = _copies_lines(header)
+        header = header.header
+    for part in (_identity_fields, _log_fields, _history_fields, _backup_fields, _count_fields):
+        lines += part(header)
+    return lines
+
+
+def _copies_lines(copies: HeaderCopies) -> list[str]:
     index = 1 if copies.condition == "primary bad" else 0
-    lines = _condition_lines(copies)
-    lines += [
+    return [
+        *_condition_lines(copies),
         "Checksum Information:",
         f"Expected Checksum: 0x{copies.computed[index] or 0:08x}",
         f"  Actual Checksum: 0x{copies.stored[index] or 0:08x}",
         "",
         "Fields:",
     ]
-    for part in (_identity_fields, _log_fields, _history_fields, _backup_fields, _count_fields):
-        lines += part(copies.header)
-    return lines
 
 
 def _condition_lines(copies: HeaderCopies) -> list[str]:

@@ -332,6 +332,7 @@ class ArrayTables:
             self.add_lun(lun)
         for _, copy_set in self._records("set"):
             self.add_set(copy_set)
+        self._check_sets()
         self._log.clear()
 
     def _records(self, name: str) -> Iterator[tuple[str, Any]]:
@@ -346,6 +347,15 @@ class ArrayTables:
             raise ArrayDamaged(f"the disk {disk.name!r} lies in a group that is not there")
         if disk.depends and disk.source not in self.disks.rows:
             raise ArrayDamaged(f"the source of the copy {disk.name!r} is not there")
+
+    def _check_sets(self) -> None:
+        for disk in self.disks.rows.values():
+            if disk.key is not None:
+                copy_set = self.sets.rows.get(disk.key)
+                if copy_set is None or copy_set.staged or disk.id not in copy_set.members:
+                    raise ArrayDamaged(f"the set of the copy {disk.name!r} is not there")
+        if not self.array.rows and (self.store.volumes() or self.store.meta_keys()):
+            raise ArrayDamaged("the array's first record is gone")
 
     def add_disk(self, disk: VirtualDisk) -> None:
         """Add a disk and its places in the indices."""

@@ -95,14 +95,14 @@ class ExchangeApplication:
     def take_offline(self, group: str, *, budget: Budget) -> None:
         """Dismount every database of the group and stop its engine. Idempotent.
 
+        A store too damaged to be dismounted cleanly is dropped as a crash would; its log is
+        durable up to the last acknowledged message.
+
         Raises:
             StoreError, Busy: A shadow copy is being made (native -2403) [EXC-16].
         """
         budget.check(f"dismounting {group}")
-        owner = self._exchange.group(group)
-        for database in owner.settings.databases:
-            owner.dismount(database.name)
-        owner.close()
+        self._exchange.group(group).take_offline()
 
     def allow_overwrite(self, group: str, allowed: bool) -> None:
         """Set the "can be overwritten by a restore" flag of every database [P-04]."""

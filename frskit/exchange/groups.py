@@ -268,6 +268,24 @@ class StorageGroup:
         if not self.mounted and not self.busy:
             self.close()
 
+    def take_offline(self) -> None:
+        """Dismount everything and stop the engine, if it must be without a clean dismount.
+
+        Raises:
+            StoreError, Busy: A shadow copy is being made (native -2403).
+        """
+        self._require_free("dismount")
+        clean = True
+        for database in self.settings.databases:
+            try:
+                self.dismount(database.name)
+            except FrskitError as error:
+                if error.native == -2403:
+                    raise
+                clean = False
+                self.change(database.name, mounted=False)
+        self.close(clean=clean)
+
     def mount_all(self, names: Iterable[str]) -> None:
         """Mount what can be mounted; what cannot is remembered with its error."""
         for name in names:
@@ -354,6 +372,11 @@ class StorageGroup:
         """What a quiet engine does: write everything and move the checkpoint."""
         self._running().idle()
         self.collect_events()
+
+    def roll(self) -> None:
+        """Close the current generation and move the checkpoint into the next one."""
+        self._running().roll_log()
+        self.idle()
 
     # --- backup
 

@@ -130,9 +130,7 @@ def run_demo(
         if edbs:
             tell("copy the adopted files and check them from the presented copy")
             adopted = _check_adopted(site, edbs)
-        return DemoResult(
-            copies=(first, second), recoveries=(forward, back), adopted=adopted
-        )
+        return DemoResult(copies=(first, second), recoveries=(forward, back), adopted=adopted)
 
 
 def _copy(site: Lab) -> Copy:

@@ -71,8 +71,10 @@ class Lab(Site):
         return self.parts.production(server).application.status(group)
 
     def advance(self, seconds: float) -> None:
-        """Let time pass."""
+        """Let time pass; quiet stores write their pages and advance their checkpoints."""
         self.clock.sleep(seconds)
+        for group in self.exchange.groups:
+            group.idle()
 
     def deliver(
         self, server: str, group: str, *, messages: int = 100, database: str | None = None
@@ -135,7 +137,13 @@ def lab(
         if (directory / SITE_FILE).exists():
             return open_directory(directory, _settings(directory), policy=policy)
         return create_directory(
-            directory, seed=seed, model=model, groups=groups, layout=layout, edbs=edbs, policy=policy
+            directory,
+            seed=seed,
+            model=model,
+            groups=groups,
+            layout=layout,
+            edbs=edbs,
+            policy=policy,
         )
     parties = Parties.boot(clock=VirtualClock(), rng=random.Random(seed), model=model)
     _furnish(parties, groups, layout, [Path(each) for each in edbs])
@@ -167,9 +175,12 @@ def create_directory(
     directory.mkdir(parents=True, exist_ok=True)
     settings: dict[str, object] = {"kind": "lab", "seed": seed, "model": model, "layout": layout}
     save_json(directory / "lab.json", {"boots": 0, "mounts": {}, "exchange": None})
-    made = _open(directory, settings, policy, lambda parties: _furnish(
-        parties, groups, layout, [Path(each) for each in edbs]
-    ))
+    made = _open(
+        directory,
+        settings,
+        policy,
+        lambda parties: _furnish(parties, groups, layout, [Path(each) for each in edbs]),
+    )
     lines = [f"{key} = {_toml(value)}" for key, value in settings.items()]
     (directory / SITE_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
     return made
@@ -258,7 +269,11 @@ def _compose(
 
 
 def _furnish(parties: Parties, groups: int, layout: str, edbs: Sequence[Path]) -> None:
-    """Volumes, storage groups and stores of a new lab; then start Exchange."""
+    """Volumes, storage groups and stores of a new lab; then start Exchange.
+
+    The logs in which the stores were created are left behind, as on any server that has run for a
+    while: otherwise replay would make a lost store anew from its first record.
+    """
     if layout not in GROUP_LAYOUTS:
         raise UsageError(f"no such layout: {layout!r}", hint=f"One of {', '.join(GROUP_LAYOUTS)}.")
     for number in range(1, groups + 1):
@@ -266,6 +281,8 @@ def _furnish(parties: Parties, groups: int, layout: str, edbs: Sequence[Path]) -
     if edbs:
         _adopt(parties, edbs)
     parties.exchange.start()
+    for group in parties.exchange.groups:
+        group.roll()
 
 
 def _add_group(parties: Parties, layout: GroupLayout) -> None:
@@ -325,4 +342,3 @@ def _mapping(value: object) -> Mapping[str, object] | None:
 
 def _texts(value: object) -> dict[str, str]:
     return {str(k): str(v) for k, v in value.items()} if isinstance(value, dict) else {}
-

@@ -106,9 +106,7 @@ class Parties:
         )
         _mount(servers[0], mounts or {}, clock)
         if settings is None:
-            exchange = SimulatedExchange(
-                servers[0], clock=clock, rng=rng, ids=ids, name=PRODUCTION
-            )
+            exchange = SimulatedExchange(servers[0], clock=clock, rng=rng, ids=ids, name=PRODUCTION)
         else:
             exchange = SimulatedExchange.from_settings(
                 settings, servers[0], clock=clock, rng=rng, ids=ids, name=PRODUCTION
@@ -144,9 +142,7 @@ class Parties:
         """Make the LUNs of a storage group, present them and put empty volumes on them."""
         budget = Budget.of(self.clock)
         for volume in layout.volumes:
-            storage = self.eva.create_storage(
-                volume.disk, volume.size_bytes, disk_group=DISK_GROUP
-            )
+            storage = self.eva.create_storage(volume.disk, volume.size_bytes, disk_group=DISK_GROUP)
             self.eva.present(storage, self.production.host, read_only=False, budget=budget)
             self.production.rescan(budget=budget)
             self.production.initialize(storage, volume.mount_point, budget=budget)
@@ -181,5 +177,3 @@ def _mount(server: SimulatedServer, mounts: Mapping[str, str], clock: Clock) -> 
         if point is not None:
             server.set_flags([disk.storage], DiskFlags())
             server.attach({disk.storage: point}, read_only=False, budget=budget)
-
-

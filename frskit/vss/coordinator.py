@@ -240,9 +240,7 @@ class Coordinator:
         lasting = Attribute.PERSISTENT | Attribute.NO_AUTO_RELEASE | Attribute.TRANSPORTABLE
         return not record.context & lasting
 
-    def _undo_creation(
-        self, record: SetRecord, leftovers: list[str], budget: Budget
-    ) -> None:
+    def _undo_creation(self, record: SetRecord, leftovers: list[str], budget: Budget) -> None:
         for member in record.members:
             self.engine.server.set_flags([member.shadow.source], member.source_flags)
         remains: list[str] = []

@@ -27,11 +27,11 @@ from frskit.model.volumes import Volume
 from frskit.vss.backup_components import BackupComponents
 from frskit.vss.components import Selection, select_components
 from frskit.vss.contexts import CTX_APP_ROLLBACK, CTX_BACKUP, Attribute
+from frskit.vss.states import RequestorState
 
 if TYPE_CHECKING:
     from types import TracebackType
-
-    from typing_extensions import Self
+    from typing import Self
 
     from frskit.protocols import HardwareProvider
     from frskit.vss.coordinator import Coordinator
@@ -208,9 +208,7 @@ class EngineSession:
         self._created = created
         return created
 
-    def complete(
-        self, outcomes: Mapping[ComponentId, bool], *, budget: Budget
-    ) -> CompletionReport:
+    def complete(self, outcomes: Mapping[ComponentId, bool], *, budget: Budget) -> CompletionReport:
         """Tell the writers the verdict; components without one count as failed [VSS-64].
 
         Raises:
@@ -249,7 +247,8 @@ class EngineSession:
             return
         self._over = True
         try:
-            self._components.abort_backup()
+            if self._components.state is not RequestorState.COMPLETED:
+                self._components.abort_backup()
         finally:
             self._components.release()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
+import importlib
 import os
 import shutil
 import sqlite3
@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 import frskit
+from frskit import BackupType, RecoveryMethod, RecoveryMode
 from frskit.clock import Budget, SystemClock
-from frskit.errors import WriterVeto
+from frskit.errors import IntegrityError, WriterVeto
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SAYS = {
@@ -27,7 +28,7 @@ SAYS = {
         for text in (
             "copy of 1000 orders is verified",
             "1500 orders before the damage",
-            "the damaged database was damaged",
+            "the database was damaged",
             "1000 orders after the recovery",
             "1001 orders, and the application goes on",
         )
@@ -76,14 +77,17 @@ def test_the_third_party_array_knows_the_seams_only():
 
 
 @pytest.fixture
-def sqlite_writer():
-    """The example as a module."""
-    name = "frskit_example_sqlite_writer"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, EXAMPLES / "sqlite_writer.py")
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
+def example(monkeypatch):
+    """Import an example as a module, as another example would."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    return importlib.import_module
+
+
+@pytest.fixture
+def sqlite_writer(example):
+    """The writer, application and checker."""
+    return example("sqlite_writer")
 
 
 @pytest.fixture
@@ -146,3 +150,83 @@ def test_sqlite_damage_is_found(sqlite_writer, database):
     assert sqlite_writer.damage(database)
     database.write_bytes(b"rubbish" * 100)
     assert sqlite_writer.damage(database)
+
+
+@pytest.fixture(params=["local", "blobs"])
+def shop(request, example, tmp_path):
+    """The site of the strangers, its database, and the module, for each array."""
+    strangers = example("strangers")
+    makers = {"local": strangers.DirectoryArray, "blobs": strangers.BlobArray}
+    hosts = (strangers.PRODUCTION, strangers.RECOVERY)
+    array = makers[request.param](tmp_path / "array", clock=SystemClock(), hosts=hosts)
+    site, path = strangers.build(array, tmp_path)
+    strangers.order(path, 1000)
+    with site:
+        yield strangers, array, site, path
+
+
+def test_a_damaged_database_gives_no_verified_copy(shop):
+    """The check runs on the copy's own bytes: a damaged source fails, the older copy stays good."""
+    strangers, _, site, path = shop
+    good = site.frs.create_copy("shop", ["orders"], backup_type=BackupType.COPY)
+    strangers.damage(path)
+    with pytest.raises(IntegrityError):
+        site.frs.create_copy("shop", ["orders"], backup_type=BackupType.COPY)
+    verdicts = {each.id: each.verdict.value for each in site.frs.copies()}
+    assert sorted(verdicts.values()) == ["corrupt", "verified"]
+    plan = site.frs.plan_recovery(good.id, mode=RecoveryMode.POINT_IN_TIME)
+    site.frs.recover(plan)
+    assert strangers.rows(path) == 1000
+
+
+def test_files_can_be_copied_back_instead(shop):
+    """Copy back puts the file in place and keeps the copy for another time."""
+    strangers, array, site, path = shop
+    copy = site.frs.create_copy("shop", ["orders"], backup_type=BackupType.COPY)
+    for _ in range(2):
+        strangers.damage(path)
+        plan = site.frs.plan_recovery(
+            copy.id, mode=RecoveryMode.POINT_IN_TIME, method=RecoveryMethod.COPY_BACK
+        )
+        site.frs.recover(plan)
+        assert strangers.rows(path) == 1000
+    site.frs.delete_copy(copy.id)
+    assert list(array.copies()) == []
+
+
+WORKER = """
+import contextlib, select, sqlite3, sys
+done = 0
+while not select.select([sys.stdin], [], [], 0.005)[0]:
+    with contextlib.closing(sqlite3.connect(sys.argv[1], timeout=30)) as database, database:
+        for _ in range(20):
+            database.execute("INSERT INTO orders (what) VALUES ('a pen')")
+    done += 20
+    print(done, flush=True)
+print(done)
+"""
+
+
+def test_nobody_writes_between_freeze_and_thaw(shop, monkeypatch):
+    """While the array copies, an application that never stops ordering has to wait."""
+    strangers, array, site, path = shop
+    real, seen = array.commit_copies, []
+
+    def slow_commit(staged, *, budget):
+        seen.append(strangers.rows(path))
+        budget.clock.sleep(0.3)
+        made = real(staged, budget=budget)
+        seen.append(strangers.rows(path))
+        return made
+
+    monkeypatch.setattr(array, "commit_copies", slow_commit)
+    command = [sys.executable, "-c", WORKER, str(path)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as worker:
+        assert worker.stdout.readline() == "20\n"
+        copy = site.frs.create_copy("shop", ["orders"], backup_type=BackupType.COPY)
+        done = int(worker.communicate("\n")[0].split()[-1])
+    assert seen[0] == seen[1]
+    assert strangers.rows(path) == 1000 + done > seen[0] > 1000
+    site.frs.recover(site.frs.plan_recovery(copy.id, mode=RecoveryMode.POINT_IN_TIME))
+    assert strangers.rows(path) == seen[0]

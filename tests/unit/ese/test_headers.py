@@ -29,9 +29,7 @@ RAW = {
     "u64": st.integers(0, 2**64 - 1),
     "time": st.binary(min_size=8, max_size=8).map(lambda raw: ese.LogTime(raw=raw)),
 }
-RAW["lgpos"] = st.builds(
-    ese.LgPos, generation=RAW["i32"], sector=RAW["u16"], offset=RAW["u16"]
-)
+RAW["lgpos"] = st.builds(ese.LgPos, generation=RAW["i32"], sector=RAW["u16"], offset=RAW["u16"])
 RAW["signature"] = st.builds(
     ese.Signature,
     random=RAW["u32"],
@@ -179,7 +177,7 @@ def test_a_page_size_of_zero_means_4096(forge):
     assert read_header_copies(BytesFile(page * 2)).page_size == 4096
 
 
-@pytest.mark.parametrize("size", [0, 1, 5000, 2**32 - 1])
+@pytest.mark.parametrize("size", [1, 5000, 65536, 2**32 - 1])
 def test_a_hostile_page_size_is_refused(forge, size):
     """A header that claims an impossible page size never verifies."""
     from frskit.ese.checksums import seal_header

@@ -69,9 +69,7 @@ def test_old_pages_are_never_correctable(forge, size):
 def test_two_flips_in_one_block_are_bad(forge, data):
     """Two flips in one block are always reported bad."""
     size = data.draw(st.sampled_from((2048, 4096, 8192)))
-    bits = data.draw(
-        st.lists(st.integers(0, 8 * size - 1), min_size=2, max_size=2, unique=True)
-    )
+    bits = data.draw(st.lists(st.integers(0, 8 * size - 1), min_size=2, max_size=2, unique=True))
     assert verify_page(flipped(forge.page(5, size), *bits), 5).status == "bad"
 
 

@@ -63,9 +63,7 @@ class Bench:
     def device(self, storage, host=None):
         """The device behind a presentation; presents to the recovery host if there is none."""
         shown = [
-            each
-            for each in self.array.presentations(storage)
-            if host is None or each.host == host
+            each for each in self.array.presentations(storage) if host is None or each.host == host
         ]
         if not shown:
             shown = [self.show(storage)]

@@ -95,7 +95,7 @@ EXPECTED = {
 
 
 @pytest.mark.rule("EVA-09", "EVA-10", "EVA-11", "EVA-12", "EVA-13", "EVA-17")
-@pytest.mark.parametrize(("name", "kind"), product(SOURCES, CopyKind))
+@pytest.mark.parametrize(("name", "kind"), list(product(SOURCES, CopyKind)))
 def test_copy_table(name, kind):
     """Each cell of source state x kind is allowed or refused by the rule of the book."""
     refusal = check_copy(SOURCES[name], wish(kind), EVA8000)
@@ -124,7 +124,7 @@ def test_only_snapclones_may_leave_the_group(kind):
 
 
 @pytest.mark.rule("EVA-16")
-@pytest.mark.parametrize(("of", "to"), product(Vraid, Vraid))
+@pytest.mark.parametrize(("of", "to"), list(product(Vraid, Vraid)))
 def test_snapshots_never_have_a_higher_vraid(of, to):
     """The Vraid of a snapshot is its source's or lower in the profile's order."""
     profile = attrs.evolve(EVA8000, vraids=frozenset(Vraid))

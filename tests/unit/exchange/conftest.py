@@ -41,9 +41,10 @@ def pytest_configure(config: pytest.Config) -> None:
 def clone(device: MemoryDevice) -> MemoryDevice:
     """An independent device with the same content."""
     twin = MemoryDevice(device.size_bytes)
-    for offset in range(0, device.size_bytes, 1 << 20):
-        data = device.read(offset, min(1 << 20, device.size_bytes - offset))
-        if any(data):
+    step = 1 << 18
+    for offset in range(0, device.size_bytes, step):
+        data = device.read(offset, min(step, device.size_bytes - offset))
+        if data != bytes(len(data)):
             twin.write(offset, data)
     return twin
 

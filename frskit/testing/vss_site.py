@@ -1,0 +1,142 @@
+"""A site of small parties: two servers, one array, writers, two coordinators, one script.
+
+For tests of shadow copies and of things built on them; see `frskit.testing.vss_parts`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, MutableMapping, Sequence
+
+from frskit.clock import Budget, VirtualClock
+from frskit.model.components import BackupType, WriterLevel
+from frskit.model.ids import IdFactory, SetId, StorageId
+from frskit.model.shadows import ShadowRequest
+from frskit.model.storage import CopyKind
+from frskit.model.volumes import DiskFlags
+from frskit.testing.vss_parts import Script, ScriptSink, SmallArray, SmallServer, SmallWriter
+from frskit.vss import ArrayProvider, Coordinator
+
+__all__ = ["SmallSite"]
+
+SET_ID = SetId("e109943b-232e-4b52-8dc4-62b7de94761b")
+
+
+class SmallSite:
+    r"""Production with volumes ``L:\`` and ``M:\\`` on a LUN each, and a recovery server.
+
+    Two writers: ``writer-1`` (front end, window 20 s) with a component on each volume, and
+    ``writer-2`` (back end, window 60 s) with one on ``M:\``.
+
+    Args:
+        kinds, limit: Of the array.
+        memory: Of the production coordinator.
+        strict: Of the production coordinator.
+        settle_s: Of the production provider.
+    """
+
+    def __init__(
+        self,
+        *,
+        kinds: Iterable[CopyKind] = tuple(CopyKind),
+        limit: int | None = None,
+        memory: MutableMapping[str, bytes] | None = None,
+        strict: bool = False,
+        settle_s: float = 0.0,
+    ) -> None:
+        self.script = Script()
+        self.sink = ScriptSink(self.script)
+        self.clock = VirtualClock()
+        self.ids = IdFactory(random.Random(1))  # noqa: S311  a fixed seed
+        self.array = SmallArray(self.script, ("logs", "mail"), kinds=tuple(kinds), limit=limit)
+        self.production = SmallServer(self.script, "evs1", [self.array], clock=self.clock)
+        self.recovery = SmallServer(self.script, "frs1", [self.array], clock=self.clock)
+        self.memory: MutableMapping[str, bytes] = {} if memory is None else memory
+        self._mount()
+        self.writers = [
+            SmallWriter(
+                self.script,
+                "writer-1",
+                ["L:\\data", "M:\\data"],
+                number=1,
+                window_s=20.0,
+            ),
+            SmallWriter(
+                self.script, "writer-2", ["M:\\other"], number=2, level=WriterLevel.BACK_END
+            ),
+        ]
+        self.provider = ArrayProvider(
+            self.array, self.production.host, clock=self.clock, settle_s=settle_s
+        )
+        self.service = self.coordinator(strict=strict)
+        self.far_provider = ArrayProvider(self.array, self.recovery.host, clock=self.clock)
+        self.far = Coordinator(
+            self.recovery,
+            clock=self.clock,
+            ids=self.ids,
+            sink=self.sink,
+            providers=[self.far_provider],
+        )
+        self.script.steps.clear()
+
+    def _mount(self) -> None:
+        budget = self.budget()
+        for name, place in (("logs", "L:\\"), ("mail", "M:\\")):
+            storage = StorageId(f"naa:{name}")
+            self.array.present(storage, self.production.host, read_only=False, budget=budget)
+            self.production.mount(f"volume-{name}", place, (storage, 0, 1))
+        self.production.rescan(budget=budget)
+
+    def coordinator(self, *, strict: bool = False) -> Coordinator:
+        """A production coordinator on the same memory; a second one is a restart."""
+        service = Coordinator(
+            self.production,
+            clock=self.clock,
+            ids=self.ids,
+            sink=self.sink,
+            providers=[self.provider],
+            memory=self.memory,
+            strict=strict,
+        )
+        for writer in self.writers:
+            service.register_writer(writer)
+        return service
+
+    def budget(self, timeout_s: float | None = None) -> Budget:
+        """A budget on the site's clock."""
+        return Budget.of(self.clock, timeout_s)
+
+    def request(
+        self,
+        *components: str,
+        key: SetId = SET_ID,
+        backup_type: BackupType = BackupType.FULL,
+        kind: CopyKind | None = CopyKind.SNAPCLONE,
+        transportable: bool = True,
+        persistent: bool = True,
+    ) -> ShadowRequest:
+        """A wish; without names everything."""
+        return ShadowRequest(
+            key=key,
+            components=components,
+            backup_type=backup_type,
+            kind=kind,
+            transportable=transportable,
+            persistent=persistent,
+        )
+
+    def copies(self) -> Sequence[StorageId]:
+        """The LUNs that are copies."""
+        return [each for each, lun in self.array.luns.items() if lun.copy is not None]
+
+    def unrest(self) -> list[str]:
+        """What must never be left behind when nothing is under way; empty if all is well."""
+        found = [f"{each.name} is frozen" for each in self.writers if each.frozen]
+        found += [f"writes to {each} are held" for each in self.production.held]
+        found += [
+            f"{storage} has flags {lun.flags}"
+            for storage, lun in self.array.luns.items()
+            if lun.copy is None and lun.flags != DiskFlags()
+        ]
+        found += [f"{key} is staged" for key in self.array.staged_keys()]
+        return found
