@@ -9,6 +9,7 @@ from frskit.codes.exits import EXIT_STATUSES
 from frskit.frs.explain import error_classes
 from frskit.frs.legality import table_rows as legality_rows
 from frskit.testing.architecture import table_rows as architecture_rows
+from frskit.vss.states import TABLE_NAMES
 from frskit.vss.states import table_rows as state_rows
 
 
@@ -54,14 +55,57 @@ def architecture_page() -> str:
     return text + table(("part", "may import"), [(f"`{a}`", b) for a, b in architecture_rows()])
 
 
+_TITLES = {
+    "writer": (
+        "A writer, as the coordinator sees it",
+        "After the slash: if the writer vetoes or fails.",
+    ),
+    "requestor": ("The requestor's object (`BackupComponents`)", "Every other call is BAD_STATE."),
+    "shadow": ("A shadow copy", "Every other step is refused."),
+    "provider": ("A hardware provider", "Every other call is refused."),
+}
+_ILLEGAL = frozenset({"-", "BAD_STATE"})
+
+
+def _result(cell: str, state: str) -> str:
+    parts = ["unchanged" if part == state else part for part in cell.split(" / ")]
+    return " / ".join(dict.fromkeys(parts))
+
+
+def _where(states: Sequence[str], some: Sequence[str]) -> str:
+    """The states of a line, shortly: any, all but these, all that begin with FAILED_AT."""
+    others = [each for each in states if each not in some]
+    if not others:
+        return "any"
+    if len(others) <= len(states) // 3:
+        return "all but " + ", ".join(others)
+    failures = [each for each in states if each.startswith("FAILED_AT")]
+    if len(failures) > 1 and set(failures) <= set(some):
+        return ", ".join([*(each for each in some if each not in failures), "every FAILED_AT"])
+    return ", ".join(some)
+
+
+def transitions(rows: Sequence[Sequence[str]]) -> Iterable[tuple[str, str, str]]:
+    """A matrix of events and states as lines: event, states in which it is legal, what follows."""
+    states = rows[0][1:]
+    for event, *cells in rows[1:]:
+        found: dict[str, list[str]] = {}
+        for state, cell in zip(states, cells, strict=True):
+            if cell not in _ILLEGAL:
+                found.setdefault(_result(cell, state), []).append(state)
+        for result, where in found.items():
+            yield event, _where(states, where), result
+
+
 def states_page() -> str:
     """The state machines of the shadow copy service, and the legality of recoveries."""
     parts = ["# State tables\n"]
-    for title, headings, rows in state_rows():
-        parts.append(f"## {title}\n\n" + table(headings, rows))
-    parts.append(
-        "## Legality of a recovery\n\n" + table(("copy", "mode", "method", "verdict"), legality_rows())
-    )
+    for name in TABLE_NAMES:
+        title, note = _TITLES[name]
+        lines = table(("event or call", "in state", "then"), transitions(state_rows(name)))
+        parts.append(f"## {title}\n\n{note}\n\n{lines}")
+    headings = ("copy", "mode", "method", "verdict")
+    parts.append("## Legality of a recovery\n\n" + table(headings, legality_rows()))
     return "\n".join(parts)
 
 

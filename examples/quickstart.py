@@ -12,7 +12,7 @@ from frskit import BackupType, RecoveryMode
 def main() -> None:
     """Deliver, copy, deliver more, lose a database, roll forward."""
     with frskit.lab() as site:
-        site.deliver("evs1", "sg1", messages=200)
+        site.deliver("evs1", "sg1", messages=1000)
         copy = site.frs.create_copy("evs1", ["sg1"], backup_type=BackupType.FULL)
         cut = sum(each.count for each in copy.truncated)
         print(f"copy {copy.id}: {copy.verdict.value}, {cut} logs truncated")

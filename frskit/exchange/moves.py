@@ -46,7 +46,8 @@ def plan_actions(
     Args:
         files: The storage group.
         copy: The copy.
-        mode, method: How it is recovered.
+        mode: Where recovery shall end.
+        method: How data is put back.
         profile: Whose engine will replay.
         running: Whether the group's engine still runs: dismounting it will move the checkpoint
             and may close another log, so that both are provided for.

@@ -16,7 +16,7 @@ from attrs import evolve
 from frskit.errors import FrskitError, RecoveryFailed, RecoveryPrecondition
 from frskit.events import RecoveryStage
 from frskit.frs.file_actions import drop_undo, run_action
-from frskit.frs.recovery_plan import RecoveryWish, make_plan, mounted
+from frskit.frs.recovery_plan import RecoveryWish, make_plan, mounted, used_up
 from frskit.model.copies import CopyLife, MemberLife
 from frskit.model.plans import RecoveryMethod, RecoveryReport
 from frskit.model.shadows import RestoreRequest
@@ -227,7 +227,9 @@ class RecoveryRun:
             evolve(member, life=MemberLife.CONSUMED) if member.storage in used else member
             for member in copy.members
         )
-        self._parts.catalog.put(evolve(copy, members=members, life=CopyLife.CONSUMED))
+        consumed = evolve(copy, members=members)
+        life = CopyLife.CONSUMED if used_up(consumed) else copy.life
+        self._parts.catalog.put(evolve(consumed, life=life))
 
     def _settle(self, copy: Copy) -> None:
         """Lineage and displaced LUNs, once production runs on the copy."""

@@ -31,10 +31,11 @@ from frskit.scopes import attached, presented
 if TYPE_CHECKING:
     from frskit.clock import Budget
     from frskit.frs.parts import Parts, Production
+    from frskit.model.components import ComponentId
     from frskit.model.ids import StorageId
     from frskit.model.plans import FileAction, GroupInfo, LogAnalysis
 
-__all__ = ["RecoveryWish", "make_plan", "mounted"]
+__all__ = ["RecoveryWish", "make_plan", "member_roles", "mounted", "used_up"]
 
 
 @frozen(kw_only=True)
@@ -84,12 +85,13 @@ def make_plan(parts: Parts, copy: Copy, wish: RecoveryWish, budget: Budget) -> R
             precondition does not hold.
     """
     production = parts.production(copy.server)
-    _check_copy(production, copy, wish)
+    _check_copy(copy, wish)
     group = _group(production, copy, wish.group)
     reason = objection(copy.kind, wish.mode, wish.method)
     if reason:
         raise refuse("P-01", reason, "Use --method copy-back.")
     members = _members(copy, group, wish.mode)
+    _check_members(production, members)
     _check_alone(production, group, members)
     _check_present(production, members)
     with mounted(parts, production, copy, budget) as files:
@@ -116,8 +118,8 @@ def make_plan(parts: Parts, copy: Copy, wish: RecoveryWish, budget: Budget) -> R
     )
 
 
-def _check_copy(production: Production, copy: Copy, wish: RecoveryWish) -> None:
-    """P-01: verified, complete, normalized, and nothing of it used up."""
+def _check_copy(copy: Copy, wish: RecoveryWish) -> None:
+    """P-01 for the copy as a whole: verified, and not used up or deleted."""
     usable = copy.recoverable or (
         wish.accept_unverified
         and copy.verdict is Verdict.UNVERIFIED
@@ -129,10 +131,18 @@ def _check_copy(production: Production, copy: Copy, wish: RecoveryWish) -> None:
             f"copy {copy.id} is {copy.verdict.value} and {copy.life.value}",
             "Choose a verified copy: 'frskit copy list'.",
         )
-    if any(member.life is not MemberLife.HELD for member in copy.members):
-        raise refuse("P-01", "a member of the copy was used up by an earlier recovery")
-    states = {each.id: each for each in production.store.states([m.storage for m in copy.members])}
-    for member in copy.members:
+
+
+def _check_members(production: Production, members: tuple[CopyMember, ...]) -> None:
+    """P-01 for the members that take part: not used up, still on the array, normalized."""
+    if any(member.life is not MemberLife.HELD for member in members):
+        raise refuse(
+            "P-01",
+            "a member of the copy was used up by an earlier recovery",
+            "Choose another copy: 'frskit copy list'.",
+        )
+    states = {each.id: each for each in production.store.states([m.storage for m in members])}
+    for member in members:
         state = states.get(member.storage)
         if state is None or state.state is CopyState.INVALID:
             raise refuse("P-01", f"the array has lost member {member.storage} of the copy")
@@ -159,7 +169,7 @@ def _group(production: Production, copy: Copy, wanted: str | None) -> GroupInfo:
 
 def _members(copy: Copy, group: GroupInfo, mode: RecoveryMode) -> tuple[CopyMember, ...]:
     """The members whose LUNs take part: all for point in time, databases only for roll forward."""
-    roles = _roles(copy, group)
+    roles = member_roles(copy, group.component)
     if mode is RecoveryMode.POINT_IN_TIME:
         return tuple(member for member in copy.members if roles.get(member.storage))
     chosen = []
@@ -179,16 +189,28 @@ def _members(copy: Copy, group: GroupInfo, mode: RecoveryMode) -> tuple[CopyMemb
     return tuple(chosen)
 
 
-def _roles(copy: Copy, group: GroupInfo) -> dict[StorageId, set[FileRole]]:
-    """Which kinds of the group's files lie on which member."""
+def member_roles(copy: Copy, group: ComponentId) -> dict[StorageId, set[FileRole]]:
+    """Which kinds of a group's files lie on which member."""
     found: dict[StorageId, set[FileRole]] = {}
     for component in copy.files:
-        mine = component.id == group.component or group.component.is_ancestor_of(component.id)
+        mine = component.id == group or group.is_ancestor_of(component.id)
         for files in component.files if mine else ():
             for member in copy.members:
                 if inside(member.mount_point, files.path) is not None:
                     found.setdefault(member.storage, set()).add(files.role)
     return found
+
+
+def used_up(copy: Copy) -> bool:
+    """Whether no group of the copy can be recovered from it any more."""
+    gone = {member.storage for member in copy.members if member.life is not MemberLife.HELD}
+    return all(
+        any(
+            storage in gone and FileRole.DATABASE in roles
+            for storage, roles in member_roles(copy, component.id).items()
+        )
+        for component in copy.selected
+    )
 
 
 def _check_alone(production: Production, group: GroupInfo, members: tuple[CopyMember, ...]) -> None:

@@ -233,8 +233,9 @@ while True:
         if step < 0.4:
             source = rng.choice(sources)
             fill = number % 251 + 1
+            say("writing", source, fill)
+            devices[source].discard(0, 65536)
             devices[source].write(0, bytes([fill]) * 65536)
-            say("wrote", source, fill)
             devices[source].flush()
             say("flushed", source, fill)
         elif step < 0.75:
@@ -275,8 +276,8 @@ class Witness:
     def hear(self, line):
         """Take one line of the child's output."""
         word, *rest = line.split()
-        if word == "wrote":
-            self.written[rest[0]].add(int(rest[1]))
+        if word == "writing":
+            self.written[rest[0]] |= {0, int(rest[1])}
         elif word == "flushed":
             self.flushed[rest[0]] = int(rest[1])
             self.written[rest[0]] = {int(rest[1])}

@@ -279,7 +279,7 @@ class World:
         return [each.id for each in self.exchange.events if each.source == source]
 
 
-def make_world(seed: int = 1, **options: object) -> World:
+def build_world(seed: int = 1, **options: object) -> World:
     """A world with storage group sg1: mbx1 on M:, pub1 on P:, logs and checkpoint on L:."""
     clock = VirtualClock()
     server = SmallServer("evs1", clock)
@@ -306,10 +306,16 @@ def make_world(seed: int = 1, **options: object) -> World:
 @pytest.fixture
 def world() -> World:
     """A fresh production server with one storage group."""
-    return make_world()
+    return build_world()
 
 
 @pytest.fixture
 def circular_world() -> World:
     """The same with circular logging."""
-    return make_world(circular=True)
+    return build_world(circular=True)
+
+
+@pytest.fixture(name="make_world")
+def make_world_fixture():
+    """The function that makes worlds."""
+    return build_world

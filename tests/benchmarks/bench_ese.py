@@ -1,0 +1,177 @@
+"""How fast pages are verified, as ratios to what the machine can do at best.
+
+    python tests/benchmarks/bench_ese.py [--quick] [--memory]
+
+Everything is measured in rounds that alternate between the parties, so that a machine whose
+speed drifts compares like with like; medians of the ratios of each round are printed, beside the
+promise. ``--memory`` checks a 4 GiB file and prints the peak memory of that process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+from frskit import ese
+from frskit.ese.checksums import NEW_FORMAT_FLAG
+from frskit.ese.vector import PageVerifier
+
+RUN_BYTES = 16 << 20
+
+
+def timed(action):
+    """Seconds that an action takes."""
+    begin = time.perf_counter()
+    action()
+    return time.perf_counter() - begin
+
+
+def sealed_pages(size, megabytes, *, new):
+    """A buffer of random pages that are all good, every byte of it touched."""
+    words = np.random.default_rng(size).integers(
+        0, 1 << 64, (megabytes << 20) // 8, dtype=np.uint64
+    )
+    step = size // 8
+    flag = np.uint64(NEW_FORMAT_FLAG << 32)
+    if new:
+        words[4::step] |= flag
+    else:
+        words[4::step] &= ~flag
+    data = words.view(np.uint8)
+    for index in range(len(words) // step):
+        page = bytearray(data[index * size : (index + 1) * size])
+        ese.seal_page(page, index + 1)
+        data[index * size : (index + 1) * size] = np.frombuffer(page, np.uint8)
+    return words
+
+
+def verify_all(verifier, words, first, end):
+    """Verify the pages from index `first` to `end`; every one of them must be good."""
+    step = verifier.page_size // 8
+    for begin in range(first, end, verifier.capacity):
+        stop = min(begin + verifier.capacity, end)
+        run = verifier.verify(words[begin * step : stop * step], begin + 1)
+        if run.status.any():
+            raise SystemExit("the benchmark's own pages do not verify")
+
+
+def both_halves(verifiers, words, pages):
+    """Verify with two threads, one half each."""
+    middle = pages // 2
+    other = threading.Thread(target=verify_all, args=(verifiers[1], words, middle, pages))
+    other.start()
+    verify_all(verifiers[0], words, 0, middle)
+    other.join()
+
+
+def bench_pages(rounds, megabytes):
+    """In memory: one thread against one flat XOR over the same buffer, two threads against one."""
+    print(f"\nPages in memory ({megabytes} MiB, medians of {rounds} rounds)")
+    print(
+        f"{'pages':12} {'GB/s':>6} {'flat GB/s':>10} {'ratio':>6} {'promise':>8} {'2:1':>6} {'promise':>8}"
+    )
+    for size, new in ((4096, True), (8192, True), (32768, True), (4096, False)):
+        words = sealed_pages(size, megabytes, new=new)
+        pages = len(words) // (size // 8)
+        verifiers = [PageVerifier(size, RUN_BYTES // size) for _ in range(2)]
+        verify_all(verifiers[0], words, 0, pages)
+        flat, one, two = [], [], []
+        for _ in range(rounds):
+            flat.append(timed(lambda: np.bitwise_xor.reduce(words)))
+            one.append(timed(lambda: verify_all(verifiers[0], words, 0, pages)))
+            two.append(timed(lambda: both_halves(verifiers, words, pages)))
+        ratio = statistics.median(a / b for a, b in zip(flat, one, strict=True))
+        scaling = statistics.median(a / b for a, b in zip(one, two, strict=True))
+        gigabytes = words.nbytes / 1e9
+        print(
+            f"{size:5} {'new' if new else 'old':6} {gigabytes / statistics.median(one):6.1f} "
+            f"{gigabytes / statistics.median(flat):10.1f} {ratio:6.3f} "
+            f"{0.25 if new else 0.70:8.2f} {scaling:6.2f} {1.3:8.1f}"
+        )
+
+
+def write_database(path, megabytes, size=4096):
+    """A database of good pages on disk, 64 different contents taking turns."""
+    header = ese.pack_database_header(
+        ese.DatabaseHeader(page_size=size, state=3, format_update_major=0x0B)
+    )
+    contents = [os.urandom(size) for _ in range(64)]
+    with path.open("wb") as file:
+        file.write(header * 2)
+        for number in range(1, (megabytes << 20) // size - 1):
+            page = bytearray(contents[number % 64])
+            ese.seal_page(page, number, new_format=True)
+            file.write(page)
+
+
+CHECK = "import sys; from frskit.ese import check_database as c; sys.exit(c(sys.argv[1]).verdict != 'ok')"
+
+
+def bench_file(rounds, megabytes):
+    """A whole process that checks a cached file, against cat of the same file."""
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "bench.edb"
+        write_database(path, megabytes)
+        commands = {
+            "cat": ["cat", str(path)],
+            "check": [sys.executable, "-c", CHECK, str(path)],
+            "start": [sys.executable, "-c", "import frskit.ese"],
+        }
+        taken = {name: [] for name in commands}
+        for _ in range(rounds + 1):
+            for name, argv in commands.items():
+                run = lambda argv=argv: subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)  # noqa: E731
+                taken[name].append(timed(run))
+        medians = {name: statistics.median(each[1:]) for name, each in taken.items()}
+        allowed = 2.5 * medians["cat"] + 0.3
+        inside = timed(lambda: ese.check_database(path))
+        print(f"\nA cached file of {megabytes} MiB, 4 KB pages, {os.cpu_count()} processors")
+        print(
+            f"cat {medians['cat']:.3f} s, check {medians['check']:.3f} s, allowed {allowed:.3f} s"
+        )
+        print(f"of the check, starting Python and importing takes {medians['start']:.3f} s")
+        print(f"check_database alone {inside:.3f} s = {inside / medians['cat']:.2f} x cat")
+
+
+def bench_memory():
+    """Peak memory of checking 4 GiB: mostly a hole, with real pages at both ends."""
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "large.edb"
+        write_database(path, 256)
+        tail = path.stat().st_size
+        with path.open("r+b") as file:
+            file.truncate(4 << 30)
+            file.seek((4 << 30) - 4096)
+            page = bytearray(4096)
+            ese.seal_page(page, (4 << 30) // 4096 - 2, new_format=True)
+            file.write(page)
+        taken = timed(lambda: subprocess.run([sys.executable, "-c", CHECK, str(path)], check=True))
+        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        print(f"\n4 GiB ({tail >> 20} MiB of pages, the rest a hole): {taken:.2f} s")
+        print(f"peak memory {peak:.0f} MiB, allowed 200 MiB")
+
+
+def main():
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer rounds on less data")
+    parser.add_argument("--memory", action="store_true", help="also check a file of 4 GiB")
+    chosen = parser.parse_args()
+    bench_pages(5 if chosen.quick else 15, 64 if chosen.quick else 128)
+    bench_file(3 if chosen.quick else 9, 256 if chosen.quick else 1024)
+    if chosen.memory:
+        bench_memory()
+
+
+if __name__ == "__main__":
+    main()
