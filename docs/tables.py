@@ -68,8 +68,12 @@ _ILLEGAL = frozenset({"-", "BAD_STATE"})
 
 
 def _result(cell: str, state: str) -> str:
-    parts = ["unchanged" if part == state else part for part in cell.split(" / ")]
-    return " / ".join(dict.fromkeys(parts))
+    success, *failures = cell.split(" / ")
+    if set(failures) <= {success}:
+        return "unchanged" if success == state else success
+    if success == state != "STABLE":
+        success = "unchanged"
+    return " / ".join([success, *failures])
 
 
 def _where(states: Sequence[str], some: Sequence[str]) -> str:

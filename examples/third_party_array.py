@@ -1,17 +1,14 @@
 """An array that a stranger wrote: a copy is a list of SHA-256 names, equal bytes are stored once.
 
-It knows frskit's protocols, values and errors and nothing else of it. Storage is a directory of
-files; a copy is a manifest over a pool of blobs, and becomes a directory when it is presented.
-One replacement of ``index.json`` is the instant of every change.
+It knows frskit's protocols, values and errors. A storage is a directory; a copy is a manifest over
+a pool of blobs, made into a directory when presented; replacing ``index.json`` is every instant.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from attrs import define, evolve, field
@@ -21,35 +18,21 @@ from frskit import errors
 from frskit.bases import ArrayBase
 from frskit.model import storage as model
 from frskit.model.ids import CopyKey, StorageId
-from frskit.model.storage import ArrayCopy, CopyRequest, Presentation, Storage
+from frskit.model.storage import ArrayCopy, CopyRequest, Presentation
+from frskit.storage.durable import replace_file
 
-if TYPE_CHECKING:
-    from frskit.protocols import DiskArray
 KIND, JSON = model.CopyKind.SNAPCLONE, make_converter()
 
 
 @define
 class Index:
-    """Everything that the array remembers."""
-
     disks: dict[StorageId, ArrayCopy | None] = field(factory=dict)  # None: not a copy
     manifests: dict[StorageId, dict[str, str]] = field(factory=dict)  # absent: the directory counts
     sets: dict[CopyKey, tuple[CopyRequest, ...]] = field(factory=dict)
     shown: list[Presentation] = field(factory=list)
 
 
-def write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(".new").open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    path.with_name(".new").replace(path)
-
-
 class BlobArray(ArrayBase):
-    """A content-addressed store as a disk array, for one process at a time."""
-
     name = "blobs"
     capabilities = model.ArrayCapabilities(
         kinds=frozenset({KIND}),
@@ -62,15 +45,18 @@ class BlobArray(ArrayBase):
         self.root, self.clock, self.hosts, self.index = root.absolute(), clock, hosts, Index()
         if (self.root / "index.json").exists():
             self.index = JSON.loads((self.root / "index.json").read_bytes(), Index)
+        (self.root / "blobs").mkdir(parents=True, exist_ok=True)
+        sets = self.index.sets.items()
+        self._staged |= {key: model.StagedCopies(key=key, requests=each) for key, each in sets}
 
     def save(self) -> None:
-        write(self.root / "index.json", JSON.dumps(self.index).encode())
+        replace_file(self.root / "index.json", JSON.dumps(self.index).encode())
 
     def directory(self, storage) -> Path:
         return self.root / "live" / quote(storage, safe="")
 
     def files(self, storage) -> list[Path]:
-        return sorted(each for each in self.directory(storage).rglob("*") if each.is_file())
+        return [each for each in self.directory(storage).rglob("*") if each.is_file()]
 
     def add_storage(self, name: str) -> StorageId:
         storage = StorageId(f"blob:{name}")
@@ -85,7 +71,7 @@ class BlobArray(ArrayBase):
 
     def storage(self, ids=None):
         wanted = [each for each in self.index.disks if ids is None or each in set(ids)]
-        return [Storage(id=each, name=each[5:], size_bytes=self.size(each)) for each in wanted]
+        return [model.Storage(id=x, name=x[5:], size_bytes=self.size(x)) for x in wanted]
 
     def copies(self, *, key=None):
         return [each for each in self.index.disks.values() if each and key in (None, each.key)]
@@ -96,50 +82,37 @@ class BlobArray(ArrayBase):
         if request.source not in self.index.disks:
             raise errors.StorageNotFound(f"there is no {request.source}")
 
-    def stage_copies(self, requests, *, key, budget):
-        if key not in self.index.sets:
-            return super().stage_copies(requests, key=key, budget=budget)
-        if self.index.sets[key] != tuple(requests):
-            raise errors.CopyConflict(f"key {key} was used for other requests")
-        return model.StagedCopies(key=key, requests=tuple(requests))
-
     def commit_copies(self, staged, *, budget):
         if staged.key not in self.index.sets:
             if self._staged.get(staged.key) != staged:
                 raise errors.CopyConflict(f"{staged.key} is not staged")
-            made: dict[StorageId, tuple[ArrayCopy, dict[str, str]]] = {}
-            for number, request in enumerate(staged.requests):
-                self.check_request(request)  # again: time has passed since staging
-                copy, manifest = self.make(staged.key, number, request)
-                if copy.id in {*made, *self.index.disks}:
-                    raise errors.CopyConflict(f"{copy.name} is taken")
-                made[copy.id] = copy, manifest
-            self.index.disks |= {each: copy for each, (copy, _) in made.items()}
-            self.index.manifests |= {each: manifest for each, (_, manifest) in made.items()}
+            made = [self.make(staged.key, *each) for each in enumerate(staged.requests)]
+            if any(copy.id in self.index.disks for copy, _ in made):
+                raise errors.CopyConflict("a name is taken")
+            self.index.disks |= {copy.id: copy for copy, _ in made}
+            self.index.manifests |= {copy.id: manifest for copy, manifest in made}
             self.index.sets[staged.key] = staged.requests
             self.save()  # all members or none
-            self.discard_staged(staged.key)
         return self.copies(key=staged.key)
 
     def make(self, key, number, request):
+        self.check_request(request)  # again: time has passed since staging
         name, source = request.name or f"{key}-{number}", request.source
         manifest = dict(self.index.manifests.get(source, {}))
         for path in () if source in self.index.manifests else self.files(source):
             blob = hashlib.sha256(data := path.read_bytes()).hexdigest()
-            write(self.root / "blobs" / blob, data)
+            replace_file(self.root / "blobs" / blob, data)
             manifest[str(path.relative_to(self.directory(source)))] = blob
         facts = {"kind": KIND, "state": model.CopyState.INDEPENDENT, "created_at": self.clock.now()}
-        size, storage = self.size(source), StorageId(f"blob:{name}")
-        copy = ArrayCopy(id=storage, source=source, key=key, name=name, size_bytes=size, **facts)
-        return copy, manifest
+        facts |= {"id": StorageId(f"blob:{name}"), "size_bytes": self.size(source)}
+        return ArrayCopy(source=source, key=key, name=name, **facts), manifest
 
     def delete_storage(self, storage, *, budget) -> None:
         if self.presentations(storage):
             raise errors.StillPresented(f"{storage} is presented")
         self.index.disks.pop(storage, None)
         self.index.manifests.pop(storage, None)
-        kept = {copy.key for copy in self.copies()}
-        self.index.sets = {key: each for key, each in self.index.sets.items() if key in kept}
+        self.index.sets = {k: each for k, each in self.index.sets.items() if self.copies(key=k)}
         self.save()
         shutil.rmtree(self.directory(storage), ignore_errors=True)
         used = {blob for each in self.index.manifests.values() for blob in each.values()}
@@ -159,7 +132,8 @@ class BlobArray(ArrayBase):
             shutil.rmtree(top, ignore_errors=True)  # left from an earlier presentation
             top.mkdir(parents=True)
             for path, blob in self.index.manifests[storage].items():
-                write(top / path, (self.root / "blobs" / blob).read_bytes())
+                (top / path).parent.mkdir(parents=True, exist_ok=True)
+                replace_file(top / path, (self.root / "blobs" / blob).read_bytes())
         if wanted not in shown:
             self.index.shown.append(wanted)
             if not read_only:
@@ -174,7 +148,3 @@ class BlobArray(ArrayBase):
 
     def presentations(self, storage=None):
         return [each for each in self.index.shown if storage in (None, each.storage)]
-
-
-if TYPE_CHECKING:
-    _array: type[DiskArray] = BlobArray

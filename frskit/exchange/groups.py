@@ -11,16 +11,12 @@ from typing import TYPE_CHECKING, TypedDict
 
 from attrs import evolve, frozen
 
-from frskit.errors import FormatError, FrskitError, NotFound, StoreError, VolumeNotFound
-from frskit.ese import read_database_header, read_log_header
-from frskit.ese.checkpoint import read_checkpoint
-from frskit.ese.lognames import LogFileKind, parse_log_name
+from frskit.errors import FrskitError, NotFound, StoreError, VolumeNotFound
 from frskit.ese.sources import opened
 from frskit.exchange.events import ESE
-from frskit.exchange.gather import database_fact
+from frskit.exchange.group_state import group_status, mounted_names, required_on_disk
 from frskit.exchange.settings import DatabaseSettings, GroupSettings
 from frskit.exchange.store import StorageGroupEngine
-from frskit.model.plans import DatabaseStatus, GroupStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,9 +34,10 @@ if TYPE_CHECKING:
         StoreKind,
     )
     from frskit.model.ids import SetId, VolumeId
+    from frskit.model.plans import GroupStatus
     from frskit.protocols import FileSystem, Server
 
-__all__ = ["GroupHost", "StorageGroup", "look_at_logs"]
+__all__ = ["GroupHost", "StorageGroup"]
 
 
 class _Places(TypedDict, total=False):
@@ -113,11 +110,7 @@ class StorageGroup:
     @property
     def mounted(self) -> tuple[str, ...]:
         """Names of the mounted databases."""
-        if self._engine is None:
-            return ()
-        attached = {each.name for each in self._engine.databases.values() if each.attached}
-        attached |= set(self._engine.adopted)
-        return tuple(each.name for each in self.settings.databases if each.name in attached)
+        return mounted_names(self.settings, self._engine)
 
     def database(self, name: str | None) -> DatabaseSettings:
         """The settings of a database; None = the first one that takes messages.
@@ -400,18 +393,8 @@ class StorageGroup:
 
     def required_range(self) -> tuple[int, int] | None:
         """Rmin and Rmax of the mounted databases, by their headers on disk."""
-        ranges = []
-        for database in self.settings.databases:
-            if database.foreign or database.name not in self.mounted:
-                continue
-            fs, path = self._host.place(database.path)
-            with fs.open(path) as file:
-                fact = database_fact(database.name, read_database_header(file))
-            if fact.dirty:
-                ranges.append(fact.required)
-        if not ranges:
-            return None
-        return min(first for first, _ in ranges), max(last for _, last in ranges)
+        mounted = [each for each in self.settings.databases if each.name in self.mounted]
+        return required_on_disk(self._host.place, mounted)
 
     def stamp(self, session: SnapshotSession) -> str:
         """The backup stamp: stream, kind, generations and mark of a backup, opaque [VSS-66]."""
@@ -432,50 +415,7 @@ class StorageGroup:
 
     def status(self) -> GroupStatus:
         """State of the group, whatever it is."""
-        lowest, current, checkpoint = self._log_state()
-        return GroupStatus(
-            name=self.name,
-            databases=tuple(self._database_status(each) for each in self.settings.databases),
-            lowest_log=lowest,
-            current_log=current,
-            checkpoint=checkpoint,
-        )
-
-    def _database_status(self, database: DatabaseSettings) -> DatabaseStatus:
-        name, error = database.name, self._errors.get(database.name)
-        if name in self.mounted:
-            if database.foreign:
-                return DatabaseStatus(name=name, state="mounted", detail="foreign, pages only")
-            try:
-                return DatabaseStatus(name=name, state="mounted", items=self._running().count(name))
-            except FrskitError as failure:
-                return DatabaseStatus(name=name, state="damaged", detail=str(failure))
-        if not self._is_there(database.path):
-            return DatabaseStatus(name=name, state="missing", detail=str(error or ""))
-        if error is not None:
-            return DatabaseStatus(name=name, state="damaged", detail=str(error))
-        return DatabaseStatus(name=name, state="dismounted")
-
-    def _is_there(self, path: str) -> bool:
-        try:
-            fs, inner = self._host.place(path)
-            return fs.exists(inner)
-        except FrskitError:
-            return False
-
-    def _log_state(self) -> tuple[int | None, int | None, int | None]:
-        """Lowest and current generation and checkpoint; by the files if the engine is down."""
-        if self._engine is not None:
-            engine = self._engine
-            return (
-                engine.lowest_generation,
-                engine.current_generation,
-                engine.checkpoint_generation,
-            )
-        try:
-            return look_at_logs(self._host, self.settings)
-        except FrskitError:
-            return None, None, None
+        return group_status(self._host.place, self.settings, self._engine, self._errors)
 
     # --- events
 
@@ -490,32 +430,3 @@ class StorageGroup:
         fresh, self._seen_events = events[self._seen_events :], len(events)
         for event in fresh:
             self._host.report(event.id, ESE, f"{self.name}: {event.text}")
-
-
-def look_at_logs(
-    host: GroupHost, settings: GroupSettings
-) -> tuple[int | None, int | None, int | None]:
-    """Lowest and current generation and checkpoint, by the files of a stopped group."""
-    fs, directory = host.place(settings.log_path)
-    numbers: list[int] = []
-    current = checkpoint = None
-    for name in fs.listdir(directory):
-        parsed = parse_log_name(name, settings.base)
-        if parsed is None:
-            continue
-        if parsed.generation is not None:
-            numbers.append(parsed.generation)
-        elif parsed.kind is LogFileKind.CURRENT:
-            try:
-                current = read_log_header(fs.ref(f"{directory}/{name}")).generation
-                numbers.append(current)
-            except FormatError:
-                continue
-    fs, directory = host.place(settings.system_path)
-    path = f"{directory}/{settings.base}.chk"
-    if fs.exists(path):
-        try:
-            checkpoint = read_checkpoint(fs.ref(path)).generation
-        except FormatError:
-            checkpoint = None
-    return min(numbers, default=None), current, checkpoint

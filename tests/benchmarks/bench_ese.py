@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -74,29 +73,32 @@ def both_halves(verifiers, words, pages):
     other.join()
 
 
+def ratios(words, size, rounds):
+    """Median seconds of flat XOR and one thread; median ratios flat:one and one:two threads."""
+    pages = len(words) // (size // 8)
+    verifiers = [PageVerifier(size, RUN_BYTES // size) for _ in range(2)]
+    verify_all(verifiers[0], words, 0, pages)
+    flat, one, two = [], [], []
+    for _ in range(rounds):
+        flat.append(timed(lambda: np.bitwise_xor.reduce(words)))
+        one.append(timed(lambda: verify_all(verifiers[0], words, 0, pages)))
+        two.append(timed(lambda: both_halves(verifiers, words, pages)))
+    ratio = statistics.median(a / b for a, b in zip(flat, one, strict=True))
+    scaling = statistics.median(a / b for a, b in zip(one, two, strict=True))
+    return statistics.median(flat), statistics.median(one), ratio, scaling
+
+
 def bench_pages(rounds, megabytes):
     """In memory: one thread against one flat XOR over the same buffer, two threads against one."""
     print(f"\nPages in memory ({megabytes} MiB, medians of {rounds} rounds)")
-    print(
-        f"{'pages':12} {'GB/s':>6} {'flat GB/s':>10} {'ratio':>6} {'promise':>8} {'2:1':>6} {'promise':>8}"
-    )
+    print("pages        GB/s   flat GB/s  ratio  promise    2:1  promise")
     for size, new in ((4096, True), (8192, True), (32768, True), (4096, False)):
         words = sealed_pages(size, megabytes, new=new)
-        pages = len(words) // (size // 8)
-        verifiers = [PageVerifier(size, RUN_BYTES // size) for _ in range(2)]
-        verify_all(verifiers[0], words, 0, pages)
-        flat, one, two = [], [], []
-        for _ in range(rounds):
-            flat.append(timed(lambda: np.bitwise_xor.reduce(words)))
-            one.append(timed(lambda: verify_all(verifiers[0], words, 0, pages)))
-            two.append(timed(lambda: both_halves(verifiers, words, pages)))
-        ratio = statistics.median(a / b for a, b in zip(flat, one, strict=True))
-        scaling = statistics.median(a / b for a, b in zip(one, two, strict=True))
+        flat, one, ratio, scaling = ratios(words, size, rounds)
         gigabytes = words.nbytes / 1e9
         print(
-            f"{size:5} {'new' if new else 'old':6} {gigabytes / statistics.median(one):6.1f} "
-            f"{gigabytes / statistics.median(flat):10.1f} {ratio:6.3f} "
-            f"{0.25 if new else 0.70:8.2f} {scaling:6.2f} {1.3:8.1f}"
+            f"{size:5} {'new' if new else 'old':4} {gigabytes / one:6.1f} {gigabytes / flat:11.1f}"
+            f" {ratio:6.3f} {0.25 if new else 0.70:8.2f} {scaling:6.2f} {1.3:8.1f}"
         )
 
 
@@ -115,6 +117,15 @@ def write_database(path, megabytes, size=4096):
 
 
 CHECK = "import sys; from frskit.ese import check_database as c; sys.exit(c(sys.argv[1]).verdict != 'ok')"
+
+
+PEAK = """
+import sys
+from frskit.ese import check_database
+assert check_database(sys.argv[1]).verdict == "ok"
+lines = open("/proc/self/status").read().splitlines()
+print(next(line.split()[1] for line in lines if line.startswith("VmHWM")))
+"""
 
 
 def bench_file(rounds, megabytes):
@@ -155,8 +166,11 @@ def bench_memory():
             page = bytearray(4096)
             ese.seal_page(page, (4 << 30) // 4096 - 2, new_format=True)
             file.write(page)
-        taken = timed(lambda: subprocess.run([sys.executable, "-c", CHECK, str(path)], check=True))
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        begin = time.perf_counter()
+        argv = [sys.executable, "-c", PEAK, str(path)]
+        run = subprocess.run(argv, check=True, capture_output=True, text=True)
+        taken = time.perf_counter() - begin
+        peak = int(run.stdout) / 1024
         print(f"\n4 GiB ({tail >> 20} MiB of pages, the rest a hole): {taken:.2f} s")
         print(f"peak memory {peak:.0f} MiB, allowed 200 MiB")
 

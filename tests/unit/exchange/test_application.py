@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from frskit.errors import StoreError, StorageGroupNotRecognized
+from frskit.errors import StorageGroupNotRecognized, StoreError
 from frskit.exchange import Message
 from frskit.model.plans import FileActionKind, LogVerdict, RecoveryMethod, RecoveryMode
 

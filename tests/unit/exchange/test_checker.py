@@ -95,9 +95,7 @@ def test_every_file_of_the_component_list_is_in_the_report(image) -> None:
         FileRole.LOG,
         FileRole.CHECKPOINT,
     }
-    assert report.pages == sum(
-        len(image.server.read(path)) // PAGE for path in (MBX, PUB)
-    ) + 2 * 2
+    assert report.pages == sum(len(image.server.read(path)) // PAGE for path in (MBX, PUB)) + 2 * 2
 
 
 @pytest.mark.rule("EXC-56")
@@ -133,9 +131,7 @@ def test_any_flipped_byte_is_found(image) -> None:
     places = [(MBX, (number + 1) * PAGE + rng.randrange(PAGE)) for _ in range(6)]
     needed = verdict(image).logs_needed
     assert needed is not None
-    places += [
-        (f"{LOGS}\\E00{needed[0]:05x}.log", 4096 + rng.randrange(2000)) for _ in range(6)
-    ]
+    places += [(f"{LOGS}\\E00{needed[0]:05x}.log", 4096 + rng.randrange(2000)) for _ in range(6)]
     for path, offset in places:
         original = server.read(path)[offset]
         server.write(path, bytes([original ^ 0x5A]), offset=offset)

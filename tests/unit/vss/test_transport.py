@@ -1,0 +1,340 @@
+"""Import, break, delete: life after creation, on two servers."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+
+from frskit.errors import (
+    BadState,
+    Cancelled,
+    DocumentError,
+    FrskitError,
+    HasDependents,
+    ImportFailed,
+    ProviderNotRegistered,
+    StorageNotFound,
+)
+from frskit.model.shadows import ShadowDocuments
+from frskit.model.volumes import DiskFlags
+from frskit.vss import BackupComponents, read_backup_components
+from frskit.vss.contexts import Attribute
+
+
+def create(site, **options):
+    """A created set and its documents; the session is over."""
+    with site.service.session(site.request(**options)) as session:
+        return session.create(budget=site.budget())
+
+
+@pytest.mark.rule("VSS-13", "VSS-14", "VSS-47", "VSS-51", "VSS-52")
+def test_import_and_break(site):
+    """A set is imported where the document goes, once, hidden and read-only; break keeps the data."""
+    made = create(site)
+    assert "P LocateLuns" not in site.sink.steps()
+    assert site.service.shadows() == ()
+    imported = site.far.import_set(made.documents, budget=site.budget())
+    assert [each.storage for each in imported.shadows] == [each.storage for each in made.shadows]
+    assert [each.volume for each in imported.shadows] == ["volume-logs", "volume-mail"]
+    for shadow in imported.shadows:
+        assert shadow.attributes & Attribute.IMPORTED
+        assert shadow.attributes & Attribute.TRANSPORTABLE
+        assert site.array.luns[shadow.storage].flags == DiskFlags(
+            hidden=True, read_only=True, no_drive_letter=True, shadow_copy=True
+        )
+        (shown,) = site.array.presentations(shadow.storage)
+        assert (shown.host, shown.read_only) == ("frs1", True)
+    assert site.far.shadows() == imported.shadows
+    site.far.break_set(made.id, budget=site.budget())
+    assert site.far.shadows() == ()
+    assert [site.array.read(each) for each in site.copies()] == [b"logs", b"mail"]
+    site.far.delete_set(made.id, budget=site.budget())
+    assert len(site.copies()) == 2
+    assert "P OnLunEmpty" not in site.sink.steps()
+    with pytest.raises(BadState):
+        site.far.break_set(made.id, budget=site.budget())
+
+
+@pytest.mark.rule("VSS-47")
+def test_document_of_a_transportable_set(site):
+    """The document has id, volume, source and target records and extent of every shadow copy."""
+    made = create(site)
+    document = read_backup_components(made.documents.backup_components)
+    assert document.set_id == made.id
+    assert [each.id for each in document.shadows] == [each.id for each in made.shadows]
+    for record, shadow in zip(document.shadows, made.shadows, strict=True):
+        assert (record.source.storage, record.target.storage) == (shadow.source, shadow.storage)
+        assert record.source.signature == f"signature-{shadow.source}"
+        assert record.target.signature == ""
+        assert record.target.version == 1
+        assert (record.offset_bytes, record.length_bytes) == (0, 1)
+        assert record.volume == shadow.volume
+    stamps = [each.stamp for writer in document.writers for each in writer.components]
+    assert stamps == ["stamp of db0", "stamp of db1", "stamp of db0"]
+
+
+@pytest.mark.rule("VSS-48")
+def test_second_import_fails(site):
+    """The same set cannot be imported twice, neither before nor after the break."""
+    made = create(site)
+    site.far.import_set(made.documents, budget=site.budget())
+    for _ in range(2):
+        with pytest.raises(ImportFailed) as caught:
+            site.far.import_set(made.documents, budget=site.budget())
+        assert caught.value.context["presented"] == []
+        if site.far.shadows():
+            site.far.break_set(made.id, budget=site.budget())
+
+
+@pytest.mark.rule("VSS-48")
+def test_non_transportable_documents(site):
+    """The document of a set that was not made for transport is refused."""
+    made = create(site, transportable=False)
+    with pytest.raises(DocumentError) as caught:
+        site.far.import_set(made.documents, budget=site.budget())
+    assert caught.value.native == 0x800423FD
+    with pytest.raises(DocumentError):
+        site.far.import_set(ShadowDocuments(backup_components=b"<x"), budget=site.budget())
+
+
+@pytest.mark.rule("VSS-50", "HAZ-11")
+def test_partial_arrival(site):
+    """If one disk does not arrive the import fails, names it, and what is presented stays so."""
+    made = create(site)
+    hidden = made.shadows[1].storage
+    real = site.recovery.rescan
+
+    def rescan(*, budget):
+        found = real(budget=budget)
+        site.recovery._disks = [each for each in site.recovery._disks if each.storage != hidden]
+        return found
+
+    site.recovery.rescan = rescan
+    with pytest.raises(ImportFailed) as caught:
+        site.far.import_set(made.documents, budget=site.budget())
+    assert caught.value.native == 0x00042321
+    assert caught.value.context["missing"] == [hidden]
+    assert caught.value.context["presented"] == [each.storage for each in made.shadows]
+    assert len(site.array.presentations(hidden)) == 1
+    assert site.clock.monotonic() == 60.0
+    assert site.far.shadows() == ()
+    site.recovery.rescan = real
+    assert len(site.far.import_set(made.documents, budget=site.budget()).shadows) == 2
+
+
+@pytest.mark.rule("VSS-50")
+def test_nothing_arrives(site):
+    """If nothing arrives the import says so with its own code."""
+    made = create(site)
+    site.recovery.rescan = lambda *, budget: ()
+    with pytest.raises(ImportFailed) as caught:
+        site.far.import_set(made.documents, budget=site.budget())
+    assert caught.value.native == 0x80042320
+
+
+@pytest.mark.rule("VSS-50", "HAZ-11")
+@pytest.mark.parametrize("step", ["array.present", "array.present!"])
+def test_presenting_fails(site, step):
+    """A provider that fails at the second LUN leaves the first one presented and named."""
+    made = create(site)
+
+    def second():
+        site.script.on(step, StorageNotFound("gone"))
+
+    site.script.on(step, second)
+    with pytest.raises(ImportFailed) as caught:
+        site.far.import_set(made.documents, budget=site.budget())
+    presented = caught.value.context["presented"]
+    assert made.shadows[0].storage in presented
+    actually = [each for each in site.copies() if site.array.presentations(each)]
+    assert step == "array.present!" or set(actually) <= set(presented)
+
+
+def test_interrupted_import_names_what_is_presented(site):
+    """An import that is cancelled while it waits tells what it had presented."""
+    made = create(site)
+
+    def cancelled(*, budget):
+        raise Cancelled("enough")
+
+    site.recovery.rescan = cancelled
+    with pytest.raises(Cancelled) as caught:
+        site.far.import_set(made.documents, budget=site.budget())
+    assert caught.value.context["presented"] == [each.storage for each in made.shadows]
+
+
+@pytest.mark.rule("VSS-49")
+def test_matching_ignores_signature_and_needs_one_identity(site):
+    """Signature and bus do not matter; two disks of one identity match nothing."""
+    made = create(site)
+    real = site.recovery.rescan
+
+    def twins(*, budget):
+        found = real(budget=budget)
+        site.recovery._disks = [
+            attrs.evolve(each, signature="something else") for each in site.recovery._disks
+        ]
+        site.recovery._disks.append(site.recovery._disks[0])
+        return found
+
+    site.recovery.rescan = twins
+    with pytest.raises(ImportFailed) as caught:
+        site.far.import_set(made.documents, budget=site.budget())
+    assert caught.value.context["missing"] == [made.shadows[0].storage]
+
+
+def test_disk_too_small_for_its_volume(site):
+    """A disk that cannot hold the recorded extent is not the one that was copied."""
+    made = create(site)
+    text = made.documents.backup_components.replace(b'lengthBytes="1"', b'lengthBytes="99"', 1)
+    with pytest.raises(ImportFailed):
+        site.far.import_set(ShadowDocuments(backup_components=text), budget=site.budget())
+
+
+def test_unknown_provider(site):
+    """Without the set's provider on the receiving server nothing is presented."""
+    made = create(site)
+    site.far.unregister(site.far_provider)
+    with pytest.raises(ProviderNotRegistered):
+        site.far.import_set(made.documents, budget=site.budget())
+    assert all(not site.array.presentations(each) for each in site.copies())
+
+
+@pytest.mark.rule("VSS-54", "VSS-57")
+def test_delete_an_imported_set(site):
+    """Deleting dismounts, hides and deletes each LUN, then rescans; unknown sets are fine."""
+    made = create(site)
+    site.far.import_set(made.documents, budget=site.budget())
+    site.script.steps.clear()
+    site.far.delete_set(made.id, budget=site.budget())
+    calls = [each for each in site.script.steps if not each.startswith("event.")]
+    assert calls == [
+        *("frs1.detach", "array.unpresent", "array.delete_storage") * 2,
+        "frs1.rescan",
+    ]
+    assert site.copies() == []
+    site.far.delete_set(made.id, budget=site.budget())
+
+
+@pytest.mark.rule("VSS-57")
+def test_delete_stops_at_the_first_error_and_goes_on(site):
+    """The error says how many are gone and which is still there; a second call finishes."""
+    made = create(site)
+    site.far.import_set(made.documents, budget=site.budget())
+
+    def second():
+        site.script.on("array.delete_storage", HasDependents("somebody hangs on it"))
+
+    site.script.on("array.delete_storage", second)
+    with pytest.raises(HasDependents) as caught:
+        site.far.delete_set(made.id, budget=site.budget())
+    assert caught.value.context["deleted"] == 1
+    assert caught.value.context["undeleted"] == made.shadows[1].id
+    assert [each.id for each in site.far.shadows()] == [made.shadows[1].id]
+    site.far.delete_set(made.id, budget=site.budget())
+    assert (site.copies(), site.far.shadows()) == ([], ())
+
+
+@pytest.mark.rule("VSS-34", "VSS-55")
+def test_two_volumes_on_one_lun(site):
+    """One target for two volumes of one LUN, deleted with the second shadow copy."""
+    site.array.write("naa:mail", b"12345678")
+    site.production.mount("v2", "P:\\", ("naa:mail", 4, 4))
+    site.production.rescan(budget=site.budget())
+    components = BackupComponents(site.service)
+    components.initialize_for_backup()
+    components.set_context(0x19)
+    components.start_snapshot_set()
+    components.add_to_snapshot_set("M:\\")
+    components.add_to_snapshot_set("P:\\")
+    made = components.do_snapshot_set()
+    components.release()
+    assert len({each.storage for each in made.shadows}) == 1
+    assert len(site.copies()) == 1
+    site.script.on("evs1.rescan", FrskitError("stop"))
+    with pytest.raises(FrskitError):
+        site.service.delete_set(made.id, budget=site.budget())
+    assert site.script.of("array").count("delete_storage") == 1
+    assert site.copies() == []
+
+
+@pytest.mark.rule("VSS-56")
+@pytest.mark.parametrize("persistent", [True, False])
+def test_automatic_import_and_release(site, persistent):
+    """A set that stays here comes up here; it lives longer than the session only if persistent."""
+    with site.service.session(site.request(transportable=False, persistent=persistent)) as session:
+        made = session.create(budget=site.budget())
+        assert [each.id for each in site.service.shadows()] == [each.id for each in made.shadows]
+        assert "P LocateLuns" in site.sink.steps()
+    assert bool(site.copies()) is persistent
+    assert bool(site.service.shadows()) is persistent
+    again = site.coordinator()
+    assert bool(again.shadows()) is persistent
+
+
+def test_failed_automatic_import_leaves_nothing(site):
+    """If the copies do not come up on their own server the whole set is undone."""
+    site.provider.fill_in_lun_info = lambda lun: None
+    with (
+        pytest.raises(ImportFailed),
+        site.service.session(site.request(transportable=False)) as session,
+    ):
+        session.create(budget=site.budget())
+    assert (site.copies(), site.unrest(), site.memory) == ([], [], {})
+
+
+def test_created_set_can_be_deleted_while_its_session_is_open(site):
+    """The creating server can delete a transportable set until it lets go of it."""
+    with site.service.session(site.request()) as session:
+        made = session.create(budget=site.budget())
+        site.service.delete_set(made.id, budget=site.budget())
+    assert site.copies() == []
+    again = create(site)
+    site.service.delete_set(again.id, budget=site.budget())
+    assert len(site.copies()) == 2
+
+
+def test_query_sees_its_own_context(site):
+    """Query shows the sets of its context; the context for all shows all."""
+    made = create(site, transportable=False)
+    for context, count in ((0x9 | 0x40000, 2), (0x9, 0), (0xFFFFFFFF, 2)):
+        components = BackupComponents(site.service)
+        components.initialize_for_backup()
+        components.set_context(context)
+        assert len(components.query()) == count
+    components.break_snapshot_set(made.id)
+    assert components.query() == ()
+
+
+@pytest.mark.rule("VSS-09", "VSS-56")
+@pytest.mark.parametrize(
+    "step", ["evs1.mark!", "writer-1.freeze!", "array.commit_copies!", "writer-1.post_snapshot"]
+)
+def test_recover_after_the_process_died(site, step):
+    """After a crash at any step the next coordinator ends sessions and sets of the dead one."""
+
+    class Died(BaseException):
+        pass
+
+    def die():
+        site.service.engine.trace._quiet = 100
+        for party in (*site.writers, site.provider, site.production):
+            party.script = None
+        raise Died
+
+    components = BackupComponents(site.service)
+    components.initialize_for_backup()
+    components.set_context(0x29)
+    site.script.on(step, die)
+    session = site.service.session(site.request())
+    with pytest.raises((Died, AttributeError)):
+        session.__enter__()
+        session.create(budget=site.budget())
+    memory = dict(site.memory)
+    site.memory.clear()
+    site.memory.update(site.frozen_memory if hasattr(site, "frozen_memory") else memory)
+    for party in (*site.writers, site.production):
+        party.script = site.script
+    site.script.steps.clear()
+    again = site.coordinator()
+    assert again.recover(budget=site.budget()) == ()
