@@ -72,10 +72,12 @@ class Releases:
         if isinstance(error, FrskitError):
             error.leftovers = (*error.leftovers, *self.leftovers)
         elif error is None and self.leftovers:
-            raise FrskitError(
+            failed = FrskitError(
                 "not everything could be released: " + "; ".join(self.leftovers),
                 hint="Release the named objects by hand or with the doctor.",
             )
+            failed.leftovers = tuple(self.leftovers)
+            raise failed
 
 
 @contextmanager
@@ -87,24 +89,25 @@ def presented(
     read_only: bool,
     budget: Budget,
 ) -> Iterator[Sequence[Presentation]]:
-    """The members of a copy, shown to a host for the length of the block."""
-    presentations = store.present(storages, host, read_only=read_only, budget=budget)
+    """The members of a copy, shown to a host for the length of the block.
+
+    They are hidden again also if showing them fails: it may have failed after it took effect.
+    """
     with Releases() as releases:
         releases.push(
             "presentation of " + ", ".join(storages),
             lambda: store.unpresent(storages, budget=budget),
         )
-        yield presentations
+        yield store.present(storages, host, read_only=read_only, budget=budget)
 
 
 @contextmanager
 def attached(
     server: Server, at: dict[StorageId, str], *, read_only: bool, budget: Budget
 ) -> Iterator[Sequence[Volume]]:
-    """The volumes of some disks, mounted for the length of the block."""
-    volumes = server.attach(at, read_only=read_only, budget=budget)
+    """The volumes of some disks, mounted for the length of the block, or for none of it."""
     with Releases() as releases:
         releases.push(
             "mount of " + ", ".join(at.values()), lambda: server.detach(list(at), budget=budget)
         )
-        yield volumes
+        yield server.attach(at, read_only=read_only, budget=budget)

@@ -149,6 +149,9 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _usage(output: Output, error: click.ClickException) -> int:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError) and not output.as_json:
+        sys.stderr.write(f"{error.format_message()}\n")
+        return UsageError.exit_status
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "frskit"
     output.error(UsageError(error.format_message(), hint=f"See '{path} --help'."))

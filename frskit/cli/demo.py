@@ -21,7 +21,7 @@ __all__ = ["demo"]
     "--edb",
     "edbs",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Check a database of yours.",
 )
 @click.option("--seed", type=int, default=0, show_default=True)
@@ -101,7 +101,7 @@ def _print(session: Session, result: DemoResult) -> None:
     )
     out.table(
         "recoveries (messages)",
-        ("mode", "at copy", "before", "lost", "recovered", "logs replayed", "as promised"),
+        ("mode", "at copy", "before", "lost", "recovered", "replayed", "promise"),
         [
             (
                 each.mode.value,
@@ -110,7 +110,7 @@ def _print(session: Session, result: DemoResult) -> None:
                 each.lost,
                 each.after,
                 "-".join(map(str, each.replayed)) if each.replayed else "none",
-                "yes" if each.kept_promise else "NO",
+                "kept" if each.kept_promise else "BROKEN",
             )
             for each in result.recoveries
         ],

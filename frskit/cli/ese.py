@@ -11,7 +11,7 @@ import attrs
 import click
 
 from frskit.cli.app import Session, command, group
-from frskit.errors import FileMissing, FrskitError, IntegrityError
+from frskit.errors import FrskitError, IntegrityError
 from frskit.ese import (
     check_database,
     check_log,
@@ -52,7 +52,11 @@ def ese() -> None:
 
 @command("check", parent=ese)
 @click.argument(
-    "paths", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path)
+    "paths",
+    metavar="FILE...",
+    nargs=-1,
+    required=True,
+    type=click.Path(exists=True, path_type=Path),
 )
 @click.option("--like-eseutil", is_flag=True, help="Counters and success as 'eseutil /k' has them.")
 @click.option("--limit-mb", type=float, metavar="MB", help="Read at most so many MB per second.")
@@ -79,7 +83,9 @@ def check(
 
 
 @command("header", parent=ese)
-@click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument(
+    "path", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
 def header(session: Session, path: Path) -> None:
     """Show the header of a database (as 'eseutil /mh' does), log or checkpoint."""
     kind = identify(path)
@@ -102,7 +108,9 @@ def header(session: Session, path: Path) -> None:
 
 
 @command("logs", parent=ese)
-@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument(
+    "directory", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path)
+)
 @click.argument("base", metavar="BASE")
 def logs(session: Session, directory: Path, base: str) -> int:
     """Check the log files of a base name (E00), as 'eseutil /ml' does."""
@@ -126,7 +134,9 @@ def logs(session: Session, directory: Path, base: str) -> int:
 
 
 @command("checkpoint", parent=ese)
-@click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument(
+    "path", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
 def checkpoint(session: Session, path: Path) -> None:
     """Show a checkpoint file, as 'eseutil /mk' does."""
     found = read_checkpoint(path)
@@ -138,8 +148,6 @@ def checkpoint(session: Session, path: Path) -> None:
 def _files(paths: tuple[Path, ...]) -> Iterator[Path]:
     """The files named, and those inside the directories named."""
     for path in paths:
-        if not path.exists():
-            raise FileMissing(f"there is no file {path}", context={"path": str(path)})
         if not path.is_dir():
             yield path
             continue

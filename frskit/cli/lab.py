@@ -34,7 +34,11 @@ def _lab(site: Site) -> Lab:
 @command("init", parent=lab)
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option(
-    "--edb", "edbs", multiple=True, type=click.Path(path_type=Path), help="Adopt an ESE file."
+    "--edb",
+    "edbs",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Adopt an ESE file.",
 )
 @click.option("--model", default="EVA8000", show_default=True, help="Model of the array.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Fixes every id and mail.")

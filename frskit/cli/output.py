@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from frskit.errors import FrskitError
 
 __all__ = ["Output", "ProgressBars"]
+
+
+_WHOLE_WORDS = 16
+"""Words up to this length are not broken in a table, as long as there is room at all."""
 
 
 class Output:
@@ -49,14 +54,20 @@ class Output:
             self.console.print(text, markup=False)
 
     def table(self, title: str, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """A table for people; nothing if JSON is wanted."""
+        """A table for people, its title only if there are no rows; nothing if JSON is wanted."""
         if self.as_json:
             return
-        table = Table(title=title or None, title_justify="left")
-        for heading in headings:
-            table.add_column(heading, overflow="fold")
-        for row in rows:
-            table.add_row(*("" if each is None else str(each) for each in row))
+        if not rows:
+            self.line(title)
+            return
+        table = Table(title=title or None, title_justify="left", show_header=any(headings))
+        cells = [["" if each is None else str(each) for each in row] for row in rows]
+        for number, heading in enumerate(headings):
+            words = " ".join([heading, *(row[number] for row in cells)]).split()
+            longest = max(map(len, words), default=0)
+            table.add_column(heading, overflow="fold", min_width=min(longest, _WHOLE_WORDS))
+        for row in cells:
+            table.add_row(*map(escape, row))
         self.console.print(table)
 
     def warning(self, text: str) -> None:

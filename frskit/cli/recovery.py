@@ -88,7 +88,13 @@ def logs(session: Session, server: str, group_name: str, *, copy_id: str | None)
         "",
         ("mode", "verdict", "needed", "reaches", "reason"),
         [
-            (each.mode.value, each.verdict.value, each.needed, each.reaches, each.reason)
+            (
+                each.mode.value,
+                each.verdict.value,
+                "-".join(map(str, each.needed)) if each.needed else "none",
+                each.reaches,
+                each.reason,
+            )
             for each in found
         ],
     )

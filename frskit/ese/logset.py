@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from frskit.ese.facts import CheckpointFacts
     from frskit.ese.sources import NamedFiles, Source
-    from frskit.model.ese_files import Checkpoint, Signature
+    from frskit.model.ese_files import Checkpoint, LogHeader, Signature
 
 __all__ = ["check_logs", "facts_of_checkpoint", "facts_of_logs"]
 
@@ -47,7 +47,7 @@ class _Chain:
 
     problems: list[LogProblem] = field(factory=list)
     signature: Signature | None = None
-    previous: LogReport | None = None
+    previous: tuple[LogReport, LogHeader] | None = None
     last_generation: int | None = None
 
     def add(
@@ -198,24 +198,21 @@ def _place(report: LogReport, name: LogName, chain: _Chain) -> LogReport:
         )
         chain.previous = None
     else:
-        _place_readable(report, name, chain)
+        _place_readable(report, report.header, name, chain)
     if generation is not None:
         chain.last_generation = generation
     return report
 
 
-def _place_readable(report: LogReport, name: LogName, chain: _Chain) -> None:
+def _place_readable(report: LogReport, header: LogHeader, name: LogName, chain: _Chain) -> None:
     """The tests in eseutil's order [ese.md 11.1]."""
-    header = report.header
-    if header is None:
-        return
     number = header.generation
     if name.generation not in (None, number):
         text = f"{name.name} says that it is generation {number}"
         chain.add(LogProblemKind.NAME_MISMATCH, -513, text, name=name.name, first=number)
     _note_hole(chain, number if name.generation is None else name.generation, name)
     if chain.previous is not None:
-        _compare_neighbors(chain, chain.previous, report)
+        _compare_neighbors(chain, *chain.previous, report, header)
     if chain.signature is None:
         chain.signature = header.log_signature
     elif header.log_signature != chain.signature:
@@ -227,7 +224,7 @@ def _place_readable(report: LogReport, name: LogName, chain: _Chain) -> None:
         )
     elif report.status is LogStatus.TORN:
         chain.add(LogProblemKind.TORN, None, report.problem, name=name.name, first=number)
-    chain.previous = report
+    chain.previous = (report, header)
 
 
 def _note_hole(chain: _Chain, generation: int | None, name: LogName) -> None:
@@ -247,7 +244,13 @@ def _note_hole(chain: _Chain, generation: int | None, name: LogName) -> None:
     chain.add(LogProblemKind.DUPLICATE, error, text, name=name.name, first=generation)
 
 
-def _compare_neighbors(chain: _Chain, previous: LogReport, report: LogReport) -> None:
+def _compare_neighbors(
+    chain: _Chain,
+    previous: LogReport,
+    previous_header: LogHeader,
+    report: LogReport,
+    header: LogHeader,
+) -> None:
     """Creation times, checksums and versions of two logs that should follow each other."""
     before, after = log_facts(previous, None), log_facts(report, None)
     number = after.generation
@@ -257,15 +260,12 @@ def _compare_neighbors(chain: _Chain, previous: LogReport, report: LogReport) ->
     if not after.checksum_follows(before):
         text = f"{report.name} remembers another content of {previous.name}"
         chain.add(LogProblemKind.CHECKSUM_CHAIN, -590, text, name=report.name, first=number)
-    if _version(report) < _version(previous):
+    if _version(header) < _version(previous_header):
         text = f"{report.name} has an older version than {previous.name}"
         chain.add(LogProblemKind.OLDER_VERSION, None, text, name=report.name, first=number)
 
 
-def _version(report: LogReport) -> tuple[int, ...]:
-    header = report.header
-    if header is None:
-        return ()
+def _version(header: LogHeader) -> tuple[int, int, int, int]:
     return (header.major, header.minor, header.update_major, header.update_minor)
 
 

@@ -178,6 +178,9 @@ class CopyingEva(EvaCore):
             StorageNotFound: A source has been deleted since staging.
         """
         budget.check("committing copies")
+        if self._is_staged(staged.key):
+            # The array takes its time; the instant itself is one cut, at the end of it.
+            self._clock.sleep(self._profile.commit_s)
         with self._command():
             copy_set = self._tables.sets.rows.get(staged.key)
             if copy_set is None or copy_set.requests != tuple(map(_eva_request, staged.requests)):
@@ -194,6 +197,11 @@ class CopyingEva(EvaCore):
                     context={"key": staged.key, "deleted": gone},
                 )
             return tuple(_as_copy(disks[each]) for each in copy_set.members)
+
+    def _is_staged(self, key: CopyKey) -> bool:
+        with self._lock:
+            copy_set = self._tables.sets.rows.get(key)
+            return copy_set is not None and copy_set.staged
 
     def _commit(self, copy_set: CopySet) -> None:
         disks = self._tables.disks.rows

@@ -124,8 +124,9 @@ class ModelProfile:
         exhaustion: Policy for a full group; default invalidate (frskit's choice).
         copy_bytes_per_s: Bandwidth of normalization, whole array (frskit's choice).
         licensed: Whether there is a licence for local replication (needed: read, R08 p.441).
-        commit_s: Length of a commit for planning (frskit's choice: "takes seconds" was read for
-            the whole creation, which includes what staging does).
+        commit_s: Length of a commit on the array's clock, 0 in the presets (frskit's choice:
+            "takes seconds" was read for the whole creation, which includes what staging does;
+            VSS asks for less than one second).
     """
 
     model: str
@@ -148,7 +149,7 @@ class ModelProfile:
     exhaustion: ExhaustionPolicy = ExhaustionPolicy.INVALIDATE_SNAPSHOTS
     copy_bytes_per_s: int = 100_000_000
     licensed: bool = True
-    commit_s: float = 1.0
+    commit_s: float = 0.0
 
     def snapshots_allowed(self, size_bytes: int) -> int:
         """Snapshots that a source of this size may have [RULE-9].

@@ -212,7 +212,7 @@ def _judge_run(case: AnalysisCase) -> Decision:
     if decision is None and run.broken_by is not None:
         decision = _d_broken(case, run)
     if decision is None:
-        decision = _e_short(case, run) or _f2_attach(case, run)
+        decision = _e_short(case, run) or _f2_attach(case, run) or _f2_alone(case, run)
     return decision or _reachable(case, run)
 
 
@@ -293,6 +293,21 @@ def _f2_attach(case: AnalysisCase, run: Run) -> Decision | None:
                     f"database {database.name} is older than the state that log "
                     f"{start.generation} attached",
                 )
+    return None
+
+
+def _f2_alone(case: AnalysisCase, run: Run) -> Decision | None:
+    """One store cannot go back alone: the others have used the shared logs already [EXC-71]."""
+    if case.mode is not RecoveryMode.POINT_IN_TIME:
+        return None
+    for database in case.judged:
+        if database.clean and database.consistent.generation > run.last + 1:
+            return case.impossible(
+                "F2",
+                -551,
+                f"database {database.name} is newer than the logs, which end at {run.last}",
+                "roll the restored database forward, or recover the whole storage group",
+            )
     return None
 
 

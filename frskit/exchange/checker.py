@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ExchangeChecker"]
 
+_TAIL_BYTES = 1 << 20
+
 _VERDICTS = {
     "ok": FileVerdict.OK,
     "correctable": FileVerdict.CORRECTABLE,
@@ -73,6 +75,7 @@ class ExchangeChecker:
             accept_partial_coverage=accept_partial_coverage,
             accept_unneeded_log_damage=accept_unneeded_log_damage,
             every_log_needed=every_log_needed,
+            blank_log_tail=profile.blank_log_tail,
             store=profile.store,
         )
 
@@ -105,7 +108,7 @@ class ExchangeChecker:
             progress=progress,
         )
         for unit in units:
-            _check_unit(unit, meter, executor, budget)
+            _check_unit(unit, self._policy, meter, executor, budget)
         strays = [unit for unit in units if unit.selected is None]
         checks = tuple(
             judge(unit, strays, self._policy) for unit in units if unit.selected is not None
@@ -203,7 +206,13 @@ def _join(directory: str, name: str) -> str:
 # --- looking at it ------------------------------------------------------------------------------
 
 
-def _check_unit(unit: Inspection, meter: _Meter, executor: Executor | None, budget: Budget) -> None:
+def _check_unit(
+    unit: Inspection,
+    policy: CheckPolicy,
+    meter: _Meter,
+    executor: Executor | None,
+    budget: Budget,
+) -> None:
     """Headers of all databases, then their pages, then the logs, then the checkpoint."""
     databases = [each for each in unit.items if each.role is FileRole.DATABASE]
     for item in databases:
@@ -212,7 +221,7 @@ def _check_unit(unit: Inspection, meter: _Meter, executor: Executor | None, budg
         _check_pages(item, meter, executor, budget)
     for item in unit.items:
         if item.role is FileRole.LOG:
-            _check_log(item, unit.base, meter, budget)
+            _check_log(item, unit.base, policy, meter, budget)
     for item in unit.items:
         if item.role is FileRole.CHECKPOINT:
             _check_checkpoint(item, meter, budget)
@@ -250,6 +259,12 @@ def _check_pages(item: Item, meter: _Meter, executor: Executor | None, budget: B
 
 def _note_pages(item: Item, report: DatabaseReport) -> None:
     item.pages = report.pages_seen
+    item.counts = {
+        "seen": report.pages_seen,
+        "bad": report.pages_bad,
+        "correctable": report.pages_correctable,
+        "uninitialized": report.pages_uninitialized,
+    }
     item.verdict = _VERDICTS[report.verdict]
     item.coverage = Coverage.HEADERS if report.coverage == "headers" else Coverage.FULL
     if report.damaged:
@@ -265,7 +280,7 @@ def _note_pages(item: Item, report: DatabaseReport) -> None:
         item.warning = f"{item.path}: header {report.header_condition}"
 
 
-def _check_log(item: Item, base: str, meter: _Meter, budget: Budget) -> None:
+def _check_log(item: Item, base: str, policy: CheckPolicy, meter: _Meter, budget: Budget) -> None:
     if item.ref is None:
         return
     budget.check(f"checking {item.path}")
@@ -274,6 +289,8 @@ def _check_log(item: Item, base: str, meter: _Meter, budget: Budget) -> None:
     item.generation = None if name is None else name.generation
     report = check_log(item.ref)
     _note_log(item, report)
+    if policy.blank_log_tail and item.verdict is FileVerdict.OK:
+        _check_tail(item, report)
     meter.finished(item.size_bytes)
 
 
@@ -289,6 +306,21 @@ def _note_log(item: Item, report: LogReport) -> None:
         item.detail = f"{report.segments_correctable} segments have one flipped bit"
     elif report.problem:
         item.warning = f"{item.path}: {report.problem}"
+
+
+def _check_tail(item: Item, report: LogReport) -> None:
+    """What follows the last record of an old log: no checksum covers it, but it is blank."""
+    header, end = report.header, report.end
+    if item.ref is None or header is None or end is None or header.has_segments:
+        return
+    offset = end.sector * header.sector_size + end.offset
+    with item.ref.open() as file:
+        while offset < file.size_bytes:
+            data = file.read_at(offset, _TAIL_BYTES)
+            if data.strip(b"\0"):
+                item.damage("something was written behind the last record", -501)
+                return
+            offset += len(data)
 
 
 def _check_checkpoint(item: Item, meter: _Meter, budget: Budget) -> None:

@@ -362,9 +362,13 @@ class StorageGroup:
         return self._running().messages(self.database(database).name)
 
     def idle(self) -> None:
-        """What a quiet engine does: write everything and move the checkpoint."""
-        self._running().idle()
-        self.collect_events()
+        """What a quiet engine does: write everything, move the checkpoint.
+
+        Nothing happens if the engine does not run or is frozen.
+        """
+        if self._engine is not None and not self._engine.is_frozen:
+            self._engine.idle()
+            self.collect_events()
 
     def roll(self) -> None:
         """Close the current generation and move the checkpoint into the next one."""

@@ -40,6 +40,7 @@ class Item:
         code: ESE error of the damage; 0 = none.
         coverage: How much its check can see.
         pages: Pages, or checksum records of a log.
+        counts: Pages of a database by what they are, as eseutil counts them.
         generation: Of a log.
         needed: Whether recovery needs it; for logs decided by the judge.
         header: Of a database or streaming file.
@@ -58,6 +59,7 @@ class Item:
     code: int = 0
     coverage: Coverage = Coverage.FULL
     pages: int = 0
+    counts: dict[str, int] = field(factory=dict)
     generation: int | None = None
     needed: bool = True
     header: DatabaseHeader | None = None
@@ -99,6 +101,7 @@ class Item:
             pages=self.pages,
             generation=self.generation,
             needed=self.needed,
+            counts=self.counts,
         )
 
 

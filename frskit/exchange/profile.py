@@ -37,6 +37,9 @@ class ExchangeProfile:
             progress, and not only one of the same group [EXC-26].
         accept_partial_coverage: Whether a truncation may follow a check that could read only the
             headers of streaming files [R-3].
+        blank_log_tail: Whether what follows the last record of a log is zero, so that a checker
+            may insist on it. True of the lab's engine [lab-store.md 4]; how Microsoft's filled old
+            logs is unknown [ese.md 13], so switch it off for files of a real server.
         store: The engine's profile.
     """
 
@@ -51,6 +54,7 @@ class ExchangeProfile:
     streaming_files: bool = True
     one_session_per_writer: bool = True
     accept_partial_coverage: bool = True
+    blank_log_tail: bool = True
     store: StoreProfile = STORE_2003
 
     @property

@@ -40,6 +40,7 @@ class CheckPolicy:
     accept_partial_coverage: bool
     accept_unneeded_log_damage: bool
     every_log_needed: bool
+    blank_log_tail: bool
     store: StoreProfile
 
 

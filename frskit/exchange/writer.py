@@ -43,6 +43,9 @@ _SEQUENCE = -2401
 _IN_PROGRESS = 0x50D
 """Error in event 9607: a backup is in progress already [KB910250]."""
 
+_LASTING = frozenset({-526, -560, -569})
+"""Missing preconditions of incremental backups: trying again does not help [EXC-28 to EXC-31]."""
+
 _KINDS = {
     BackupType.FULL: SnapshotKind.FULL,
     BackupType.INCREMENTAL: SnapshotKind.INCREMENTAL,
@@ -148,8 +151,9 @@ class ExchangeWriter:
         """Close the logs and stand still until thaw, abort, or the engine's limit [EXC-17, 18].
 
         Raises:
-            WriterVeto: Retryable; the engine's error is in the context. Everything is thawed
-                again [EXC-23].
+            WriterVeto: The engine's error is in the context; it is worth retrying unless a
+                precondition of an incremental backup is missing. Everything is thawed again
+                [EXC-23].
         """
         job = self._advance("freeze", session)
         try:
@@ -161,8 +165,14 @@ class ExchangeWriter:
         except FrskitError as error:
             job.state = JobState.FAILED
             self._give_up(job)
-            self._report(9611, f"error freezing the storage groups: {_number(error)}")
-            raise _veto(WriterFailure.RETRYABLE, str(error), error=_number(error)) from error
+            number = _number(error)
+            self._report(9611, f"error freezing the storage groups: {number}")
+            raise _veto(
+                WriterFailure.RETRYABLE,
+                str(error),
+                error=number,
+                retryable=number not in _LASTING,
+            ) from error
         self._report(9610, f"frozen: {self._names(job)}")
 
     def thaw(self, session: WriterSession) -> None:

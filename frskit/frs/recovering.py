@@ -101,11 +101,11 @@ class RecoveryRun:
         self, production: Production, copy: Copy, journal: JournalOperation
     ) -> OnlineReport:
         plan, application = self._plan, production.application
+        self._undo.push("mounts of the stores", lambda: self._back_online(production))
         with self._step(journal, "take offline"):
             application.take_offline(plan.group, budget=self._budget)
-        self._undo.push("mounts of the stores", lambda: self._back_online(production))
-        application.allow_overwrite(plan.group, True)
         self._undo.push("overwrite flag", lambda: application.allow_overwrite(plan.group, False))
+        application.allow_overwrite(plan.group, True)
         with self._restore_session(production, copy, journal):
             if plan.method is RecoveryMethod.SWAP:
                 self._swap(production, journal)
@@ -164,15 +164,19 @@ class RecoveryRun:
         raise RecoveryPrecondition(f"{member.mount_point} is not mounted on production")
 
     def _take_away(self, production: Production, member: CopyMember, old: StorageId) -> None:
-        """Dismount, unpresent, rescan, in this order [HAZ-01]; the old LUN is hidden first."""
+        """Dismount, unpresent, rescan, in this order [HAZ-01]; the old LUN is hidden first.
+
+        Each undo is remembered before its step: a step may fail after it took effect, and every
+        undo is harmless where nothing happened.
+        """
         server, store, budget = production.server, production.store, self._budget
-        server.detach([old], budget=budget)
         self._undo.push(
             f"mount of {old} at {member.mount_point}",
             lambda: self._mount(production, old, member.mount_point),
         )
-        store.unpresent([old], budget=budget)
+        server.detach([old], budget=budget)
         self._undo.push(f"presentation of {old}", lambda: self._show(production, old))
+        store.unpresent([old], budget=budget)
         server.rescan(budget=budget)
 
     def _put_in_place(self, production: Production, member: CopyMember) -> None:

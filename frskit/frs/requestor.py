@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from frskit.clock import Budget, CancelToken
-from frskit.errors import CopyInUse, CopyNotFound, TimedOut
+from frskit.errors import CopyInUse, CopyNotFound, TimedOut, UsageError
 from frskit.frs.copying import CopyRun, CopyWish
 from frskit.frs.recovering import RecoveryRun
 from frskit.frs.recovery_plan import RecoveryWish, make_plan, mounted
@@ -280,6 +280,8 @@ class FastRecovery:
         kind: CopyKind,
         check: bool,
     ) -> CopyWish:
+        if isinstance(components, str):
+            raise UsageError("components is a list of names", hint=f"Say [{components!r}].")
         return CopyWish(
             id=CopyId(self.parts.ids.guid()),
             server=server,

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from frskit.clock import VirtualClock
-from frskit.errors import ConfigurationError, UsageError
+from frskit.errors import ConfigurationError, FileMissing, UsageError
+from frskit.ese import read_database_header
 from frskit.frs import Policy, Production, Recovery
 from frskit.simulation.keeping import LabClock, ServiceMemory, exclusive, load_json, save_json
 from frskit.simulation.layout import GROUP_LAYOUTS, GroupLayout, foreign_layout, group_layout
@@ -145,8 +146,9 @@ def lab(
             edbs=edbs,
             policy=policy,
         )
+    adopted = _databases(edbs)
     parties = Parties.boot(clock=VirtualClock(), rng=random.Random(seed), model=model)
-    _furnish(parties, groups, layout, [Path(each) for each in edbs])
+    _furnish(parties, groups, layout, adopted)
     return _compose(parties, None, policy, parties.shut_down)
 
 
@@ -168,6 +170,7 @@ def create_directory(
     """
     model_profile(model)
     group_layout(groups, PRODUCTION, layout)
+    adopted = _databases(edbs)
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise ConfigurationError(
             f"{directory} is not an empty directory", hint="Choose a new directory for the lab."
@@ -179,7 +182,7 @@ def create_directory(
         directory,
         settings,
         policy,
-        lambda parties: _furnish(parties, groups, layout, [Path(each) for each in edbs]),
+        lambda parties: _furnish(parties, groups, layout, adopted),
     )
     lines = [f"{key} = {_toml(value)}" for key, value in settings.items()]
     (directory / SITE_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -300,9 +303,18 @@ def _add_group(parties: Parties, layout: GroupLayout) -> None:
     )
 
 
+def _databases(edbs: Iterable[str | PathLike[str]]) -> list[Path]:
+    """The databases to adopt, looked at before anything is made."""
+    paths = [Path(each) for each in edbs]
+    for path in paths:
+        if not path.is_file():
+            raise FileMissing(f"there is no file {path}", context={"path": str(path)})
+        read_database_header(path)
+    return paths
+
+
 def _adopt(parties: Parties, edbs: Sequence[Path]) -> None:
-    sizes = [path.stat().st_size if path.exists() else 0 for path in edbs]
-    layout = foreign_layout(PRODUCTION, sum(sizes))
+    layout = foreign_layout(PRODUCTION, sum(path.stat().st_size for path in edbs))
     parties.provision(layout)
     parties.exchange.add_storage_group(
         layout.name, base=layout.base, log_path=layout.log_path, system_path=layout.log_path

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from attrs import evolve
 
 from frskit.errors import StoreError, UsageError
-from frskit.ese import parse_log_name
+from frskit.ese import parse_log_name, read_database_header
 from frskit.model.volumes import VolumePath
 from frskit.simulation.mail import messages
 from frskit.simulation.parties import Parties
@@ -43,7 +43,9 @@ class Levers:
             raise UsageError(f"{group} has no store {name!r}", hint=f"One of {', '.join(names)}.")
         place = self._parties.production.resolve(names[name])
         if page is not None:
-            self._flip(place, (page + 1) * PAGE_BYTES + 100)
+            with self._parties.production.files(place.volume).open(place.path) as file:
+                page_size = read_database_header(file).page_size
+            self._flip(place, (page + 1) * page_size + 100)
             return f"flipped one bit in page {page} of {names[name]}"
         owner = self._parties.exchange.group(group)
         mounted = owner.mounted

@@ -9,7 +9,50 @@ from frskit.exchange.store import Message
 
 __all__ = ["messages"]
 
-_WORDS = ["agenda", "array", "backup", "budget", "checkpoint", "clone", "copy", "database", "delivery", "draft", "forecast", "generation", "host", "instance", "invoice", "journal", "ledger", "mailbox", "meeting", "minutes", "notes", "offer", "order", "page", "plan", "proposal", "quarter", "question", "recovery", "report", "review", "schedule", "server", "snapshot", "status", "storage", "store", "summary", "ticket", "update", "volume", "writer"]
+_WORDS = [
+    "agenda",
+    "array",
+    "backup",
+    "budget",
+    "checkpoint",
+    "clone",
+    "copy",
+    "database",
+    "delivery",
+    "draft",
+    "forecast",
+    "generation",
+    "host",
+    "instance",
+    "invoice",
+    "journal",
+    "ledger",
+    "mailbox",
+    "meeting",
+    "minutes",
+    "notes",
+    "offer",
+    "order",
+    "page",
+    "plan",
+    "proposal",
+    "quarter",
+    "question",
+    "recovery",
+    "report",
+    "review",
+    "schedule",
+    "server",
+    "snapshot",
+    "status",
+    "storage",
+    "store",
+    "summary",
+    "ticket",
+    "update",
+    "volume",
+    "writer",
+]
 
 
 def messages(rng: random.Random, count: int) -> Iterator[Message]:

@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from frskit.clock import Budget, Clock
 from frskit.errors import UsageError
@@ -28,6 +28,7 @@ PRODUCTION = "evs1"
 RECOVERY = "frs1"
 DISK_GROUP = "Default Disk Group"
 DISK_GROUP_BYTES = 512 << 30
+COMMIT_S = 0.25  # how long the lab's array takes for a commit, on the lab's clock
 _PORTS = {PRODUCTION: "1000-0000-C9F0-0001", RECOVERY: "1000-0000-C9F0-0002"}
 
 
@@ -39,7 +40,7 @@ def model_profile(name: str) -> ModelProfile:
     """
     for known, profile in PROFILES.items():
         if known.casefold() == name.casefold():
-            return profile
+            return evolve(profile, commit_s=COMMIT_S)
     raise UsageError(f"no such model: {name!r}", hint=f"One of {', '.join(PROFILES)}.")
 
 

@@ -395,7 +395,11 @@ def run_histories(
             database=None,
             phases=phases,
             report_multiple_bugs=False,
-            suppress_health_check=list(HealthCheck),
+            suppress_health_check=[
+                HealthCheck.too_slow,
+                HealthCheck.data_too_large,
+                HealthCheck.filter_too_much,
+            ],
         ),
     )
     for part in _PARTS:

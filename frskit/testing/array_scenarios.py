@@ -13,6 +13,7 @@ from frskit.clock import Budget
 from frskit.errors import (
     ArrayError,
     CopyConflict,
+    FrskitError,
     HasDependents,
     LimitExceeded,
     StillPresented,
@@ -25,12 +26,13 @@ from frskit.model.storage import CopyKind, CopyRequest, CopyState, SetAtomicity
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from frskit.model.storage import ArrayCopy
+    from frskit.model.storage import ArrayCopy, StagedCopies
     from frskit.protocols import DiskArray
     from frskit.testing.array_kit import ArrayWorld, KitReport
 
 __all__ = ["demand", "kit_key", "run_scenarios", "take_set", "used_bytes"]
 
+_POLLS = 8  # of 1000 s each, until normalization must have ended
 _ROUNDS = 12  # cuts under load; one torn set in a few is enough to be caught
 _BUDGET = Budget.unlimited()
 
@@ -238,6 +240,81 @@ def _presenting(world: ArrayWorld, report: KitReport) -> None:
     raise AssertionError("unpresented storage can be read [EVA-35]")
 
 
+def _content(world: ArrayWorld, report: KitReport) -> None:
+    """A copy shows its instant before, during and after normalization; space comes back."""
+    array, source = world.array, world.storages[0]
+    half = world.size_bytes // 2
+    for number, kind in enumerate(each for each in CopyKind if each in array.capabilities.kinds):
+        before, first = used_bytes(array), bytes([number + 1]) * 9
+        world.write(source, half, b"the instant")
+        world.write(source, 0, first)
+        staged, [copy] = _stage_and_commit(array, kit_key(number), source, kind)
+        world.write(source, half, b"later......")
+        world.write(source, 0, b"elsewhere")
+        shown = array.present(copy.id, world.host, read_only=True, budget=_BUDGET)
+        for _ in range(_POLLS):
+            seen = world.read(copy.id, half, 11), world.read(copy.id, 0, 9)
+            demand(
+                seen == (b"the instant", first),
+                f"{kind.value} differs from its instant: it shows {seen} [EVA-01, EVA-03]",
+            )
+            world.advance(1000)
+            states = {each.state for each in array.copies(key=copy.key)}
+        demand(CopyState.NORMALIZING not in states, "normalization does not end [EVA-05]")
+        _write_protected(world, copy.id)
+        again = array.commit_copies(staged, budget=_BUDGET)
+        demand([each.id for each in again] == [copy.id], "a repeated commit gives other copies")
+        array.unpresent(shown, budget=_BUDGET)
+        array.delete_storage(copy.id, budget=_BUDGET)
+        array.delete_storage(copy.id, budget=_BUDGET)
+        demand(used_bytes(array) == before, "space did not come back [EVA-60]")
+        report.ran(f"content of a {kind.value}")
+
+
+def _stage_and_commit(
+    array: DiskArray, key: CopyKey, source: StorageId, kind: CopyKind
+) -> tuple[StagedCopies, Sequence[ArrayCopy]]:
+    request = CopyRequest(source=source, kind=kind, name=f"kit-{key[-6:]}")
+    staged = array.stage_copies([request], key=key, budget=_BUDGET)
+    return staged, array.commit_copies(staged, budget=_BUDGET)
+
+
+def _write_protected(world: ArrayWorld, storage: StorageId) -> None:
+    seen = world.read(storage, 0, 1)
+    try:
+        world.write(storage, 0, b"\xff")
+    except (FrskitError, OSError):
+        demand(world.read(storage, 0, 1) == seen, "a refused write changed the copy")
+        return
+    raise AssertionError("storage presented read-only was written")
+
+
+def _restoring(world: ArrayWorld, report: KitReport) -> None:
+    """A restore brings the instant back into the source, and the copy keeps it [EVA-66]."""
+    array, source = world.array, world.storages[0]
+    call: Callable[..., None] | None = getattr(array, "restore_storage", None)
+    if call is None:
+        report.skip("restore", "the array has no restore_storage")
+        return
+    world.write(source, 0, b"the instant")
+    _, [copy] = _stage_and_commit(array, kit_key(1), source, _some_kind(array))
+    world.write(source, 0, b"damaged....")
+    for _ in range(_POLLS):
+        world.advance(1000)
+        array.copies()
+    hidden = tuple(array.presentations(source))
+    for each in hidden:
+        array.unpresent(each, budget=_BUDGET)
+    call(source, copy.id, budget=_BUDGET)
+    for each in hidden:
+        array.present(each.storage, each.host, read_only=each.read_only, budget=_BUDGET)
+    demand(world.read(source, 0, 11) == b"the instant", "a restore did not restore")
+    world.write(source, 0, b"new work...")
+    array.present(copy.id, world.host, read_only=True, budget=_BUDGET)
+    demand(world.read(copy.id, 0, 11) == b"the instant", "a restore changed its copy [EVA-66]")
+    report.ran("restore")
+
+
 def _dependents(world: ArrayWorld, report: KitReport) -> None:
     array, source = world.array, world.storages[0]
     [copy] = take_set(array, kit_key(1), [source], _some_kind(array))
@@ -310,6 +387,8 @@ _SCENARIOS = (
     _whole_sets,
     _staging,
     _presenting,
+    _content,
+    _restoring,
     _dependents,
     _instant,
 )

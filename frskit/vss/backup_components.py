@@ -14,7 +14,7 @@ from functools import partial
 
 from frskit.clock import Budget
 from frskit.codes.hresult import hresult
-from frskit.errors import LimitExceeded, ServiceError
+from frskit.errors import FrskitError, LimitExceeded, ServiceError
 from frskit.model.components import BackupType, ComponentId, WriterStatus
 from frskit.model.ids import SetId, ShadowId, guid
 from frskit.model.shadows import ImportedSet, Shadow, ShadowDocuments, ShadowSet
@@ -313,7 +313,11 @@ class BackupComponents(RequestorObject):
             self._engine.records.drop_set(open_set.id)
         elif not open_set.context & Attribute.NO_AUTO_RELEASE:
             budget = Budget.of(self._engine.clock, self._engine.cleanup_s)
-            transport.delete_set(self._engine, open_set.id, budget)
+            try:
+                transport.delete_set(self._engine, open_set.id, budget)
+            except FrskitError as error:
+                # It stays on record, so `delete_set` or `recover` can go on.
+                self._engine.trace.warn(f"set {open_set.id} could not be released: {error}")
 
     # -- queries and sets that exist ---------------------------------------------------------
 

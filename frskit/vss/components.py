@@ -144,9 +144,14 @@ def select_components(
 
 
 def _named(tree: _Tree, wanted: Sequence[str]) -> list[Component]:
-    return [
-        each for each in tree.writer.components if any(each.answers_to(name) for name in wanted)
-    ]
+    """The components that the names mean; of several with one name the outermost."""
+    found: dict[ComponentId, Component] = {}
+    for name in wanted:
+        mine = [each for each in tree.writer.components if each.answers_to(name)]
+        for each in mine:
+            if not any(other.id.is_ancestor_of(each.id) for other in mine):
+                found[each.id] = each
+    return [each for each in tree.writer.components if each.id in found]
 
 
 def _check_names(trees: Sequence[_Tree], wanted: Sequence[str]) -> None:

@@ -62,6 +62,7 @@ class Creation:
     created_at: datetime | None = None
     records: list[WriterRecord] = field(factory=list)
     _flags: dict[StorageId, DiskFlags] = field(factory=dict, init=False)
+    _marked: bool = field(default=False, init=False)
     _created: list[HardwareProvider] = field(factory=list, init=False)
     _interrupt: BaseException | None = field(default=None, init=False)
 
@@ -94,14 +95,14 @@ class Creation:
 
     def _prepare(self) -> None:
         """Rows 14 to 16: everything slow, outside of every window [VSS-02, VSS-45]."""
+        self._remember_flags()
+        self.engine.records.put_set(self._record(SetLife.CREATING))
         self.open_set.advance(ShadowStep.PREPARE)
         self._each(
             "EndPrepareSnapshots",
             lambda each: each.end_prepare_snapshots(self.open_set.id, budget=self.budget),
         )
         self.open_set.advance(ShadowStep.PREPARE_DONE)
-        self._remember_flags()
-        self.engine.records.put_set(self._record(SetLife.CREATING))
         self._set_flags(COPY_FLAGS)
         failures = self.participants.prepare_snapshot()
         if failures:
@@ -345,6 +346,7 @@ class Creation:
     def _set_flags(self, flags: DiskFlags) -> None:
         """Row 15: mark the originals, before the copy is made."""
         storages = list(self._flags)
+        self._marked = True
         self.engine.server.set_flags(storages, flags)
         self.engine.trace.row(
             "C", "MarkOriginalLuns", set_id=self.open_set.id, subject=", ".join(storages)
@@ -352,7 +354,7 @@ class Creation:
 
     def _clear_flags(self) -> None:
         """Row 22: give the originals the flags that they had; once."""
-        if not self._flags:
+        if not self._marked:
             return
         groups: dict[DiskFlags, list[StorageId]] = {}
         for storage, flags in self._flags.items():
@@ -362,7 +364,7 @@ class Creation:
         self.engine.trace.row(
             "C", "ClearOriginalLuns", set_id=self.open_set.id, subject=", ".join(self._flags)
         )
-        self._flags.clear()
+        self._marked = False
 
     def _record(self, life: SetLife) -> SetRecord:
         attributes = int(creation_attributes(self.open_set.context))

@@ -172,13 +172,18 @@ class Participants:
                 # The writer has released itself, on a tie too [R-7]; it gets Abort.
                 failures.append(self._expired(entry))
                 continue
-            writer, session = entry.member.writer, entry.session
-            failure = self._send(entry, WriterEvent.THAW, partial(writer.thaw, session))
+            failure = self._send(entry, WriterEvent.THAW, partial(self._thaw, entry))
             entry.thawed_at = self.clock.monotonic()
             if failure is not None:
                 failures.append(failure)
         if failures:
             raise failures[0]
+
+    def _thaw(self, entry: Participant) -> None:
+        """Thaw one writer; one that took too long over it was frozen for too long [VSS-42]."""
+        entry.member.writer.thaw(entry.session)
+        if entry.remaining_s(self.clock.monotonic()) == 0.0:
+            raise self._too_long(entry)
 
     def post_snapshot(self) -> tuple[list[WriterRecord], list[WriterError]]:
         """PostSnapshot to everybody: what they want kept, and the failures [VSS-37]."""
@@ -257,17 +262,19 @@ class Participants:
 
     def statuses(self) -> tuple[WriterStatus, ...]:
         """Status of every writer that takes part; one that is not itself any more is UNKNOWN."""
-        return tuple(
-            evolve(each.member.status(), state=WriterState.UNKNOWN, reason=changed.message)
-            if (changed := self._replaced(each)) is not None
-            else evolve(
-                each.member.status(),
-                writer_id=each.metadata.writer_id,
-                instance_id=each.metadata.instance_id,
-                name=each.metadata.name,
-            )
-            for each in self.entries
+        return tuple(self._status(entry) for entry in self.entries)
+
+    def _status(self, entry: Participant) -> WriterStatus:
+        status = evolve(
+            entry.member.status(),
+            writer_id=entry.metadata.writer_id,
+            instance_id=entry.metadata.instance_id,
+            name=entry.metadata.name,
         )
+        changed = self._replaced(entry)
+        if changed is None:
+            return status
+        return evolve(status, state=WriterState.UNKNOWN, reason=changed.message)
 
     def _changed(self, entry: Participant) -> WriterError | None:
         """Ask the writer again who it is, and compare; silent in the trace if it is the same."""
@@ -300,13 +307,17 @@ class Participants:
         )
 
     def _expired(self, entry: Participant) -> FreezeTimeout:
+        """The window passed without a handler's doing: the status says so too."""
+        error = self._too_long(entry)
+        self.roster.expire(entry.member, entry.session, error.message)
+        return error
+
+    def _too_long(self, entry: Participant) -> FreezeTimeout:
         name = entry.metadata.name
         elapsed_s = self.clock.monotonic() - (entry.frozen_at or 0.0)
         window_s = entry.metadata.freeze_timeout_s
-        reason = f"frozen for {elapsed_s:.1f} s, its window is {window_s:.1f} s"
-        self.roster.expire(entry.member, entry.session, reason)
         return FreezeTimeout(
-            f"writer {name} was {reason}",
+            f"writer {name} was frozen for {elapsed_s:.1f} s, its window is {window_s:.1f} s",
             context={"writer": name, "elapsed_s": elapsed_s, "window_s": window_s},
             native=WriterFailure.TIMEOUT.value,
         )

@@ -5,7 +5,7 @@ A session makes illegal orders impossible: plan, create, complete, and leaving i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from frskit.clock import Budget
@@ -241,16 +241,26 @@ class EngineSession:
         )
 
     def abandon(self) -> None:
-        """End the session: AbortBackup unless it was completed, then Release. Idempotent."""
+        """End the session: AbortBackup unless it was completed, then Release. Idempotent.
+
+        Never raises but for an interrupt; what goes wrong is a warning in the trace.
+        """
         if self._over or self._components is None:
             self._over = True
             return
         self._over = True
+        components = self._components
         try:
-            if self._components.state is not RequestorState.COMPLETED:
-                self._components.abort_backup()
+            if components.state is not RequestorState.COMPLETED:
+                self._carefully(components.abort_backup)
         finally:
-            self._components.release()
+            self._carefully(components.release)
+
+    def _carefully(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001  leaving must not hide why it is left
+            self._service.engine.trace.warn(f"while ending set {self._request.key}: {error}")
 
 
 class EngineRestoreSession:

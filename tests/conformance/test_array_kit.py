@@ -15,7 +15,8 @@ from frskit.errors import CopyConflict, InsufficientCapacity
 from frskit.eva import EVA8000, ExhaustionPolicy, SimulatedEva
 from frskit.eva.copying import CopyingEva
 from frskit.model.storage import CopyKind
-from frskit.testing.array_kit import ScsiWorld, check_disk_array
+from frskit.testing.array_kit import KitReport, ScsiWorld, check_disk_array
+from frskit.testing.array_machine import run_histories
 
 SIZE = 64 * 1024
 GROUP = 256 * 1024 * 1024
@@ -231,16 +232,16 @@ class EndlessNormalization(SimulatedEva):
 
 
 MUTANTS = {
-    AliasingSnapshot: "differs from its instant",
+    AliasingSnapshot: "snapshot differs from its instant",
     TornSet: "members are of different instants",
     PartialSet: "a member whose source is gone was not refused",
     StrictDelete: "no storage 'kit:nobody'",
-    FollowingClone: "differs from its instant",
+    FollowingClone: "snapclone differs from its instant",
     LeakingSpace: "space did not come back",
     CommitsOnce: "committed already",
     LeakyStaging: "a discarded staging still stands in the way",
     WritableReadOnly: "storage presented read-only was written",
-    LostRestore: "differs from its instant",
+    LostRestore: "a restore changed its copy",
     EndlessNormalization: "normalization does not end",
 }
 
@@ -251,7 +252,18 @@ MUTANTS = {
 def test_kit_kills(mutant, words):
     """Each array that is wrong in one way is refused by the kit, for that reason."""
     with pytest.raises(AssertionError, match=words):
-        check_disk_array(simulated(kind=mutant), max_examples=100, shrink=False)
+        check_disk_array(simulated(kind=mutant), max_examples=1, shrink=False)
+
+
+@pytest.mark.parametrize(
+    "mutant",
+    [AliasingSnapshot, LeakingSpace, CommitsOnce, WritableReadOnly],
+    ids=lambda each: each.__name__,
+)
+def test_histories_alone_kill(mutant):
+    """Random histories find mistakes without the help of the fixed scenarios."""
+    with pytest.raises((AssertionError, CopyConflict)):
+        run_histories(simulated(kind=mutant), KitReport(), max_examples=400, steps=30, shrink=False)
 
 
 def test_mutants_differ_only_in_what_they_break():

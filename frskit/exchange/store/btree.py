@@ -66,7 +66,7 @@ class MessageTree:
         while number:
             page = self._page(number)
             yield page
-            number = page.next
+            number = page.following
 
     def walk(self) -> Iterator[tuple[bytes, bytes]]:
         """All rows in the order of their keys; splits meanwhile do no harm."""
@@ -176,13 +176,15 @@ class MessageTree:
         left = self._page(number).copy()
         kept, moved, bound = _divide(left, key)
         right = Page.empty(MESSAGES_OBJID, left.flags & ~PageFlag.ROOT)
-        right.previous, right.next = number, left.next
         right.fill(moved)
         left.fill(kept)
-        left.next = new_number
+        if left.is_leaf:
+            # Only leaves are linked; libesedb refuses a branch page with a sibling.
+            right.previous, right.following = number, left.following
+            left.following = new_number
         pages = {new_number: right, number: left, **space}
-        if right.next:
-            pages[right.next] = after = self._page(right.next).copy()
+        if right.following:
+            pages[right.following] = after = self._page(right.following).copy()
             after.previous = new_number
         pages[parent_number] = self._parent_of(parent_number, number, new_number, bound)
         self._writer.restructure(self._database, pages, frozenset({new_number}))
@@ -243,9 +245,9 @@ def _divide(
     """Nodes that stay, nodes that move, and the exclusive upper bound of those that stay."""
     nodes = page.nodes()
     if page.is_leaf:
-        at_end = page.next == 0 and bool(nodes) and key > nodes[-1][0]
+        at_end = page.following == 0 and bool(nodes) and key > nodes[-1][0]
         cut = len(nodes) if at_end else len(nodes) // 2
         return nodes[:cut], nodes[cut:], key if at_end else nodes[cut][0]
-    at_end = page.next == 0 and page.route(key) == len(nodes) - 1
+    at_end = page.route(key) == len(nodes) - 1
     cut = len(nodes) - 1 if at_end else len(nodes) // 2
     return nodes[:cut], nodes[cut:], nodes[cut - 1][0]

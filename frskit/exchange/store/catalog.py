@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 __all__ = [
+    "AVAILABLE_OFFSET",
     "DATABASE_ROOT",
     "LAST_OBJID",
     "MESSAGES_OBJID",
     "MESSAGES_ROOT",
     "OWNED_OFFSET",
-    "AVAILABLE_OFFSET",
     "build_database",
     "space_entry",
     "space_nodes",
@@ -312,7 +312,7 @@ class _Builder:
             leaf = Page.empty(objid, PageFlag.LEAF | kind)
             leaf.fill(list(nodes))
             leaf.previous = places[index - 1] if index else 0
-            leaf.next = places[index + 1] if index + 1 < len(places) else 0
+            leaf.following = places[index + 1] if index + 1 < len(places) else 0
             self.pages[places[index]] = leaf
         bounds = [each[0][0] for each in leaves[1:]] + [b""]
         return [

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field, frozen
 
-from frskit.errors import FileMissing, FormatError, StoreError
+from frskit.errors import FileMissing, FormatError, NoSpace, StoreError
 from frskit.ese.checksums import seal_page
 from frskit.ese.header import pack_database_header, read_header_copies
 from frskit.ese.verify import verify_page
@@ -22,7 +22,7 @@ from frskit.exchange.store.profile import StoreKind
 from frskit.model.ese_files import AttachInfo, DatabaseHeader, DatabaseState, FileKind, LgPos
 
 if TYPE_CHECKING:
-    from frskit.protocols.small import FileSystem, ReadableFile, WritableFile
+    from frskit.protocols.small import FileSystem, WritableFile
 
 __all__ = ["CachedPage", "Database", "DatabaseFiles"]
 
@@ -231,10 +231,6 @@ class Database:
         self._cache.clear()
         self.attached = False
 
-    def reader(self) -> ReadableFile:
-        """The database file, for reading."""
-        return self._opened()
-
     def _opened(self) -> WritableFile:
         if self._file is None:
             self._file = self.files.fs.edit(self.files.path)
@@ -357,10 +353,21 @@ class Database:
         return nodes[-1][0] if nodes else 0
 
     def extend_file(self, pages: int) -> None:
-        """Make the file long enough for so many logical pages."""
+        """Make the file long enough for so many logical pages.
+
+        Raises:
+            StoreError: The volume is full (native -1808); the file is as it was.
+        """
         size_bytes = (pages + _HEADER_PAGES) * PAGE_SIZE
         if self.files.fs.stat(self.files.path).size_bytes < size_bytes:
-            self._opened().truncate(size_bytes)
+            try:
+                self._opened().truncate(size_bytes)
+            except NoSpace as error:
+                raise StoreError(
+                    f"{self.files.display_path} cannot grow: the volume is full",
+                    context={"database": self.name, "size_bytes": size_bytes},
+                    native=-1808,
+                ) from error
 
     def _read(self, number: int) -> CachedPage:
         raw = self._opened().read_at((number + 1) * PAGE_SIZE, PAGE_SIZE)

@@ -111,7 +111,7 @@ class Instance:
     profile: StoreProfile
     clock: Clock
     rng: Random
-    checkpoint: Checkpoint = Checkpoint()
+    checkpoint: Checkpoint = field(factory=Checkpoint)
     log: LogStream | None = None
     databases: dict[str, Database] = field(factory=dict)
     transaction_begin: LgPos | None = None

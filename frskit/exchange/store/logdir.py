@@ -158,7 +158,9 @@ class LogDirectory:
         self.path = path
         self.base = base
         self.digits = digits
-        self._pattern = re.compile(re.escape(base) + r"([0-9a-f]{8}|[0-9a-f]{5})\.log", re.I)
+        self._pattern = re.compile(
+            re.escape(base) + r"([0-9a-f]{8}|[0-9a-f]{5})\.log", re.IGNORECASE
+        )
 
     @property
     def current_path(self) -> str:

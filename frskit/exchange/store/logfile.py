@@ -8,20 +8,21 @@ atomic is assumed.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from frskit.errors import FrskitError, NoSpace, StoreError
 from frskit.ese.logchain import CHECKSUM_RECORD_SIZE, build_checksum_record
 from frskit.ese.logheader import LOG_HEADER_SIZE, pack_log_header
-from frskit.errors import StoreError
 from frskit.exchange.store.logdir import SECTOR_SIZE
 from frskit.exchange.store.logrecords import END
 from frskit.model.ese_files import DbmsParameters, LgPos, LogHeader, LogTime
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from frskit.clock import Clock
     from frskit.exchange.store.logdir import LogContent, LogDirectory
@@ -56,6 +57,10 @@ class LogStream:
 
     Records are collected by `append` and become durable with `flush`. Use `create` for a new
     stream and `resume` for one that recovery has read.
+
+    Attributes:
+        is_broken: Whether a write failed, so that nobody knows what is durable; the stream takes
+            nothing more.
     """
 
     def __init__(
@@ -76,6 +81,7 @@ class LogStream:
         self._tail_sector = 0
         self._next_sector = 0
         self._ended = False
+        self.is_broken = False
 
     @classmethod
     def create(
@@ -99,7 +105,7 @@ class LogStream:
             not_before: The creation time must be later than this one.
         """
         stream = cls(directory, settings, clock, attachments)
-        stream._prepare(previous, not_before)
+        stream._begin(*stream._prepare(previous, not_before))
         directory.fs.rename(directory.temporary_path, directory.current_path)
         directory.fs.sync()
         stream._open_current()
@@ -175,13 +181,15 @@ class LogStream:
         """Make all pending records durable; nothing to do if there are none."""
         if not self._pending:
             return
-        data, self._pending = bytes(self._pending), bytearray()
-        sectors = self._sectors(len(data))
-        self._write_range(data, sectors)
-        self._link_tail()
-        start = self._next_sector
-        self._tail = self._range(data, sectors)
-        self._tail_sector, self._next_sector = start, start + sectors
+        with self._must_succeed():
+            data, self._pending = bytes(self._pending), bytearray()
+            sectors = self._sectors(len(data))
+            self._write_range(data, sectors)
+            self._link_tail()
+            start = self._next_sector
+            self._tail = self._range(data, sectors)
+            self._tail_sector, self._next_sector = start, start + sectors
+            self._ended = False
 
     def roll(self) -> None:
         """Close the current generation and go on in the next."""
@@ -193,26 +201,35 @@ class LogStream:
 
         Afterwards there is no current log, and the prepared one has a valid header
         [exchange.md 3.3]. Returns the closed generation.
+
+        Raises:
+            StoreError: The volume is full (native -529) or failed (-510); the current log stays.
         """
         self.flush()
         if not self._ended:
             self._pending += bytes([END])
             self.flush()
             self._ended = True
-        closed = self._header
-        self._prepare(closed, None)
-        self.close()
-        directory = self._directory
-        directory.fs.rename(directory.current_path, directory.archive_path(closed.generation))
-        directory.fs.sync()
+        directory, closed = self._directory, self._header
+        try:
+            header, tail = self._prepare(closed, None)
+            self.close()
+            directory.fs.rename(directory.current_path, directory.archive_path(closed.generation))
+        except FrskitError as error:
+            self._file = self._file or directory.fs.edit(directory.current_path)
+            raise _log_failure(error) from error
+        with self._must_succeed():
+            directory.fs.sync()
+        self._begin(header, tail)
         return closed.generation
 
     def open_prepared(self) -> None:
         """Second half of a roll: the prepared log becomes the current one."""
         directory = self._directory
-        directory.fs.rename(directory.temporary_path, directory.current_path)
-        directory.fs.sync()
-        self._open_current()
+        with self._must_succeed():
+            directory.fs.rename(directory.temporary_path, directory.current_path)
+            directory.fs.sync()
+            self._open_current()
 
     def drop_prepared(self) -> None:
         """Remove the half-made next log, so that it cannot fail a checksum [exchange.md 3.3]."""
@@ -242,18 +259,7 @@ class LogStream:
         return -(-(CHECKSUM_RECORD_SIZE + length) // SECTOR_SIZE)
 
     def _range(self, data: bytes, sectors: int, next_offset: int = 0) -> bytes:
-        """A flush range: checksum record, records, NOPs up to the sector's end."""
-        forward = sectors * SECTOR_SIZE - CHECKSUM_RECORD_SIZE
-        area = bytes(CHECKSUM_RECORD_SIZE) + data.ljust(forward, b"\0")
-        record = build_checksum_record(
-            area,
-            0,
-            forward=forward,
-            generation=self.generation,
-            sector_size=SECTOR_SIZE,
-            next_offset=next_offset,
-        )
-        return record.pack() + area[CHECKSUM_RECORD_SIZE:]
+        return _flush_range(data, sectors, self.generation, next_offset)
 
     def _write_range(self, data: bytes, sectors: int) -> None:
         file = self._require_file()
@@ -273,13 +279,25 @@ class LogStream:
             raise StoreError("the log is not open for writing", native=-510)
         return self._file
 
-    def _prepare(self, previous: LogHeader | None, not_before: LogTime | None) -> None:
+    @contextmanager
+    def _must_succeed(self) -> Iterator[None]:
+        """Around writes after whose failure nobody knows what is durable."""
+        try:
+            yield
+        except FrskitError as error:
+            self.is_broken = True
+            raise _log_failure(error) from error
+
+    def _prepare(
+        self, previous: LogHeader | None, not_before: LogTime | None
+    ) -> tuple[LogHeader, bytes]:
         """Write the next log under its temporary name: header and an empty first range."""
         generation = 1 if previous is None else previous.generation + 1
         if generation > _LAST_GENERATION:
             raise StoreError("the log stream has reached its last generation", native=-519)
         before = [previous.created if previous else None, not_before]
-        self._header = LogHeader(
+        parameters = self._settings.parameters
+        header = LogHeader(
             generation=generation,
             sector_size=SECTOR_SIZE,
             header_sectors=_FIRST_SECTOR,
@@ -287,17 +305,22 @@ class LogStream:
             created=self._creation_time([each for each in before if each]),
             previous_created=previous.created if previous else LogTime(),
             log_signature=self._settings.signature,
-            parameters=self._settings.parameters,
-            flags=2 if self._settings.parameters.circular_logging else 0,
+            parameters=parameters,
+            flags=2 if parameters.circular_logging else 0,
             attachments=tuple(self._attachments()),
         )
-        self._tail = self._range(b"", 1)
+        tail = _flush_range(b"", 1, generation)
         path = self._directory.temporary_path
         with self._directory.fs.create(path, exclusive=False) as file:
-            file.truncate(self._header.file_size_bytes)
-            file.write_at(0, pack_log_header(self._header))
-            file.write_at(LOG_HEADER_SIZE, self._tail)
+            file.truncate(header.file_size_bytes)
+            file.write_at(0, pack_log_header(header))
+            file.write_at(LOG_HEADER_SIZE, tail)
             file.sync()
+        return header, tail
+
+    def _begin(self, header: LogHeader, tail: bytes) -> None:
+        """Go on in the log that was prepared."""
+        self._header, self._tail = header, tail
         self._tail_sector, self._next_sector = _FIRST_SECTOR, _FIRST_SECTOR + 1
         self._ended = False
 
@@ -313,3 +336,32 @@ class LogStream:
     def _open_current(self) -> None:
         self._file = self._directory.fs.edit(self._directory.current_path)
         self.keep_prepared()
+
+
+def _flush_range(data: bytes, sectors: int, generation: int, next_offset: int = 0) -> bytes:
+    """A flush range: checksum record, records, NOPs up to the sector's end."""
+    forward = sectors * SECTOR_SIZE - CHECKSUM_RECORD_SIZE
+    area = bytes(CHECKSUM_RECORD_SIZE) + data.ljust(forward, b"\0")
+    record = build_checksum_record(
+        area,
+        0,
+        forward=forward,
+        generation=generation,
+        sector_size=SECTOR_SIZE,
+        next_offset=next_offset,
+    )
+    return record.pack() + area[CHECKSUM_RECORD_SIZE:]
+
+
+def _log_failure(error: FrskitError) -> StoreError:
+    if isinstance(error, StoreError):
+        return error
+    full = isinstance(error, NoSpace)
+    return StoreError(
+        f"the log cannot be written: {error}",
+        hint="Free space on the log volume: a verified full backup lets logs be deleted."
+        if full
+        else "Look at the log volume.",
+        context=error.context,
+        native=-529 if full else -510,
+    )

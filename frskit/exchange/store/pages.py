@@ -88,13 +88,13 @@ class Page:
         _U32.pack_into(self.data, 16, value)
 
     @property
-    def next(self) -> int:
+    def following(self) -> int:
         """Number of the right sibling; 0 = none."""
         value: int = _U32.unpack_from(self.data, 20)[0]
         return value
 
-    @next.setter
-    def next(self, value: int) -> None:
+    @following.setter
+    def following(self, value: int) -> None:
         _U32.pack_into(self.data, 20, value)
 
     @property

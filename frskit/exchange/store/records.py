@@ -57,6 +57,8 @@ def _check_subject(_: object, __: object, value: str) -> None:
         length = len(value.encode(CODE_PAGE))
     except UnicodeEncodeError as error:
         raise UsageError(f"the subject does not fit code page 1252: {value!r}") from error
+    if "\0" in value:
+        raise UsageError("a subject cannot hold a NUL character")
     if length > MAX_SUBJECT_BYTES:
         raise UsageError(f"the subject has {length} bytes, 255 are possible")
 

@@ -120,6 +120,7 @@ class SnapshotSession:
         self,
         instance: Instance,
         kind: SnapshotKind,
+        *,
         lock: Callable[[], AbstractContextManager[None]],
         all_attached: Callable[[], bool],
         is_current: Callable[[SnapshotSession], bool],

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
-from frskit.errors import StoreError
+from frskit.errors import FrskitError, StoreError
+from frskit.exchange.store.catalog import LAST_OBJID
 from frskit.exchange.store.database import Database, DatabaseFiles
 from frskit.exchange.store.logfile import LogStream
 from frskit.exchange.store.logrecords import Detach, encode_record
@@ -70,8 +71,13 @@ def recover(
     """
     try:
         return _recover(instance, files, allow_missing=allow_missing)
-    except StoreError as error:
+    except FrskitError as error:
+        for database in instance.databases.values():
+            database.close()
         instance.databases.clear()
+        if instance.log is not None:
+            instance.log.close()
+            instance.log = None
         instance.report(454, f"recovery failed with error {error.native}: {error}")
         raise
 
@@ -91,6 +97,7 @@ def _recover(
     missing = _missing(instance, plan, files, ours)
     if not allow_missing:
         _require_complete(instance, missing, unreadable)
+    _require_size(plan, instance)
     instance.databases = {each.name: each for each in loaded}
     redo, last = _replay(instance, plan, files, ours)
     states = [each for each in redo.states() if redo.is_attached(each) or each.changed]
@@ -131,6 +138,16 @@ def _load_all(
         except StoreError as error:
             unreadable[each.display_path.casefold()] = error
     return loaded, unreadable
+
+
+def _require_size(plan: RecoveryPlan, instance: Instance) -> None:
+    if plan.last.file_sectors != instance.settings.sectors:
+        raise StoreError(
+            f"the logs have {plan.last.file_sectors} sectors, the engine is set up for "
+            f"{instance.settings.sectors}",
+            hint="Use the profile that the storage group was made with.",
+            native=-541,
+        )
 
 
 def _belongs(database: Database, logs: LogSet) -> bool:
@@ -257,7 +274,7 @@ def new_header(instance: Instance, record: CreateDatabase, position: LgPos) -> D
         dbid=record.dbid,
         attach_position=position,
         attach_time=instance.log_time(),
-        last_objid=6,
+        last_objid=LAST_OBJID,
         format_update_major=instance.profile.format_revision,
         created_version=0x620,
         created_update=instance.profile.format_revision,

@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from types import TracebackType
-
-    from typing_extensions import Self
+    from typing import Self
 
     from frskit.exchange.store.database import Database
     from frskit.exchange.store.instance import Instance
@@ -227,7 +226,7 @@ class Transaction:
     def _parts(self, store: Database, message_id: int) -> list[tuple[bytes, bytes]]:
         """The rows of a message, with their keys."""
         tree = self._tree(store)
-        found = []
+        found: list[tuple[bytes, bytes]] = []
         while (data := tree.get(part_key(message_id, len(found)))) is not None:
             if decode_part(data).id != message_id:
                 break

@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-import frskit
 from frskit.cli.hpfrscli import USAGE, parse, run
 from frskit.errors import UsageError
 from frskit.events import Event
@@ -102,31 +101,9 @@ def test_it_works_without_click_and_rich():
     assert (result.returncode, result.stdout, result.stderr) == (0, USAGE, "")
 
 
-class Borrowed:
-    """A site of the test that commands may open and close as often as they like."""
-
-    def __init__(self, site):
-        self._site = site
-
-    def __enter__(self):
-        return self._site
-
-    def __exit__(self, *_):
-        return None
-
-
-@pytest.fixture
-def site(monkeypatch):
-    """A lab in memory that every command opens."""
-    with frskit.lab(groups=2, seed=5) as made:
-        monkeypatch.setattr("frskit.cli.hpfrscli.opened", lambda _: Borrowed(made))
-        yield made
-
-
 @pytest.mark.rule("FRS-17", "FRS-18", "FRS-19")
 def test_add_list_and_delete(site, capsys):
     """The life of a copy through the guide's forms; deleting twice is exit 3."""
-    site.deliver("evs1", "sg1", messages=10)
     assert run("addcopy /exchange /server=evs1 /sg=sg1".split()) == 0
     (copy,) = site.frs.copies()
     assert copy.recoverable
@@ -134,7 +111,14 @@ def test_add_list_and_delete(site, capsys):
     assert run("listcopy /exchange /server=evs1 /sg=sg1".split()) == 0
     listed = capsys.readouterr().out.splitlines()
     assert [line.split() for line in listed] == [
-        [copy.id, *f"{copy.created_at:%Y-%m-%d %H:%M:%S}".split(), "sg1", "snapclone", "verified", "parked"]
+        [
+            copy.id,
+            *f"{copy.created_at:%Y-%m-%d %H:%M:%S}".split(),
+            "sg1",
+            "snapclone",
+            "verified",
+            "parked",
+        ]
     ]
     assert run("listcopy /exchange /server=evs1 /sg=sg2".split()) == 0
     assert capsys.readouterr().out == "no copies\n"
@@ -152,7 +136,9 @@ def test_several_groups_are_one_set(site, capsys):
     assert run("addcopy /exchange /server=evs1 /sg=sg1,sg2".split()) == 0
     (copy,) = site.frs.copies()
     assert copy.components == ("sg1", "sg2")
-    sources = {storage for volume in site.parties.production.volumes() for storage in volume.storages}
+    sources = {
+        storage for volume in site.parties.production.volumes() for storage in volume.storages
+    }
     assert {member.source for member in copy.members} == sources
     assert len(copy.members) == 6
     assert {each.key for each in site.eva.copies()} == {copy.id}
@@ -181,7 +167,6 @@ def test_unknown_names_are_not_found(site, line, status, capsys):
 @pytest.mark.rule("FRS-08", "FRS-20")
 def test_a_damaged_page_is_exit_seven(site, capsys):
     """The checker's verdict reaches the exit status; the copy stays listed as corrupt."""
-    site.deliver("evs1", "sg1", messages=20)
     site.damage_database("evs1", "sg1", page=5)
     assert run("addcopy /exchange /server=evs1 /sg=sg1".split()) == 7
     assert "mbx-sg1.edb" in capsys.readouterr().err

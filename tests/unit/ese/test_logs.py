@@ -202,6 +202,16 @@ def test_a_torn_segment_with_a_shadow_is_patchable(forge):
     assert ese.check_log(log).error == -501
 
 
+def test_a_segment_of_the_old_page_format_is_corrupt(forge):
+    """Segments carry the new checksum only; a sound old one does not pass."""
+    log = forge.new_log(4, used=3)
+    segment = bytearray(log[2 * 4096 : 3 * 4096])
+    ese.seal_page(segment, 2, new_format=False)
+    log[2 * 4096 : 3 * 4096] = segment
+    assert ese.verify_page(segment, 2).status == "ok"
+    assert ese.check_log(log).error == -501
+
+
 def test_used_after_empty_is_corrupt(forge):
     """An empty segment ends the data: a used or bad one behind it is damage."""
     log = forge.new_log(4, used=5)

@@ -149,3 +149,16 @@ def test_arbitrary_bytes_get_a_verdict(page, number):
     assert verdict.status in STATUS_NAMES
     if number > 0:
         assert by_vector(page, number)[0] == verdict.status
+
+
+@pytest.mark.parametrize("size", [2048, 4096, 8192, 16384])
+def test_a_syndrome_that_points_at_the_flag_or_the_checksum_is_bad(forge, oracle, size):
+    """A stored checksum that is off by just what bit 301, or a bit below 64, would make is bad."""
+    last = 8 * min(size, 8192 if size <= 8192 else size // 4) - 1
+    for bit, status in ((301, "bad"), (0, "bad"), (63, "bad"), (64, "correctable")):
+        page = bytearray(forge.page(5, size))
+        delta = ((last - bit) << 16 | bit) << 32 | 1 << bit % 32
+        page[:8] = (int.from_bytes(page[:8], "little") ^ delta).to_bytes(8, "little")
+        page = bytes(page)
+        assert verify_page(page, 5).status == by_vector(page, 5)[0] == status
+        assert oracle.verdict(page, 5)[0] == status

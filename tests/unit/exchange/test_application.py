@@ -134,6 +134,19 @@ def test_checkpoint_is_set_aside_for_roll_forward(history) -> None:
     assert subjects(world) == now
 
 
+@pytest.mark.rule("HAZ-22")
+def test_checkpoint_that_the_dismount_will_move_is_set_aside(world) -> None:
+    """At planning time it is not ahead of the headers yet; the dismount would make it so."""
+    world.deliver(5)
+    copy, session, _ = world.copy()
+    world.complete(session, succeeded=False)
+    world.deliver(5)
+    wanted = subjects(world)
+    assert not world.exchange.application.analyze("sg1", copy, RF).stale_checkpoint
+    recover(world, copy, RF, SWAP)
+    assert subjects(world) == wanted
+
+
 @pytest.mark.rule("FRS-29")
 def test_roll_forward_by_swap_touches_no_log(history) -> None:
     """The plan renames the checkpoint and nothing else; no file of the copy is copied in."""
@@ -207,6 +220,27 @@ def test_plans_are_pure(history) -> None:
             first = application.file_actions("sg1", copy, mode, method)
             assert application.file_actions("sg1", copy, mode, method) == first
     assert {k: d.read(0, d.size_bytes) for k, d in world.server.devices.items()} == before
+
+
+@pytest.mark.rule("FRS-30")
+@pytest.mark.rule("EXC-71")
+def test_single_store_goes_forward_only(history) -> None:
+    """One store of the group: back in time it is refused, forward the other one is untouched."""
+    world, copy, _, now = history
+    world.deliver(4, "pub1")
+    public = subjects(world, "pub1")
+    copy.server.take_drive("P")
+    application = world.exchange.application
+    assert application.analyze("sg1", copy, PIT).verdict is LogVerdict.IMPOSSIBLE
+    actions = application.file_actions("sg1", copy, RF, SWAP)
+    application.take_offline("sg1", budget=world.budget)
+    assert application.analyze("sg1", copy, PIT).code == -551
+    world.server.take_drive("M")
+    world.server.put_drive("M", copy.server.take_drive("M"))
+    carry_out(world.server, actions, copy)
+    application.bring_online("sg1", budget=world.budget)
+    assert subjects(world) == now
+    assert subjects(world, "pub1") == public
 
 
 def test_analysis_of_both_modes(history) -> None:

@@ -12,7 +12,7 @@ from attrs import evolve
 from frskit.clock import Budget, CancelToken, VirtualClock
 from frskit.errors import Cancelled
 from frskit.ese import pack_database_header, read_checkpoint, read_database_header
-from frskit.exchange import ExchangeChecker
+from frskit.exchange import EXCHANGE_2003, ExchangeChecker
 from frskit.model.checks import Coverage, FileVerdict
 from frskit.model.ese_files import Signature
 from frskit.model.files import FileRole
@@ -306,12 +306,28 @@ def test_partial_coverage_is_said_and_is_policy(image) -> None:
     assert (strict.image_ok, strict.truncation_ok) == (True, False)
 
 
-def test_one_damaged_header_copy_is_a_warning(image) -> None:
-    """The other copy is good; that is what it is for."""
+@pytest.mark.rule("FRS-08")
+def test_one_damaged_header_copy_fails(image) -> None:
+    """The database would still open from the other copy, but a byte of a page is wrong."""
     image.server.flip(MBX, 60)
     found = verdict(image)
-    assert found.warnings
-    assert any("header" in each for each in found.warnings)
+    assert (found.image_ok, found.truncation_ok) == (False, False)
+
+
+@pytest.mark.rule("FRS-08")
+def test_bytes_behind_the_last_record_count(image) -> None:
+    """No checksum covers them, but they are blank; a profile of real servers may ignore them."""
+    top = max(each.generation or 0 for each in check(image).files)
+    path = f"{LOGS}\\E00{top:05x}.log"
+    image.server.flip(path, len(image.server.read(path)) - 10)
+    assert not verdict(image).image_ok
+    real = evolve(EXCHANGE_2003, blank_log_tail=False)
+    (found,) = (
+        ExchangeChecker(profile=real)
+        .check(image, executor=None, progress=None, budget=Budget.of(VirtualClock()))
+        .components
+    )
+    assert found.image_ok
 
 
 def test_circular_image(circular_world) -> None:

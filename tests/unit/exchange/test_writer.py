@@ -246,6 +246,7 @@ def test_freeze_timeout(world) -> None:
     veto = vetoed(lambda: world.writer.thaw(session))
     assert (veto.native, veto.context["error"]) == (WriterFailure.TIMEOUT.value, -2402)
     world.writer.abort(session)
+    assert vetoed(lambda: world.writer.prepare_backup(world.session())).context["error"] == 0x50D
     world.writer.prepare_snapshot(fresh)
     world.writer.freeze(fresh, budget=world.budget)
     world.writer.thaw(fresh)
@@ -299,12 +300,31 @@ def test_incremental_needs_a_full(world, kind: BackupType) -> None:
     world.writer.prepare_snapshot(session)
     veto = vetoed(lambda: world.writer.freeze(session, budget=world.budget))
     assert veto.context["error"] == -560
+    assert not veto.retryable
     assert 206 in world.event_ids()
     world.writer.abort(session)
     _, full, _ = world.copy()
     world.complete(full)
     _, session, _ = world.copy(world.session(kind))
     world.complete(session)
+
+
+@pytest.mark.rule("EXC-31")
+def test_incremental_after_lost_logs(world) -> None:
+    """Logs missing since the last backup: -569 and event 459."""
+    _, full, _ = world.copy()
+    world.complete(full)
+    world.fill_logs(4)
+    world.exchange.group("sg1").idle()
+    world.fill_logs(1)
+    for generation in archived(world.server.names(LOGS))[:-1]:
+        world.server.remove(f"{LOGS}\\E00{generation:05x}.log")
+    session = world.session(BackupType.INCREMENTAL)
+    world.writer.prepare_backup(session)
+    world.writer.prepare_snapshot(session)
+    veto = vetoed(lambda: world.writer.freeze(session, budget=world.budget))
+    assert veto.context["error"] == -569
+    assert 459 in world.event_ids()
 
 
 @pytest.mark.rule("EXC-30")
@@ -571,15 +591,17 @@ def restore_session(world) -> WriterSession:
 def test_pre_restore_wants_everything_offline_and_the_flag(world) -> None:
     """Mounted stores or a missing overwrite flag are refused; the writer dismounts nothing."""
     session = restore_session(world)
-    assert vetoed(lambda: world.writer.pre_restore(session)).native == (
-        WriterFailure.NONRETRYABLE.value
-    )
+    application = world.exchange.application
+    application.allow_overwrite("sg1", True)
+    veto = vetoed(lambda: world.writer.pre_restore(session))
+    assert veto.native == WriterFailure.NONRETRYABLE.value
     assert world.exchange.group("sg1").mounted == ("mbx1", "pub1")
     world.exchange.dismount("sg1", "mbx1")
     vetoed(lambda: world.writer.pre_restore(session))
-    world.exchange.application.take_offline("sg1", budget=world.budget)
+    application.take_offline("sg1", budget=world.budget)
+    application.allow_overwrite("sg1", False)
     vetoed(lambda: world.writer.pre_restore(session))
-    world.exchange.application.allow_overwrite("sg1", True)
+    application.allow_overwrite("sg1", True)
     world.writer.pre_restore(session)
 
 

@@ -114,7 +114,13 @@ def test_volume_outside_the_set():
     found = select_components([exchange()], volumes=["L:", "M:"], locate=locate)
     assert names(found.explicit) == ["SG1"]
     left = {each.component.name: each.reason for each in found.excluded}
-    assert set(left) == {"mbx", "guid-2", "EVS1", "Microsoft Information Store", *ROOT.split("\\")[:1]}
+    assert set(left) == {
+        "mbx",
+        "guid-2",
+        "EVS1",
+        "Microsoft Information Store",
+        *ROOT.split("\\")[:1],
+    }
     assert "not in the set" in left["mbx"]
     assert "mbx" in left["guid-2"]
     with pytest.raises(StorageGroupNotRecognized) as caught:
@@ -176,11 +182,14 @@ def test_types_that_a_writer_lacks(backup_type):
     assert found.explicit == ()
     assert all("does not support" in each.reason for each in found.excluded)
     able = attrs.evolve(exchange(), schema=frozenset(BackupSchema))
-    assert select_components([able], wanted=["SG1"], backup_type=backup_type, locate=locate).explicit
+    assert select_components(
+        [able], wanted=["SG1"], backup_type=backup_type, locate=locate
+    ).explicit
 
 
 @pytest.mark.parametrize(
-    "name", ["SG2", "exchange:" + ROOT + "\\guid-2", "Exchange", EXCHANGE, "{" + EXCHANGE.upper() + "}"]
+    "name",
+    ["SG2", "exchange:" + ROOT + "\\guid-2", "Exchange", EXCHANGE, "{" + EXCHANGE.upper() + "}"],
 )
 def test_exclusion_by_request(name):
     """Writers and components can be excluded by name, path, class or instance id."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import attrs
 import pytest
 
 from frskit.errors import (
     BadState,
     Cancelled,
+    CatalogError,
     DocumentError,
     FrskitError,
     HasDependents,
@@ -17,7 +20,7 @@ from frskit.errors import (
 )
 from frskit.model.shadows import ShadowDocuments
 from frskit.model.volumes import DiskFlags
-from frskit.vss import BackupComponents, read_backup_components
+from frskit.vss import ArrayProvider, BackupComponents, read_backup_components
 from frskit.vss.contexts import Attribute
 
 
@@ -306,35 +309,71 @@ def test_query_sees_its_own_context(site):
     assert components.query() == ()
 
 
-@pytest.mark.rule("VSS-09", "VSS-56")
-@pytest.mark.parametrize(
-    "step", ["evs1.mark!", "writer-1.freeze!", "array.commit_copies!", "writer-1.post_snapshot"]
-)
+CRASHES = [
+    "array.stage_copies!",
+    "evs1.mark",
+    "evs1.mark!",
+    "writer-1.freeze!",
+    "array.commit_copies!",
+    "writer-1.thaw!",
+    "writer-1.post_snapshot",
+]
+
+
+@pytest.mark.rule("VSS-09", "VSS-10")
+@pytest.mark.parametrize("step", CRASHES)
 def test_recover_after_the_process_died(site, step):
-    """After a crash at any step the next coordinator ends sessions and sets of the dead one."""
+    """After a crash at any step of a creation, recover() ends session and set of the dead process."""
+    kept = {}
 
-    class Died(BaseException):
-        pass
+    def look():
+        kept["memory"] = dict(site.memory)
+        kept["array"] = copy.deepcopy((site.array.luns, site.array._presented, site.array._staged))
+        kept["frozen"] = [each.frozen for each in site.writers]
 
-    def die():
-        site.service.engine.trace._quiet = 100
-        for party in (*site.writers, site.provider, site.production):
-            party.script = None
-        raise Died
-
-    components = BackupComponents(site.service)
-    components.initialize_for_backup()
-    components.set_context(0x29)
-    site.script.on(step, die)
-    session = site.service.session(site.request())
-    with pytest.raises((Died, AttributeError)):
-        session.__enter__()
-        session.create(budget=site.budget())
-    memory = dict(site.memory)
+    site.script.on(step, look)
+    create(site)
     site.memory.clear()
-    site.memory.update(site.frozen_memory if hasattr(site, "frozen_memory") else memory)
-    for party in (*site.writers, site.production):
-        party.script = site.script
+    site.memory.update(kept["memory"])
+    site.array.luns, site.array._presented, site.array._staged = kept["array"]
+    for writer, frozen in zip(site.writers, kept["frozen"], strict=True):
+        writer.frozen = frozen
+    site.provider = ArrayProvider(site.array, site.production.host, clock=site.clock)
     site.script.steps.clear()
     again = site.coordinator()
     assert again.recover(budget=site.budget()) == ()
+    assert (site.unrest(), site.memory) == ([], {})
+    assert site.copies() == []
+    for writer in site.writers:
+        assert site.script.of(writer.name) == ["identify", "abort", "backup_shutdown"]
+    assert again.recover(budget=site.budget()) == ()
+    with again.session(site.request()) as session:
+        session.create(budget=site.budget())
+
+
+@pytest.mark.rule("VSS-09")
+def test_recover_keeps_what_was_created(site):
+    """A created persistent set outlives the death of its session; one that was not meant to goes."""
+    for persistent in (True, False):
+        key = f"{'1' if persistent else '2'}1111111-1111-4111-8111-111111111111"
+        request = site.request(key=key, transportable=False, persistent=persistent)
+        session = site.service.session(request)
+        session.__enter__()
+        session.create(budget=site.budget())
+        site.service = site.coordinator()
+        site.script.steps.clear()
+        assert site.service.recover(budget=site.budget()) == ()
+        assert "backup_shutdown" in site.script.of("writer-1")
+        assert len(site.service.shadows()) == 2
+        assert len(site.copies()) == 2
+
+
+def test_damaged_records(site):
+    """A record that cannot be read is a typed error that names it, not a crash."""
+    site.memory["set/x"] = b'{"schema": 99}'
+    with pytest.raises(CatalogError) as caught:
+        site.service.shadows()
+    assert caught.value.context["key"] == "set/x"
+    site.memory["set/x"] = b"not JSON"
+    with pytest.raises(CatalogError):
+        site.service.shadows()

@@ -1,0 +1,317 @@
+"""The conformance kit for writers: does it hold, let go, and truncate only when told?
+
+What it is: `check_writer`, a plain function that plays backups, refusals and accidents to any
+`Writer`, and looks at its application through levers of the caller. What it is not: a test of an
+application's files; whether a copy can be recovered is the application's own business.
+
+A rule that is broken is an `AssertionError` that says which. Only the standard library is needed.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from attrs import evolve
+
+from frskit.clock import Budget
+from frskit.errors import FreezeTimeout, WriterVeto
+from frskit.model.components import (
+    BackupType,
+    ComponentId,
+    WriterFailure,
+    WriterMetadata,
+    WriterRecord,
+    WriterSession,
+)
+from frskit.model.ids import SetId, VolumeId
+from frskit.protocols import Writer
+from frskit.testing.array_kit import KitReport
+from frskit.vss.components import supports_type
+from frskit.vss.documents import schema_bits, schema_of
+from frskit.vss.metadata import read_writer_metadata, write_writer_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Sequence
+
+__all__ = ["WriterWorld", "check_writer"]
+
+_SETS = tuple(SetId(f"{digit * 8}-1111-4111-8111-111111111111") for digit in "12")
+_STAGES = ("prepare_backup", "prepare_snapshot", "freeze", "thaw", "post_snapshot")
+
+
+class WriterWorld(Protocol):
+    """A fresh writer and its application; every call of ``make()`` gives another one."""
+
+    @property
+    def writer(self) -> Writer:
+        """The writer."""
+        ...
+
+    @property
+    def components(self) -> Sequence[ComponentId]:
+        """Components that a backup can name explicitly."""
+        ...
+
+    @property
+    def volumes(self) -> Collection[VolumeId]:
+        """All volumes that hold their files."""
+        ...
+
+    def write(self) -> bool:
+        """Let the application change something; False if it cannot now, because it is held."""
+        ...
+
+    def image(self) -> object:
+        """Something that is equal exactly as long as the component files do not change."""
+        ...
+
+    def truncated(self) -> bool:
+        """Whether logs were deleted since the world was made."""
+        ...
+
+    def truncates(self) -> bool:
+        """Whether a successful FULL backup should have deleted logs by now."""
+        ...
+
+    def pass_window(self) -> bool:
+        """Let more than the freeze window pass; False if this writer has no clock of its own."""
+        ...
+
+    def budget(self) -> Budget:
+        """A budget on the world's clock."""
+        ...
+
+
+class _Play:
+    """One backup session as a coordinator would play it."""
+
+    def __init__(self, world: WriterWorld, set_id: SetId = _SETS[0]) -> None:
+        self.world = world
+        self.session = WriterSession(
+            session_id=set_id, backup_type=BackupType.FULL, components=tuple(world.components)
+        )
+
+    def of_type(self, backup_type: BackupType) -> _Play:
+        """The same with another type."""
+        self.session = evolve(self.session, backup_type=backup_type)
+        return self
+
+    def upto(self, stage: str) -> _Play:
+        """Play the stages up to and including one."""
+        for each in _STAGES[: _STAGES.index(stage) + 1]:
+            self.play(each)
+        return self
+
+    def play(self, stage: str) -> Sequence[WriterRecord]:
+        """Play one stage; records come from post_snapshot only."""
+        writer = self.world.writer
+        if stage == "prepare_backup":
+            writer.prepare_backup(self.session)
+        elif stage == "prepare_snapshot":
+            self.session = evolve(self.session, volumes=frozenset(self.world.volumes))
+            writer.prepare_snapshot(self.session)
+        elif stage == "freeze":
+            writer.freeze(self.session, budget=self.world.budget())
+        elif stage == "thaw":
+            writer.thaw(self.session)
+        else:
+            return writer.post_snapshot(self.session)
+        return ()
+
+    def complete(self, *, succeeded: bool) -> None:
+        """BackupComplete with one outcome for all, then BackupShutdown."""
+        outcome = dict.fromkeys(self.session.components, succeeded)
+        self.session = evolve(self.session, succeeded=outcome)
+        self.world.writer.backup_complete(self.session)
+        self.world.writer.backup_shutdown(self.session)
+
+
+def check_writer(make: Callable[[], WriterWorld]) -> KitReport:
+    """Check a writer.
+
+    Args:
+        make: Makes a fresh world.
+
+    Returns:
+        What was checked, and what was skipped for lack of a lever.
+
+    Raises:
+        AssertionError: A rule is broken; the text names it.
+    """
+    report = KitReport()
+    for part, scenario in _SCENARIOS.items():
+        with _unexpected(part):
+            skipped = scenario(make)
+            if skipped:
+                report.skip(part, skipped)
+            else:
+                report.ran(part)
+    return report
+
+
+@contextmanager
+def _unexpected(part: str) -> Iterator[None]:
+    try:
+        yield
+    except AssertionError:
+        raise
+    except Exception as error:
+        raise AssertionError(f"{part}: a legal event raised {error!r}") from error
+
+
+def _must(fine: object, rule: str, what: str) -> None:
+    if not fine:
+        raise AssertionError(f"{rule}: {what}")
+
+
+def _metadata(make: Callable[[], WriterWorld]) -> str:
+    world = make()
+    said = world.writer.identify()
+    _must(said == world.writer.identify(), "VSS-11", "two Identify say different things")
+    ids = [each.id for each in said.components]
+    _must(len(set(ids)) == len(ids), "VSS 4.3", "a component is named twice")
+    _must(all(each.writer_id == said.writer_id for each in ids), "VSS 4.3", "a foreign class id")
+    for place, each in enumerate(ids):
+        later = any(other.is_ancestor_of(each) for other in ids[place + 1 :])
+        _must(not later, "EXC 2.2", f"{each.full_path} comes before its ancestor")
+    _must(said.freeze_timeout_s > 0, "VSS 3", "the freeze window is not positive")
+    schema_of(schema_bits(said.schema))
+    _must(
+        read_writer_metadata(write_writer_metadata(said)) == said,
+        "VSS 5.1",
+        "the metadata does not survive its document",
+    )
+    _must(set(world.components) <= set(ids), "VSS 4.3", "an explicit component is unknown")
+    return ""
+
+
+def _hold(make: Callable[[], WriterWorld]) -> str:
+    world = make()
+    _must(world.write(), "EXC-17", "the application does not write before a backup")
+    play = _Play(world).upto("freeze")
+    image = world.image()
+    _must(not world.write(), "EXC-17", "the application writes while it is frozen")
+    identity = _identity(world.writer.identify())
+    _must(world.image() == image, "EXC-17", "a file changed while the writer was frozen")
+    play.play("thaw")
+    _must(world.write(), "VSS-07", "the application does not write after Thaw")
+    _must(world.image() != image, "EXC-17", "the lever does not show changes: fix the world")
+    records = play.play("post_snapshot")
+    known = set(play.session.components)
+    strangers = [each for each in records if each.component not in known]
+    _must(not strangers, "VSS-66", "a record for a component that is not in the backup")
+    _must(_identity(world.writer.identify()) == identity, "VSS-11", "the instance changed")
+    play.complete(succeeded=False)
+    return ""
+
+
+def _identity(metadata: WriterMetadata) -> tuple[str, str]:
+    return metadata.writer_id, metadata.instance_id
+
+
+def _abort_anywhere(make: Callable[[], WriterWorld]) -> str:
+    for stage in ("", *_STAGES):
+        world = make()
+        play = _Play(world)
+        if stage:
+            play.upto(stage)
+        for _ in range(2):
+            world.writer.abort(play.session)
+            _must(world.write(), "VSS-36", f"held after Abort in stage {stage or 'none'}")
+        if stage:
+            world.writer.backup_shutdown(play.session)
+        _must(not world.truncated(), "VSS-64", f"truncated by Abort after {stage or 'nothing'}")
+        _next_backup(world, f"Abort after {stage or 'nothing'}")
+    return ""
+
+
+def _shutdown_anywhere(make: Callable[[], WriterWorld]) -> str:
+    for stage in _STAGES:
+        world = make()
+        play = _Play(world).upto(stage)
+        world.writer.backup_shutdown(play.session)
+        _must(world.write(), "VSS-09", f"held after BackupShutdown in stage {stage}")
+        _must(not world.truncated(), "R-4", f"truncated by BackupShutdown after {stage}")
+        _next_backup(world, f"BackupShutdown after {stage}")
+    return ""
+
+
+def _next_backup(world: WriterWorld, after: str) -> None:
+    """The next session must be possible: nothing stays in progress."""
+    try:
+        play = _Play(world, _SETS[1]).upto("post_snapshot")
+    except WriterVeto as error:
+        raise AssertionError(f"VSS-09: no new backup is possible after {after}: {error}") from error
+    world.writer.backup_shutdown(play.session)
+    _must(world.write(), "VSS-07", f"held after the backup that followed {after}")
+
+
+def _truncation(make: Callable[[], WriterWorld]) -> str:
+    world = make()
+    _Play(world).upto("post_snapshot").complete(succeeded=False)
+    _must(not world.truncated(), "EXC-33", "logs were deleted although the backup failed")
+    silent = make()
+    play = _Play(silent).upto("post_snapshot")
+    silent.writer.backup_complete(play.session)
+    _must(not silent.truncated(), "EXC-33", "logs were deleted without any verdict")
+    copying = make()
+    if supports_type(copying.writer.identify(), BackupType.COPY):
+        play = _Play(copying).of_type(BackupType.COPY).upto("post_snapshot")
+        play.complete(succeeded=True)
+        _must(not copying.truncated(), "VSS 4.1", "a copy backup deleted logs")
+    good = make()
+    _Play(good).upto("post_snapshot").complete(succeeded=True)
+    wanted = good.truncates()
+    _must(good.truncated() is wanted, "VSS-64", f"after success truncated must be {wanted}")
+    _must(good.write(), "VSS-07", "held after a complete backup")
+    return ""
+
+
+def _window(make: Callable[[], WriterWorld]) -> str:
+    world = make()
+    play = _Play(world).upto("freeze")
+    if not world.pass_window():
+        world.writer.abort(play.session)
+        return "the writer has no clock of its own; the coordinator's window must do"
+    _must(world.write(), "EXC-21", "still held after its own freeze window has passed")
+    try:
+        play.play("thaw")
+    except (WriterVeto, FreezeTimeout) as error:
+        _must(error.native == WriterFailure.TIMEOUT.value, "VSS-42", f"{error!r} is no timeout")
+    else:
+        raise AssertionError("VSS-42: Thaw after the window was accepted")
+    world.writer.abort(play.session)
+    world.writer.backup_shutdown(play.session)
+    _must(not world.truncated(), "EXC-22", "truncated after a lost freeze")
+    _next_backup(world, "a lost freeze")
+    return ""
+
+
+def _second_backup(make: Callable[[], WriterWorld]) -> str:
+    world = make()
+    first = _Play(world).upto("prepare_backup")
+    second = _Play(world, _SETS[1])
+    try:
+        second.play("prepare_backup")
+    except WriterVeto as error:
+        codes = {each.value for each in WriterFailure}
+        _must(error.native in codes, "VSS-38", f"a veto with the code {error.native!r}")
+        _must(error.retryable, "EXC-12", "a backup in progress is a reason to try again later")
+    world.writer.backup_shutdown(second.session)
+    for stage in _STAGES[1:]:
+        first.play(stage)
+    first.complete(succeeded=False)
+    _must(world.write(), "VSS-07", "held after two overlapping sessions")
+    return ""
+
+
+_SCENARIOS: dict[str, Callable[[Callable[[], WriterWorld]], str]] = {
+    "metadata": _metadata,
+    "hold": _hold,
+    "abort anywhere": _abort_anywhere,
+    "shutdown anywhere": _shutdown_anywhere,
+    "truncation": _truncation,
+    "window": _window,
+    "second backup": _second_backup,
+}

@@ -1,0 +1,201 @@
+"""The provider kit passes on the provider over arrays, and kills providers that are wrong."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+
+from frskit.clock import VirtualClock
+from frskit.errors import CopyConflict, NotFound
+from frskit.model.ids import HostRef
+from frskit.model.shadows import LunInformation
+from frskit.testing.provider_kit import check_provider
+from frskit.testing.vss_parts import Script, SmallArray
+from frskit.vss import ArrayProvider
+from frskit.vss.states import ProviderState
+
+
+class World:
+    """A provider over a small array."""
+
+    def __init__(self, kind=ArrayProvider, *, levers=True):
+        self.script = Script()
+        self.clock = VirtualClock()
+        self.array = SmallArray(self.script, ("lun1", "lun2", "lun3"))
+        self.provider = kind(self.array, HostRef("evs1"), clock=self.clock)
+        self.far = kind(self.array, HostRef("frs1"), clock=self.clock)
+        self.luns = [LunInformation(storage=each, signature="s") for each in self.array.luns]
+        self.foreign = LunInformation(storage="naa:foreign")
+        self._levers = levers
+
+    def write(self, storage, data):
+        self.array.write(storage, data)
+
+    def read(self, storage):
+        return self.array.read(storage)
+
+    def targets(self):
+        return [each for each, lun in self.array.luns.items() if lun.copy]
+
+    def shown(self, storage):
+        for each in self.array.presentations(storage):
+            if each.host == "frs1":
+                return "ro" if each.read_only else "rw"
+        return ""
+
+    def break_commit(self):
+        self.script.on("array.commit_copies!", CopyConflict("broken"))
+        return self._levers
+
+    def budget(self):
+        from frskit.clock import Budget
+
+        return Budget.of(self.clock)
+
+
+@pytest.mark.rule("VSS-12", "VSS-30", "VSS-32", "VSS-33", "VSS-34", "VSS-35", "VSS-54")
+def test_array_provider_passes():
+    """The provider over a disk array keeps the whole contract; nothing is skipped."""
+    report = check_provider(World)
+    assert report.skipped == {}
+    assert len(report.executed) == 11
+
+
+def test_missing_levers_are_reported():
+    """What a world cannot do is named in the report, not silently passed."""
+    report = check_provider(lambda: World(levers=False), max_examples=1)
+    assert list(report.skipped) == ["failed commit"]
+
+
+class ForgetsAbort(ArrayProvider):
+    def abort_snapshots(self, set_id):
+        pass
+
+
+class DeletesCreated(ArrayProvider):
+    def abort_snapshots(self, set_id):
+        self.reconcile(set_id, budget=World().budget())
+
+
+class AcceptsAnyOrder(ArrayProvider):
+    def pre_commit_snapshots(self, set_id):
+        self._state = ProviderState.PRECOMMITTED
+
+
+class IgnoresTheSet(ArrayProvider):
+    def end_prepare_snapshots(self, set_id, *, budget):
+        super().end_prepare_snapshots(self._set_id or set_id, budget=budget)
+
+
+class KeepsOldSets(ArrayProvider):
+    def _clean_up(self):
+        return ()
+
+
+class TargetsByName(ArrayProvider):
+    def get_target_luns(self, luns):
+        return super().get_target_luns(sorted(luns, key=lambda each: each.storage))
+
+
+class KeepsSignature(ArrayProvider):
+    def _target(self, copy):
+        return attrs.evolve(super()._target(copy), signature="s")
+
+
+class CopiesTooEarly(ArrayProvider):
+    def end_prepare_snapshots(self, set_id, *, budget):
+        super().end_prepare_snapshots(set_id, budget=budget)
+        self._array.commit_copies(self._staged, budget=budget)
+        self._tried = True
+
+
+class TwoTargets(ArrayProvider):
+    def begin_prepare_snapshot(self, set_id, shadow_id, luns, kind):
+        super().begin_prepare_snapshot(set_id, shadow_id, luns, kind)
+        for lun in luns:
+            request = self._requests[lun.storage]
+            extra = attrs.evolve(request, source="naa:lun3", name=request.name + "x")
+            self._requests["naa:lun3"] = extra
+
+
+class RaisesForStrangers(ArrayProvider):
+    def are_luns_supported(self, luns, kind):
+        if not super().are_luns_supported(luns, kind):
+            raise NotFound("who is that?")
+        return True
+
+
+class SupportsAnything(ArrayProvider):
+    def are_luns_supported(self, luns, kind):
+        return True
+
+
+class PartlySupports(ArrayProvider):
+    def are_luns_supported(self, luns, kind):
+        return any(super(PartlySupports, self).are_luns_supported([lun], kind) for lun in luns)
+
+
+class ShowsWritable(ArrayProvider):
+    def locate_luns(self, luns, *, budget):
+        self._check_known([each.storage for each in luns])
+        for lun in luns:
+            self._array.present(lun.storage, self._host, read_only=False, budget=budget)
+
+
+class KeepsEmptyLuns(ArrayProvider):
+    def on_lun_empty(self, lun, *, budget):
+        for each in self._array.presentations(lun.storage):
+            self._array.unpresent(each, budget=budget)
+
+
+class DeletesOnMask(ArrayProvider):
+    def on_lun_state_change(self, luns, *, mask):
+        for lun in luns if mask else ():
+            self.on_lun_empty(lun, budget=World().budget())
+
+
+class ForgetsUnload(ArrayProvider):
+    def on_unload(self):
+        pass
+
+
+class HidesFailure(ArrayProvider):
+    def commit_snapshots(self, set_id, *, budget):
+        try:
+            super().commit_snapshots(set_id, budget=budget)
+        except CopyConflict:
+            self._state = ProviderState.COMMITTED
+
+
+class ClaimsStrangers(ArrayProvider):
+    def fill_in_lun_info(self, lun):
+        return lun
+
+
+MUTANTS = [
+    ForgetsAbort,
+    DeletesCreated,
+    AcceptsAnyOrder,
+    IgnoresTheSet,
+    KeepsOldSets,
+    TargetsByName,
+    KeepsSignature,
+    CopiesTooEarly,
+    TwoTargets,
+    RaisesForStrangers,
+    SupportsAnything,
+    PartlySupports,
+    ShowsWritable,
+    KeepsEmptyLuns,
+    DeletesOnMask,
+    ForgetsUnload,
+    HidesFailure,
+    ClaimsStrangers,
+]
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda each: each.__name__)
+def test_mutants_die(mutant):
+    """A provider with this mistake does not pass the kit."""
+    with pytest.raises(AssertionError):
+        check_provider(lambda: World(mutant), max_examples=20)

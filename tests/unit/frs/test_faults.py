@@ -1,0 +1,151 @@
+"""A fault at every outside call of a copy: thawed, logs kept, nothing unnamed left behind."""
+
+from __future__ import annotations
+
+import pytest
+
+import frskit
+from frskit import BackupType, CopyLife, Verdict
+from frskit.errors import ArrayError, FrskitError, HostError
+from frskit.model.components import WriterState
+
+ARRAY_CALLS = ("stage_copies", "commit_copies", "present", "unpresent", "copies")
+RECOVERY_CALLS = ("rescan", "attach", "detach", "files")
+
+
+class Fault:
+    """Raises at the n-th call of one method, before or after its effect; once, or from then on."""
+
+    def __init__(self, party, method, at, *, after, lasting, error):
+        self.calls = 0
+        self.fired = False
+        real = getattr(party, method)
+
+        def call(*args, **kwargs):
+            self.calls += 1
+            hit = self.calls == at or (lasting and self.calls > at)
+            if hit and not after:
+                self.fired = True
+                raise error(f"injected into {method}")
+            result = real(*args, **kwargs)
+            if hit:
+                self.fired = True
+                raise error(f"injected after {method}")
+            return result
+
+        object.__setattr__(party, method, call)
+        self.remove = lambda: object.__delattr__(party, method)
+
+
+def logs(site):
+    """Production's log directory, byte by byte."""
+    place = site.parties.production.resolve("L:\\exchsrvr\\sg1")
+    tree = site.parties.production.files(place.volume)
+    found = {}
+    for name in tree.listdir(place.path):
+        if name.lower().endswith(".log") and name.lower() not in ("e00.log", "e00tmp.log"):
+            with tree.open(f"{place.path}/{name}") as file:
+                found[name] = file.read_at(0, file.size_bytes)
+    return found
+
+
+def check_after(site, before, older):
+    """What must hold after any copy, failed or not."""
+    (state,) = site.parties.services[0].writer_states()
+    assert state.state in (WriterState.STABLE, WriterState.FAILED_AT_FREEZE) or state.failure
+    assert not site.exchange.group("sg1").busy
+    site.deliver("evs1", "sg1", messages=1)
+    assert site.frs.copy(older.id).recoverable
+    verified = {
+        copy.id for copy in site.frs.copies() if copy.verdict is Verdict.VERIFIED and copy.id != older.id
+    }
+    if not verified:
+        after = logs(site)
+        assert {name: after.get(name) for name in before} == before
+    for disk in site.parties.production.disks():
+        assert not disk.flags.hidden, "a flag stayed on a production LUN"
+
+
+def orphans(site):
+    """Copies on the array that no record owns, and what records name as left behind."""
+    owned = set()
+    for copy in site.frs.copies():
+        owned |= {member.storage for member in copy.members}
+    return [each.id for each in site.eva.copies() if each.id not in owned]
+
+
+def prepared():
+    """A lab with one verified copy and newer mail."""
+    site = frskit.lab(seed=5)
+    site.deliver("evs1", "sg1", messages=20)
+    older = site.frs.create_copy("evs1", ["sg1"], backup_type=BackupType.FULL)
+    site.deliver("evs1", "sg1", messages=20)
+    site.exchange.group("sg1").roll()
+    return site, older
+
+
+def sweep(party_of, method, *, after, lasting, error):
+    """Run a copy with the fault at call 1, 2, 3 ... until it no longer fires."""
+    for at in range(1, 40):
+        site, older = prepared()
+        with site:
+            before = logs(site)
+            fault = Fault(
+                party_of(site), method, at, after=after, lasting=lasting, error=error
+            )
+            try:
+                site.frs.create_copy("evs1", ["sg1"], backup_type=BackupType.FULL)
+            except FrskitError as caught:
+                assert caught.copy is not None
+                assert caught.stage
+                failed = caught
+            else:
+                failed = None
+            finally:
+                fault.remove()
+            check_after(site, before, older)
+            if not fault.fired:
+                return at
+            if failed is not None and not failed.leftovers:
+                assert orphans(site) == []
+            site.frs.resume()
+            assert orphans(site) == []
+            again = site.frs.create_copy("evs1", ["sg1"], backup_type=BackupType.FULL)
+            assert again.recoverable
+    raise AssertionError("the sweep did not end")
+
+
+@pytest.mark.rule("FRS-05", "FRS-49", "HAZ-05", "HAZ-09")
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("method", ARRAY_CALLS)
+def test_array_faults(method, after):
+    """An array call that fails, with or without effect, leaves no orphan and no frozen writer."""
+    assert sweep(lambda site: site.eva, method, after=after, lasting=False, error=ArrayError) > 1
+
+
+@pytest.mark.rule("FRS-49")
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("method", RECOVERY_CALLS)
+def test_recovery_server_faults(method, after):
+    """A recovery server that fails costs the copy, never the logs or an older copy."""
+    assert sweep(
+        lambda site: site.parties.recovery, method, after=after, lasting=False, error=HostError
+    ) > 1
+
+
+@pytest.mark.rule("FRS-27")
+def test_a_lasting_fault_names_what_it_left():
+    """If clean-up cannot reach the array, the record names every copy that stayed."""
+    site, older = prepared()
+    with site:
+        fault = Fault(site.parties.recovery, "attach", 1, after=False, lasting=False, error=HostError)
+        other = Fault(site.eva, "delete_storage", 1, after=False, lasting=True, error=ArrayError)
+        with pytest.raises(HostError) as caught:
+            site.frs.create_copy("evs1", ["sg1"], backup_type=BackupType.FULL)
+        fault.remove()
+        other.remove()
+        assert caught.value.leftovers
+        record = site.frs.copy(caught.value.copy.id)
+        assert record.life is CopyLife.FAILED
+        assert record.leftovers == tuple(caught.value.leftovers)
+        assert older.recoverable
