@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Part", "PartResult", "check_part"]
 
-RUN_BYTES = 16 << 20
-"""Bytes per run of the verifier; longer runs gain nothing (measured)."""
+RUN_BYTES = 64 << 20
+"""Bytes per run of the verifier: the longer, the fewer short calls for which two threads would
+have to take turns (measured); a run keeps about 0.5 % of that in memory."""
 
 
 @frozen(kw_only=True)

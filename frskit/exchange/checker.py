@@ -317,7 +317,7 @@ def _check_tail(item: Item, report: LogReport) -> None:
     with item.ref.open() as file:
         while offset < file.size_bytes:
             data = file.read_at(offset, _TAIL_BYTES)
-            if data.strip(b"\0"):
+            if not data or data.strip(b"\0"):
                 item.damage("something was written behind the last record", -501)
                 return
             offset += len(data)

@@ -145,13 +145,31 @@ def gather(
     Raises:
         HostError: A file cannot be read at all. Damage is a fact, not an error.
     """
-    facts = [
-        evolve(
-            database_fact(each.name, _database_header(each.source), foreign=each.foreign),
-            path=each.path,
-        )
-        for each in databases
-    ]
+    archived, current, temporary = _sort_logs(base, logs)
+    return RecoveryFacts(
+        base=base,
+        databases=tuple(
+            evolve(
+                database_fact(each.name, _database_header(each.source), foreign=each.foreign),
+                path=each.path,
+            )
+            for each in databases
+        ),
+        logs=dict(sorted(archived.items())),
+        current=None
+        if current is None
+        else log_fact(
+            current[0], None, *_log_header(current[1]), guess=max(archived, default=0) + 1
+        ),
+        temporary=temporary,
+        checkpoint=checkpoint_fact(checkpoint),
+    )
+
+
+def _sort_logs(
+    base: str, logs: Iterable[tuple[str, Source]]
+) -> tuple[dict[int, LogFact], tuple[str, Source] | None, bool]:
+    """Archived logs, the current one, and whether there is a usable temporary one."""
     archived: dict[int, LogFact] = {}
     current: tuple[str, Source] | None = None
     temporary = False
@@ -164,17 +182,7 @@ def gather(
             current = (name, source)
         elif kind is LogFileKind.TEMPORARY:
             temporary = _log_header(source)[0] is not None
-    newest = max(archived, default=0)
-    return RecoveryFacts(
-        base=base,
-        databases=tuple(facts),
-        logs=dict(sorted(archived.items())),
-        current=None
-        if current is None
-        else log_fact(current[0], None, *_log_header(current[1]), guess=newest + 1),
-        temporary=temporary,
-        checkpoint=checkpoint_fact(checkpoint),
-    )
+    return archived, current, temporary
 
 
 def _database_header(source: Source | None) -> DatabaseHeader | FormatError | None:

@@ -369,12 +369,22 @@ class ArrayProvider:
                 self._array.present(storage, self._host, read_only=True, budget=budget)
                 presented.append(storage)
         except (ArrayError, Stopped, ProviderVeto) as error:
-            if isinstance(error, Stopped) and len(presented) < len(wanted):
-                # The call that did not end may have presented its copy.
-                presented.append(wanted[len(presented)])
             veto = self._veto(f"cannot present to host {self._host}: {error}")
-            veto.context["presented"] = presented
+            veto.context["presented"] = self._presented(wanted, presented, error)
             raise veto from error
+
+    def _presented(
+        self, wanted: Sequence[StorageId], done: Sequence[StorageId], error: FrskitError
+    ) -> list[StorageId]:
+        """What the host sees now, as far as it can be known; in doubt it counts as seen."""
+        doubtful = isinstance(error, Stopped) and len(done) < len(wanted)
+        found = {*done, *([wanted[len(done)]] if doubtful else [])}
+        try:
+            shown = self._array.presentations()
+        except FrskitError:
+            return list(wanted)
+        found |= {each.storage for each in shown if each.host == self._host}
+        return [each for each in wanted if each in found]
 
     def _check_known(self, storages: Sequence[StorageId]) -> None:
         known = {each.id for each in self._array.storage(storages)}
