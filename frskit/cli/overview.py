@@ -73,7 +73,7 @@ def show(session: Session, server: str) -> None:
     )
     session.output.table(
         name,
-        ("group", "database", "state", "messages", "logs", "checkpoint", "detail"),
+        ("group", "database", "state", "messages", "logs", "checkpoint"),
         [
             (
                 group.name,
@@ -82,9 +82,10 @@ def show(session: Session, server: str) -> None:
                 database.items,
                 f"{group.lowest_log}-{group.current_log}",
                 group.checkpoint,
-                database.detail,
             )
             for group in groups
             for database in group.databases
         ],
     )
+    for database in (each for group in groups for each in group.databases if each.detail):
+        session.output.line(f"{database.name}: {database.detail}")

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeAlias, TypeGuard, cast
 
 from frskit.errors import FileMissing, HostError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
 __all__ = [
     "BytesFile",
@@ -221,13 +222,17 @@ def opened(source: Source) -> Iterator[Readable]:
             yield reader
         finally:
             reader.close()
-    elif hasattr(source, "read") and hasattr(source, "seek"):
+    elif _is_stream(source):
         yield _StreamFile(source)
     else:
         raise UsageError(
             f"{type(source).__name__} is not a file",
             hint="Give a path, a binary file object, or an object with size_bytes and read_at.",
         )
+
+
+def _is_stream(source: object) -> TypeGuard[BinaryIO]:
+    return hasattr(source, "read") and hasattr(source, "seek")
 
 
 def read_exactly(file: Readable, offset: int, length: int) -> bytes:
@@ -296,6 +301,6 @@ def named_files(
     """A directory path, a mapping name -> source, or a file tree, as `NamedFiles`."""
     if isinstance(files, (str, os.PathLike)):
         return _Directory(files)
-    if hasattr(files, "listdir"):
-        return cast("NamedFiles", files)
-    return _Mapped(files)
+    if isinstance(files, Mapping):
+        return _Mapped(files)
+    return files

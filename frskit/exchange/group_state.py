@@ -80,7 +80,9 @@ def _database_status(
     if not _is_there(locate, database.path):
         return DatabaseStatus(name=name, state="missing", detail=str(error or ""))
     if error is not None:
-        return DatabaseStatus(name=name, state="damaged", detail=str(error))
+        culprit = error.context.get("database", name)
+        state = "damaged" if culprit == name else "dismounted"
+        return DatabaseStatus(name=name, state=state, detail=str(error))
     return DatabaseStatus(name=name, state="dismounted")
 
 

@@ -117,7 +117,9 @@ def run_demo(
         before = _messages(site)
         site.damage_database(SERVER, GROUP)
         tell("roll forward: swap in the copy of the store, replay production's logs")
-        forward = _recover(site, first, RecoveryMode.ROLL_FORWARD, at_first, before, before)
+        forward = _recover(
+            site, first, mode=RecoveryMode.ROLL_FORWARD, at_copy=at_first, before=before
+        )
         tell("take a new copy, as the plan demands")
         second = _copy(site)
         at_second = _messages(site)
@@ -125,7 +127,9 @@ def run_demo(
         site.deliver(SERVER, GROUP, messages=800)
         unwanted = _messages(site)
         tell("point in time: swap in databases and logs of the copy")
-        back = _recover(site, second, RecoveryMode.POINT_IN_TIME, at_second, unwanted, at_second)
+        back = _recover(
+            site, second, mode=RecoveryMode.POINT_IN_TIME, at_copy=at_second, before=unwanted
+        )
         adopted: tuple[AdoptedFile, ...] = ()
         if edbs:
             tell("copy the adopted files and check them from the presented copy")
@@ -141,9 +145,7 @@ def _messages(site: Lab) -> int:
     return sum(each.items or 0 for each in site.status(SERVER, GROUP).databases)
 
 
-def _recover(
-    site: Lab, copy: Copy, mode: RecoveryMode, at_copy: int, before: int, promised: int
-) -> Recovered:
+def _recover(site: Lab, copy: Copy, *, mode: RecoveryMode, at_copy: int, before: int) -> Recovered:
     plan = site.frs.plan_recovery(copy.id, mode=mode)
     report: RecoveryReport = site.frs.recover(plan)
     return Recovered(
@@ -151,7 +153,7 @@ def _recover(
         at_copy=at_copy,
         before=before,
         after=sum(each.items or 0 for each in report.after.databases),
-        promised=promised,
+        promised=before if mode is RecoveryMode.ROLL_FORWARD else at_copy,
         replayed=report.replayed,
     )
 
@@ -165,10 +167,12 @@ def _check_adopted(site: Lab, edbs: Sequence[Path]) -> tuple[AdoptedFile, ...]:
             raise
         copy = error.copy
     files = () if copy.report is None else copy.report.files
-    found = []
+    found: list[AdoptedFile] = []
     for number, path in enumerate(edbs, 1):
         wanted = f"{number}-{path.name}".casefold()
-        for file in files:
-            if file.path.casefold().endswith("\\" + wanted):
-                found.append(AdoptedFile(name=str(path), checked=file))
+        found += [
+            AdoptedFile(name=str(path), checked=file)
+            for file in files
+            if file.path.casefold().endswith("\\" + wanted)
+        ]
     return tuple(found)

@@ -86,7 +86,8 @@ class Parties:
         """Start everything: the array, then the servers, then what runs on them.
 
         Args:
-            clock, rng: Time and chance.
+            clock: Time.
+            rng: Chance.
             model: Name of the array model.
             directory: Where the array lives; None = in memory.
             memories: What the services of the servers remember, by server.

@@ -47,7 +47,7 @@ class SmallSite:
         self.script = Script()
         self.sink = ScriptSink(self.script)
         self.clock = VirtualClock()
-        self.ids = IdFactory(random.Random(1))  # noqa: S311  a fixed seed
+        self.ids = IdFactory(random.Random(1))
         self.array = SmallArray(self.script, ("logs", "mail"), kinds=tuple(kinds), limit=limit)
         self.production = SmallServer(self.script, "evs1", [self.array], clock=self.clock)
         self.recovery = SmallServer(self.script, "frs1", [self.array], clock=self.clock)

@@ -370,7 +370,8 @@ def test_damaged_store_is_shown_and_recovered(history) -> None:
     world.server.write(MBX, b"\x5a" * 49152)
     world.exchange.group("sg1").mount_all(["mbx1", "pub1"])
     status = world.exchange.application.status("sg1")
-    assert {each.state for each in status.databases} == {"damaged"}
+    states = {each.name: each.state for each in status.databases}
+    assert states == {"mbx1": "damaged", "pub1": "dismounted"}
     assert all(each.items is None and each.detail for each in status.databases)
     recover(world, copy, RF, SWAP)
     assert subjects(world) == now

@@ -32,10 +32,15 @@ def a_copy(number=0, *, server="evs1", components=("sg1",), **changes):
         kind=CopyKind.SNAPCLONE,
         backup_type=BackupType.FULL,
         created_at=START + timedelta(minutes=number),
-        selected=(Component(id=GROUP, files=(FileSet(path="L:\\x", pattern="*", role=FileRole.LOG),)),),
+        selected=(
+            Component(id=GROUP, files=(FileSet(path="L:\\x", pattern="*", role=FileRole.LOG),)),
+        ),
         members=(
             CopyMember(
-                volume=VolumeId("v"), mount_point="L:\\", source=StorageId("s"), storage=StorageId("c")
+                volume=VolumeId("v"),
+                mount_point="L:\\",
+                source=StorageId("s"),
+                storage=StorageId("c"),
             ),
         ),
         report=IntegrityReport(
@@ -43,11 +48,17 @@ def a_copy(number=0, *, server="evs1", components=("sg1",), **changes):
             components=(ComponentCheck(component=GROUP, image_ok=True, truncation_ok=False),),
             files=(
                 CheckedFile(
-                    component=GROUP, path="p", role=FileRole.LOG, verdict=FileVerdict.OK, counts={"a": 1}
+                    component=GROUP,
+                    path="p",
+                    role=FileRole.LOG,
+                    verdict=FileVerdict.OK,
+                    counts={"a": 1},
                 ),
             ),
         ),
-        records=(WriterRecord(component=GROUP, attachments={"x": b"\x00\xff"}, logs_needed=(1, 2)),),
+        records=(
+            WriterRecord(component=GROUP, attachments={"x": b"\x00\xff"}, logs_needed=(1, 2)),
+        ),
         documents=ShadowDocuments(backup_components=b"<a/>\xff", writers={"i": b"<b/>"}),
         verdict=Verdict.VERIFIED,
         life=CopyLife.PARKED,

@@ -173,7 +173,9 @@ def test_a_copy_backup_truncates_nothing(site):
 @pytest.mark.rule("FRS-07")
 def test_the_check_waits_for_normalization_and_gives_up_in_time():
     """No page is checked before the last member is independent; late = exit 6, set deleted."""
-    with frskit.lab(seed=8, policy=Policy(normalization_timeout_s=10, normalization_poll_s=5)) as site:
+    with frskit.lab(
+        seed=8, policy=Policy(normalization_timeout_s=10, normalization_poll_s=5)
+    ) as site:
         site.deliver("evs1", "sg1", messages=30)
         events = events_of(site)
         before = log_names(site)
@@ -183,7 +185,9 @@ def test_the_check_waits_for_normalization_and_gives_up_in_time():
         assert caught.value.retryable
         assert site.eva.copies() == ()
         assert before <= log_names(site)
-        assert not [each for each in events if isinstance(each, Progress) and each.operation == "check"]
+        assert not [
+            each for each in events if isinstance(each, Progress) and each.operation == "check"
+        ]
         assert caught.value.copy.completion is Completion.FAILED
     with frskit.lab(seed=8) as site:
         site.deliver("evs1", "sg1", messages=30)
@@ -220,7 +224,9 @@ def test_cancelling_while_normalizing_cleans_up(site):
     site.frs.subscribe(CallableSink(cancel))
     before = log_names(site)
     with pytest.raises(Cancelled) as caught:
-        site.frs.create_copy("evs1", ["sg1"], backup_type=FULL, budget=Budget.of(site.clock, token=token))
+        site.frs.create_copy(
+            "evs1", ["sg1"], backup_type=FULL, budget=Budget.of(site.clock, token=token)
+        )
     assert caught.value.exit_status == 12
     assert site.eva.copies() == ()
     assert before <= log_names(site)
@@ -300,7 +306,9 @@ def test_a_missing_checker_is_found_before_the_freeze(site):
     with pytest.raises(UsageError):
         site.frs.create_copy("evs1", ["sg1"], backup_type=FULL)
     assert not [each for each in events if isinstance(each, ServiceTrace) and each.step == "Freeze"]
-    assert site.frs.create_copy("evs1", ["sg1"], backup_type=FULL, check=False).life is CopyLife.PARKED
+    assert (
+        site.frs.create_copy("evs1", ["sg1"], backup_type=FULL, check=False).life is CopyLife.PARKED
+    )
 
 
 @pytest.mark.rule("HAZ-04")

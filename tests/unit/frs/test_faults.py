@@ -57,7 +57,9 @@ def check_after(site, before, older):
     site.deliver("evs1", "sg1", messages=1)
     assert site.frs.copy(older.id).recoverable
     verified = {
-        copy.id for copy in site.frs.copies() if copy.verdict is Verdict.VERIFIED and copy.id != older.id
+        copy.id
+        for copy in site.frs.copies()
+        if copy.verdict is Verdict.VERIFIED and copy.id != older.id
     }
     if not verified:
         after = logs(site)
@@ -90,9 +92,7 @@ def sweep(party_of, method, *, after, lasting, error):
         site, older = prepared()
         with site:
             before = logs(site)
-            fault = Fault(
-                party_of(site), method, at, after=after, lasting=lasting, error=error
-            )
+            fault = Fault(party_of(site), method, at, after=after, lasting=lasting, error=error)
             try:
                 site.frs.create_copy("evs1", ["sg1"], backup_type=BackupType.FULL)
             except FrskitError as caught:
@@ -128,9 +128,12 @@ def test_array_faults(method, after):
 @pytest.mark.parametrize("method", RECOVERY_CALLS)
 def test_recovery_server_faults(method, after):
     """A recovery server that fails costs the copy, never the logs or an older copy."""
-    assert sweep(
-        lambda site: site.parties.recovery, method, after=after, lasting=False, error=HostError
-    ) > 1
+    assert (
+        sweep(
+            lambda site: site.parties.recovery, method, after=after, lasting=False, error=HostError
+        )
+        > 1
+    )
 
 
 @pytest.mark.rule("FRS-27")
@@ -138,7 +141,9 @@ def test_a_lasting_fault_names_what_it_left():
     """If clean-up cannot reach the array, the record names every copy that stayed."""
     site, older = prepared()
     with site:
-        fault = Fault(site.parties.recovery, "attach", 1, after=False, lasting=False, error=HostError)
+        fault = Fault(
+            site.parties.recovery, "attach", 1, after=False, lasting=False, error=HostError
+        )
         other = Fault(site.eva, "delete_storage", 1, after=False, lasting=True, error=ArrayError)
         with pytest.raises(HostError) as caught:
             site.frs.create_copy("evs1", ["sg1"], backup_type=BackupType.FULL)

@@ -38,7 +38,9 @@ def state(site):
         for volume in site.parties.production.volumes()
     }
     shown = {(each.storage, each.host, each.read_only) for each in site.eva.presentations()}
-    databases = [(each.name, each.state, each.items) for each in site.status("evs1", "sg1").databases]
+    databases = [
+        (each.name, each.state, each.items) for each in site.status("evs1", "sg1").databases
+    ]
     return volumes, shown, databases
 
 

@@ -52,7 +52,9 @@ def test_only_a_snapclone_may_be_swapped():
     assert len(LEGALITY) == len(CopyKind) * len(RecoveryMode) * len(RecoveryMethod)
     for kind in CopyKind:
         for mode in RecoveryMode:
-            assert bool(objection(kind, mode, RecoveryMethod.SWAP)) == (kind is not CopyKind.SNAPCLONE)
+            assert bool(objection(kind, mode, RecoveryMethod.SWAP)) == (
+                kind is not CopyKind.SNAPCLONE
+            )
             assert not objection(kind, mode, RecoveryMethod.COPY_BACK)
 
 

@@ -26,8 +26,8 @@ from frskit.vss import (
     with_outcomes,
     write_backup_components,
     write_writer_metadata,
+    xmltext,
 )
-from frskit.vss import xmltext
 from frskit.vss.documents import DocumentComponent, DocumentShadow, DocumentWriter, schema_of
 from frskit.vss.xmltext import XmlText
 
