@@ -124,8 +124,10 @@ class Parties:
             for server in servers
         )
         for server, service in zip(servers, services, strict=True):
-            service.register_provider(ArrayProvider(eva, server.host))
+            service.register_provider(ArrayProvider(eva, server.host, clock=clock))
         services[0].register_writer(exchange.writer)
+        for service in services:
+            service.recover(budget=Budget.of(clock))
         return cls(
             clock=clock,
             rng=rng,

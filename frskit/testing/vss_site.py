@@ -14,7 +14,8 @@ from frskit.model.ids import IdFactory, SetId, StorageId
 from frskit.model.shadows import ShadowRequest
 from frskit.model.storage import CopyKind
 from frskit.model.volumes import DiskFlags
-from frskit.testing.vss_parts import Script, ScriptSink, SmallArray, SmallServer, SmallWriter
+from frskit.testing.vss_hardware import SmallArray, SmallServer
+from frskit.testing.vss_parts import Script, ScriptSink, SmallWriter
 from frskit.vss import ArrayProvider, Coordinator
 
 __all__ = ["SmallSite"]

@@ -19,13 +19,13 @@ from frskit.model.components import BackupType, ComponentId, WriterStatus
 from frskit.model.ids import SetId, ShadowId, guid
 from frskit.model.shadows import ImportedSet, Shadow, ShadowDocuments, ShadowSet
 from frskit.model.storage import CopyKind
-from frskit.vss import transport
 from frskit.vss.contexts import CTX_ALL, CTX_BACKUP, MAX_VOLUMES, Attribute
 from frskit.vss.creation import Creation
 from frskit.vss.engine import OpenSet, SetMember
 from frskit.vss.records import SessionRecord, SetLife, WriterRole
 from frskit.vss.requestor_object import ComponentHandle, RequestorObject
 from frskit.vss.states import RequestorCall, RequestorState, ShadowStep
+from frskit.vss.transport import break_set, delete_set, import_document, surface
 
 __all__ = ["BackupComponents", "ComponentHandle"]
 
@@ -214,7 +214,7 @@ class BackupComponents(RequestorObject):
         record = creation.run()
         try:
             if not open_set.context & Attribute.TRANSPORTABLE and record.members:
-                record = transport.surface(self._engine, record, budget)
+                record = surface(self._engine, record, budget)
             self._engine.records.put_set(record)
             self._dossier.record = record
             self._dossier.kept = tuple(creation.records)
@@ -314,7 +314,7 @@ class BackupComponents(RequestorObject):
         elif not open_set.context & Attribute.NO_AUTO_RELEASE:
             budget = Budget.of(self._engine.clock, self._engine.cleanup_s)
             try:
-                transport.delete_set(self._engine, open_set.id, budget)
+                delete_set(self._engine, open_set.id, budget)
             except FrskitError as error:
                 # It stays on record, so `delete_set` or `recover` can go on.
                 self._engine.trace.warn(f"set {open_set.id} could not be released: {error}")
@@ -345,18 +345,18 @@ class BackupComponents(RequestorObject):
             raise self._bad(call, "needs the document of a set")
         self._enter(call)
         limit = budget or Budget.of(self._engine.clock)
-        return transport.import_document(self._engine, self._document, limit)
+        return import_document(self._engine, self._document, limit)
 
     def break_snapshot_set(self, set_id: SetId, *, budget: Budget | None = None) -> None:
         """Let go of an imported set; see `Coordinator.break_set`."""
         self._enter(RequestorCall.BREAK_SNAPSHOT_SET, set_id)
-        transport.break_set(self._engine, set_id, budget or Budget.of(self._engine.clock))
+        break_set(self._engine, set_id, budget or Budget.of(self._engine.clock))
 
     def delete_snapshots(self, set_id: SetId, *, budget: Budget | None = None) -> int:
         """Delete the shadow copies of a set; how many. See `Coordinator.delete_set`."""
         self._enter(RequestorCall.DELETE_SNAPSHOTS, set_id)
         limit = budget or Budget.of(self._engine.clock)
-        return transport.delete_set(self._engine, set_id, limit)
+        return delete_set(self._engine, set_id, limit)
 
     # -- restore -----------------------------------------------------------------------------
 

@@ -26,7 +26,6 @@ from frskit.model.shadows import (
     ShadowRequest,
 )
 from frskit.protocols import HardwareProvider, Server, ShadowCopyService, Writer
-from frskit.vss import transport
 from frskit.vss.backup_components import BackupComponents
 from frskit.vss.contexts import Attribute
 from frskit.vss.engine import Engine
@@ -36,6 +35,7 @@ from frskit.vss.records import Records, SessionRecord, SetLife, SetRecord
 from frskit.vss.roster import Roster
 from frskit.vss.session import EngineRestoreSession, EngineSession
 from frskit.vss.trace import Tracer
+from frskit.vss.transport import break_set, delete_set
 
 __all__ = ["Coordinator"]
 
@@ -164,7 +164,7 @@ class Coordinator:
         Raises:
             BadState: Not imported here.
         """
-        transport.break_set(self.engine, set_id, budget)
+        break_set(self.engine, set_id, budget)
 
     def delete_set(self, set_id: SetId, *, budget: Budget) -> None:
         """Delete the shadow copies of a set, and the LUNs with them.
@@ -175,7 +175,7 @@ class Coordinator:
         Raises:
             FrskitError: See `frskit.vss.transport.delete_set`; calling again goes on.
         """
-        transport.delete_set(self.engine, set_id, budget)
+        delete_set(self.engine, set_id, budget)
 
     def shadows(self) -> tuple[Shadow, ...]:
         """The created shadow copies that are managed here: imported ones, also automatically."""
@@ -231,7 +231,7 @@ class Coordinator:
                 # It may have been imported elsewhere; the requestor's records decide.
                 self.engine.records.drop_set(record.id)
             elif record.life is SetLife.IMPORTED and self._auto_release(record):
-                transport.delete_set(self.engine, record.id, budget)
+                delete_set(self.engine, record.id, budget)
         except FrskitError as error:
             leftovers.append(f"set {record.id}: {error}")
 

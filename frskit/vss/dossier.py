@@ -15,7 +15,6 @@ from frskit.model.components import (
 )
 from frskit.model.ids import SetId
 from frskit.model.shadows import ShadowDocuments
-from frskit.vss import transport
 from frskit.vss.contexts import Attribute
 from frskit.vss.documents import (
     BackupDocument,
@@ -26,6 +25,7 @@ from frskit.vss.documents import (
 )
 from frskit.vss.metadata import write_writer_metadata
 from frskit.vss.records import SetRecord
+from frskit.vss.transport import document_shadow
 
 __all__ = ["Dossier"]
 
@@ -81,7 +81,7 @@ class Dossier:
             backup_type=self.backup_type,
             context=self.context,
             writers=tuple(self._writers(writers)),
-            shadows=tuple(transport.document_shadow(each) for each in members),
+            shadows=tuple(document_shadow(each) for each in members),
         )
 
     def _writers(self, writers: Iterable[WriterMetadata]) -> Iterable[DocumentWriter]:

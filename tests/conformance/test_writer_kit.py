@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import attrs
 import pytest
 
+import frskit
 from frskit.bases import WriterBase
 from frskit.clock import Budget, VirtualClock
-from frskit.errors import WriterVeto
+from frskit.errors import Busy, StoreError, WriterVeto
 from frskit.model.components import (
     BackupSchema,
     BackupType,
@@ -308,3 +311,62 @@ def test_mutants_die(mutant):
     """A writer with this mistake does not pass the kit."""
     with pytest.raises(AssertionError):
         check_writer(lambda: World(mutant))
+
+
+class ExchangeWorld:
+    """Levers on the simulated Exchange server of a lab."""
+
+    def __init__(self):
+        self.lab = frskit.lab()
+        self.parties = self.lab.parties
+        self.writer = self.parties.exchange.writer
+        self.components = [each.id for each in self.writer.identify().components if each.selectable]
+        self.volumes = [each.id for each in self.parties.production.volumes()]
+        for _ in range(2):
+            self.lab.deliver("evs1", "sg1", messages=150)
+            self.lab.advance(60.0)
+        self.first = set(self.logs())
+
+    def files(self):
+        for volume in self.parties.production.volumes():
+            tree = self.parties.production.files(volume.id)
+            for path in tree.walk():
+                yield path, tree
+
+    def logs(self):
+        return [path for path, _ in self.files() if re.search(r"E00[0-9a-f]+\.log$", path, re.I)]
+
+    def write(self):
+        try:
+            self.lab.deliver("evs1", "sg1", messages=1)
+        except (Busy, StoreError):
+            return False
+        return True
+
+    def image(self):
+        found = []
+        for path, tree in self.files():
+            with tree.open(path) as file:
+                found.append((path, hash(file.read_at(0, file.size_bytes))))
+        return found
+
+    def truncated(self):
+        return not self.first <= set(self.logs())
+
+    def truncates(self):
+        return True
+
+    def pass_window(self):
+        self.parties.clock.sleep(20.0)
+        return True
+
+    def budget(self):
+        return Budget.of(self.parties.clock)
+
+
+@pytest.mark.rule("EXC-12", "EXC-17", "EXC-21", "EXC-22", "EXC-33", "R-4")
+def test_exchange_writer_passes():
+    """The writer of the simulated Exchange holds, lets go, and truncates after success only."""
+    report = check_writer(ExchangeWorld)
+    assert report.skipped == {}
+    assert len(report.executed) == 7

@@ -248,6 +248,7 @@ class DatabaseAdministration(EngineCore):
             if database is None or not database.attached:
                 return
             self._require_no_freeze("dismount")
+            self._settle_doomed()
             if self._transaction is not None:
                 raise Busy("a transaction is open", context={"database": name})
             detach(self._instance, database)

@@ -172,6 +172,11 @@ class EngineCore:
                 native=-510,
             )
 
+    def _settle_doomed(self) -> None:
+        """Finish the rollback that had no room in the log."""
+        if self._transaction is not None and self._transaction.is_doomed:
+            self._transaction.rollback()
+
     def _require_no_freeze(self, what: str) -> None:
         """Between prepare and thaw databases stay as they are (EXC-16, R-6)."""
         if self._session is not None and self._session.blocks_administration:

@@ -179,6 +179,7 @@ class StorageGroupEngine(DatabaseAdministration):
             Busy: Another one is open, or the group is frozen.
         """
         with self._guard():
+            self._settle_doomed()
             if self._transaction is not None:
                 raise Busy("another transaction is open")
             self._transaction = Transaction(

@@ -8,7 +8,7 @@ atomic is assumed.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,7 @@ __all__ = ["LogStream", "StreamSettings"]
 
 _FIRST_SECTOR = LOG_HEADER_SIZE // SECTOR_SIZE
 _LAST_GENERATION = 0xFFFFF
+_CHUNK = 1 << 20
 
 
 @frozen(kw_only=True)
@@ -109,6 +110,7 @@ class LogStream:
         directory.fs.rename(directory.temporary_path, directory.current_path)
         directory.fs.sync()
         stream._open_current()
+        stream.keep_prepared()
         return stream
 
     @classmethod
@@ -230,6 +232,7 @@ class LogStream:
             directory.fs.rename(directory.temporary_path, directory.current_path)
             directory.fs.sync()
             self._open_current()
+        self.keep_prepared()
 
     def drop_prepared(self) -> None:
         """Remove the half-made next log, so that it cannot fail a checksum [exchange.md 3.3]."""
@@ -238,10 +241,14 @@ class LogStream:
             self._directory.fs.sync()
 
     def keep_prepared(self) -> None:
-        """Make a half-made next log: space only, no valid header [exchange.md 1.2]."""
-        if self._settings.keep_prepared and not self._directory.has_temporary:
-            with self._directory.fs.create(self._directory.temporary_path) as file:
-                file.truncate(self._settings.sectors * SECTOR_SIZE)
+        """Make a half-made next log: space only, no valid header [exchange.md 1.2].
+
+        If there is no room for it, the roll will say so; until then nothing is wrong.
+        """
+        if not self._settings.keep_prepared or self._directory.has_temporary:
+            return
+        with suppress(FrskitError):
+            self._allocated().close()
 
     def close(self) -> None:
         """Release the current log's file; pending records are lost."""
@@ -310,13 +317,32 @@ class LogStream:
             attachments=tuple(self._attachments()),
         )
         tail = _flush_range(b"", 1, generation)
-        path = self._directory.temporary_path
-        with self._directory.fs.create(path, exclusive=False) as file:
-            file.truncate(header.file_size_bytes)
+        with self._allocated() as file:
             file.write_at(0, pack_log_header(header))
             file.write_at(LOG_HEADER_SIZE, tail)
             file.sync()
         return header, tail
+
+    def _allocated(self) -> WritableFile:
+        """The temporary log with all its space, so that no later write finds the volume full."""
+        fs, path = self._directory.fs, self._directory.temporary_path
+        size_bytes = self._settings.sectors * SECTOR_SIZE
+        if fs.exists(path) and fs.stat(path).size_bytes == size_bytes:
+            return fs.edit(path)
+        file = fs.create(path, exclusive=False)
+        try:
+            for at in range(0, size_bytes, _CHUNK):
+                file.write_at(at, bytes(min(_CHUNK, size_bytes - at)))
+        except FrskitError:
+            file.close()
+            self._drop_partial()
+            raise
+        return file
+
+    def _drop_partial(self) -> None:
+        """Give back the space of a temporary log that could not be made."""
+        with suppress(FrskitError):
+            self._directory.fs.remove(self._directory.temporary_path)
 
     def _begin(self, header: LogHeader, tail: bytes) -> None:
         """Go on in the log that was prepared."""
@@ -335,7 +361,6 @@ class LogStream:
 
     def _open_current(self) -> None:
         self._file = self._directory.fs.edit(self._directory.current_path)
-        self.keep_prepared()
 
 
 def _flush_range(data: bytes, sectors: int, generation: int, next_offset: int = 0) -> bytes:

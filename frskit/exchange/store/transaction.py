@@ -7,7 +7,7 @@ with. Facts: [lab-store.md 3].
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from frskit.errors import FrskitError, NotFound, UsageError
@@ -69,6 +69,10 @@ class Transaction:
     """An open transaction; as a context manager it commits, or rolls back on an exception.
 
     Made by `StorageGroupEngine.begin`; its methods are called through the engine's lock.
+
+    Attributes:
+        id: Its number.
+        is_doomed: Whether it could not be rolled back yet, and will be.
     """
 
     def __init__(
@@ -86,6 +90,7 @@ class Transaction:
         self._done = done
         self._undo: list[tuple[Database, Operation]] = []
         self._open = True
+        self.is_doomed = False
         position = instance.stream.reserve(64)
         offset = position.sector * 512 + position.offset
         self.id = transaction_id(position.generation, offset)
@@ -167,9 +172,13 @@ class Transaction:
         if not self._open:
             return
         if kind is None:
-            self.commit()
+            try:
+                self.commit()
+            except FrskitError:
+                self._give_up()
+                raise
         elif issubclass(kind, Exception):
-            self.rollback()
+            self._give_up()
 
     @contextmanager
     def _statement(self) -> Iterator[None]:
@@ -188,6 +197,17 @@ class Transaction:
             store, operation = self._undo[-1]
             self._tree(store).change(inverse(operation))
             self._undo.pop()
+
+    def _give_up(self) -> None:
+        """Roll back now if that is possible, otherwise as soon as it is.
+
+        A full log volume has no room for the records of a rollback either; the engine then tries
+        again before the next transaction.
+        """
+        self.is_doomed = True
+        with suppress(FrskitError):
+            if self._open:
+                self.rollback()
 
     def _require_open(self) -> None:
         if not self._open:

@@ -128,6 +128,17 @@ def test_abandoned_backups_truncate_nothing(site):
         session.complete({}, budget=site.budget())
 
 
+@pytest.mark.rule("VSS-64")
+def test_no_verdict_is_a_failure(site):
+    """BackupComplete without SetBackupSucceeded tells the writers failure, whoever calls it."""
+    with site.service.session(site.request()) as session:
+        session.create(budget=site.budget())
+        session.components.backup_complete()
+    for writer in site.writers:
+        assert writer.truncated == []
+        assert set(dict(writer.sessions)["backup_complete"].succeeded.values()) == {False}
+
+
 def test_documents_change_in_their_outcomes_only(site):
     """The final document is the one of the creation with outcomes spliced in."""
     made, report = backup(site)

@@ -62,11 +62,11 @@ class Group:
 
     NAMES = ("mb", "pub")
 
-    def __init__(self, *, profile=SMALL_LOGS, circular=False, volume_bytes=VOLUME_BYTES):
+    def __init__(self, *, profile=SMALL_LOGS, circular=False, volume_bytes=VOLUME_BYTES, seed=1):
         self.profile = profile
         self.circular = circular
         self.clock = VirtualClock()
-        self.rng = random.Random(1)
+        self.rng = random.Random(seed)
         self.logs = Volume(size_bytes=volume_bytes)
         self.stores = Volume(size_bytes=volume_bytes)
         self.engine = StorageGroupEngine.create(*self.places(), **self.keywords())
@@ -182,7 +182,7 @@ def _expected_rows(messages):
     return rows
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def group():
     """Function: options -> a storage group without stores."""
     return Group
