@@ -19,7 +19,6 @@ from frskit.bases import ArrayBase
 from frskit.model import storage as model
 from frskit.model.ids import CopyKey, StorageId
 from frskit.model.storage import ArrayCopy, CopyRequest, Presentation
-from frskit.storage.durable import replace_file
 
 KIND, JSON = model.CopyKind.SNAPCLONE, make_converter()
 
@@ -50,7 +49,8 @@ class BlobArray(ArrayBase):
         self._staged |= {key: model.StagedCopies(key=key, requests=each) for key, each in sets}
 
     def save(self) -> None:
-        replace_file(self.root / "index.json", JSON.dumps(self.index).encode())
+        (self.root / "index.new").write_text(JSON.dumps(self.index))
+        (self.root / "index.new").replace(self.root / "index.json")
 
     def directory(self, storage) -> Path:
         return self.root / "live" / quote(storage, safe="")
@@ -101,7 +101,7 @@ class BlobArray(ArrayBase):
         manifest = dict(self.index.manifests.get(source, {}))
         for path in () if source in self.index.manifests else self.files(source):
             blob = hashlib.sha256(data := path.read_bytes()).hexdigest()
-            replace_file(self.root / "blobs" / blob, data)
+            (self.root / "blobs" / blob).write_bytes(data)
             manifest[str(path.relative_to(self.directory(source)))] = blob
         facts = {"kind": KIND, "state": model.CopyState.INDEPENDENT, "created_at": self.clock.now()}
         facts |= {"id": StorageId(f"blob:{name}"), "size_bytes": self.size(source)}
@@ -133,7 +133,7 @@ class BlobArray(ArrayBase):
             top.mkdir(parents=True)
             for path, blob in self.index.manifests[storage].items():
                 (top / path).parent.mkdir(parents=True, exist_ok=True)
-                replace_file(top / path, (self.root / "blobs" / blob).read_bytes())
+                (top / path).write_bytes((self.root / "blobs" / blob).read_bytes())
         if wanted not in shown:
             self.index.shown.append(wanted)
             if not read_only:

@@ -211,6 +211,8 @@ class StorageGroupEngine(DatabaseAdministration):
     def messages(self, database: str) -> Iterator[StoredMessage]:
         """The stored messages in the order of their ids; also while the group is frozen.
 
+        Shows what an open transaction has done so far: there is one writer and no isolation.
+
         Raises:
             NotFound: No such database, or it is not mounted.
         """
