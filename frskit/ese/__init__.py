@@ -38,6 +38,7 @@ from frskit.ese.logfile import check_log
 from frskit.ese.logheader import pack_log_header, read_log_header
 from frskit.ese.lognames import archived_log_name, parse_log_name
 from frskit.ese.logset import check_logs, facts_of_checkpoint, facts_of_logs
+from frskit.ese.space import read_owned_pages
 from frskit.ese.stm import check_streaming_file
 from frskit.ese.verify import verify_page
 from frskit.model.ese_files import (
@@ -110,6 +111,7 @@ __all__ = [
     "read_checkpoint",
     "read_database_header",
     "read_log_header",
+    "read_owned_pages",
     "required_range",
     "seal_page",
     "shadow_sector",

@@ -23,6 +23,7 @@ from frskit.ese.facts import required_range_of
 from frskit.ese.header import identify, read_header_copies
 from frskit.ese.parts import Part, PartResult, check_part
 from frskit.ese.sources import opened, read_exactly, source_name
+from frskit.ese.space import load_owned_pages, locate
 from frskit.ese.vector import PIECE_BYTES
 from frskit.ese.verify import is_trailer_page, verify_header_page
 from frskit.model.ese_files import FileKind
@@ -84,6 +85,7 @@ def check_database(
     limit_bytes_per_s: float | None = None,
     page_size: int | None = None,
     damaged_limit: int = DAMAGED_LIMIT,
+    owned_space: bool = False,
 ) -> DatabaseReport:
     """Check every page of a database, and say what its header says.
 
@@ -100,6 +102,8 @@ def check_database(
         limit_bytes_per_s: Most bytes read per second; default: no limit.
         page_size: To be used if neither header copy is good; default: that is an error.
         damaged_limit: Most damaged pages named in the report; counts stay exact.
+        owned_space: Read how many pages the database owns even if nothing is damaged: a few pages
+            more to read. If something is, that is always read, to say where it lies.
 
     Returns:
         The report, also if pages are bad: a verdict is not an exception.
@@ -130,6 +134,8 @@ def check_database(
         totals = _check_headers(file, job)
         if not streaming:
             totals = _check_body(file, job, totals, executor)
+        wanted = (owned_space or totals.bad or totals.correctable) and not streaming
+        owned = load_owned_pages(file, size) if wanted else None
     return DatabaseReport(
         name=name,
         size_bytes=job.size_bytes,
@@ -140,13 +146,14 @@ def check_database(
         pages_bad=totals.bad,
         pages_correctable=totals.correctable,
         pages_uninitialized=totals.uninitialized,
-        damaged=totals.damaged,
+        damaged=locate(totals.damaged, owned, clean=header is not None and header.is_clean),
         damaged_limit=job.damaged_limit,
         highest_dbtime=totals.highest_dbtime,
         highest_dbtime_page=totals.highest_page,
         verdict=_verdict(totals),
         coverage="headers" if streaming else "full",
         required=None if header is None else required_range_of(header),
+        owned_pages=owned,
     )
 
 

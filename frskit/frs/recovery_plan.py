@@ -100,6 +100,7 @@ def make_plan(parts: Parts, copy: Copy, wish: RecoveryWish, budget: Budget) -> R
     _check_members(production, members)
     _check_alone(production, group, members)
     _check_present(production, members)
+    _check_running(production, group)
     with mounted(parts, production, copy, budget) as files:
         analysis = production.application.analyze(group.name, files, wish.mode)
         if analysis.verdict is LogVerdict.IMPOSSIBLE:
@@ -242,6 +243,12 @@ def _check_present(production: Production, members: tuple[CopyMember, ...]) -> N
     for member in members:
         if member.mount_point.casefold() not in mounted_at:
             raise refuse("P-06", f"{member.mount_point} is not mounted on production")
+
+
+def _check_running(production: Production, group: GroupInfo) -> None:
+    """P-05: the writer takes part in the restore, so its service must run."""
+    if group.component.writer_id not in {each.writer_id for each in production.service.writers()}:
+        raise refuse("P-05", f"the writer of {group.name} is not running", "Start the service.")
 
 
 def _steps(

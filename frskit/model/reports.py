@@ -24,6 +24,7 @@ __all__ = [
     "LogSetReport",
     "LogStatus",
     "PageFormat",
+    "PagePosition",
     "PageStatus",
     "PageVerdict",
     "RequiredRange",
@@ -31,6 +32,7 @@ __all__ = [
 
 PageStatus: TypeAlias = Literal["ok", "correctable", "bad", "uninitialized"]
 PageFormat: TypeAlias = Literal["new", "old", "header", "zero"]
+PagePosition: TypeAlias = Literal["inside", "beyond", "unknown"]
 DatabaseVerdict: TypeAlias = Literal["ok", "correctable", "damaged"]
 Coverage: TypeAlias = Literal["full", "headers"]
 
@@ -67,12 +69,16 @@ class DamagedPage:
         status: ``bad`` or ``correctable``.
         bit: As in `PageVerdict`.
         probable_number: As in `PageVerdict`.
+        position: ``inside`` the space that the database owns, ``beyond`` it (no data can be lost
+            there), or ``unknown``: the space tree is not readable, or the database is dirty and
+            may own more than its space tree says [ese.md 4.6]. Never changes a verdict.
     """
 
     page: int
     status: PageStatus
     bit: int | None = None
     probable_number: int | None = None
+    position: PagePosition = "unknown"
 
 
 @frozen(kw_only=True)
@@ -123,6 +129,8 @@ class DatabaseReport:
         coverage: ``headers`` for .stm files, whose data carry no checksum of their own
             [ese.md 5.4]; else ``full``.
         required: Logs needed; None for a clean database.
+        owned_pages: Pages that the database owns, by its space tree: 1 to this number. None if
+            the tree does not tell, or if nothing was damaged and nobody asked.
     """
 
     name: str
@@ -142,6 +150,16 @@ class DatabaseReport:
     verdict: DatabaseVerdict = "ok"
     coverage: Coverage = "full"
     required: RequiredRange | None = None
+    owned_pages: int | None = None
+
+    @property
+    def missing_pages(self) -> int:
+        """Pages that the database owns and the file is too short to hold; 0 if unknown.
+
+        Checksums cannot see a lost tail, and eseutil does not look for it; `verdict` leaves it out
+        likewise (frskit's choice), so whoever asks for the owned pages should look here.
+        """
+        return max(0, (self.owned_pages or 0) - max(0, self.size_bytes // self.page_size - 2))
 
     @property
     def path(self) -> str:

@@ -71,9 +71,7 @@ class CrashVolume:
 
     def listdir(self, path=""):
         prefix = f"{path}/" if path else ""
-        names = {
-            name[len(prefix) :].split("/")[0] for name in self.live if name.startswith(prefix)
-        }
+        names = {name[len(prefix) :].split("/")[0] for name in self.live if name.startswith(prefix)}
         return sorted(names, key=str.casefold)
 
     def exists(self, path):

@@ -13,7 +13,7 @@ from frskit.errors import Cancelled, FileMissing, FileSystemError, HostError, Ti
 from frskit.hosts.runners import LocalRunner
 
 CLOCK = SystemClock()
-BUDGET = Budget.of(CLOCK, 30)
+BUDGET = Budget.of(CLOCK)
 
 
 def python(text, *arguments, **options):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from contextlib import contextmanager
 
 import pytest
 
@@ -44,26 +45,38 @@ class Bench:
         self.site.eva.unpresent(shown, budget=Budget.of(self.site.clock))
         return found
 
-    def read(self, storage, path):
-        """A file on a LUN, by its path inside the volume; read-only."""
-        shown, device = self._device(storage, read_only=True)
-        volume = SimFs.mount(read_label(device).volume(device), read_only=True)
-        with volume.open(path) as file:
-            data = file.read_at(0, file.size_bytes)
+    @contextmanager
+    def volume(self, storage, *, read_only=True):
+        """The file system on a LUN."""
+        shown, device = self._device(storage, read_only)
+        volume = SimFs.mount(read_label(device).volume(device), read_only=read_only)
+        yield volume
+        if not read_only:
+            volume.sync()
+            device.flush()
         self.site.eva.unpresent(shown, budget=Budget.of(self.site.clock))
-        return data
+
+    def read(self, storage, path):
+        """A file on a LUN, by its path inside the volume."""
+        with self.volume(storage) as volume, volume.open(path) as file:
+            return file.read_at(0, file.size_bytes)
+
+    def names(self, storage, path):
+        """Names in a directory on a LUN."""
+        with self.volume(storage) as volume:
+            return list(volume.listdir(path))
 
     def flip(self, storage, path, offset, bit=4):
         """One bit of a file on a LUN."""
-        shown, device = self._device(storage, read_only=False)
-        volume = SimFs.mount(read_label(device).volume(device))
-        with volume.edit(path) as file:
+        with self.volume(storage, read_only=False) as volume, volume.edit(path) as file:
             byte = file.read_at(offset, 1)[0]
             file.write_at(offset, bytes([byte ^ (1 << bit)]))
             file.sync()
-        volume.sync()
-        device.flush()
-        self.site.eva.unpresent(shown, budget=Budget.of(self.site.clock))
+
+    def remove(self, storage, path):
+        """Delete a file on a LUN."""
+        with self.volume(storage, read_only=False) as volume:
+            volume.remove(path)
 
 
 class At:
@@ -96,6 +109,10 @@ class Scene:
         sink = At(stage, action)
         self.site.frs.subscribe(sink)
         return sink
+
+    def forget(self, sink):
+        """Act no more."""
+        self.site.parts.sink.unsubscribe(sink)
 
     def newest(self):
         """The newest record, with everything in it."""
@@ -161,6 +178,14 @@ def scene():
     """A lab in memory with 40 messages."""
     with frskit.lab(seed=11) as site:
         site.deliver("evs1", "sg1", messages=40)
+        yield Scene(site)
+
+
+@pytest.fixture(scope="module")
+def lasting_scene():
+    """A small lab for many short copies."""
+    with frskit.lab(seed=12) as site:
+        site.deliver("evs1", "sg1", messages=12)
         yield Scene(site)
 
 

@@ -370,7 +370,7 @@ def test_a_full_log_volume_stops_delivery_and_nothing_else(group):
     big = Message(subject="big", body=bytes(3000))
     acknowledged = []
     with pytest.raises(StoreError) as caught:
-        for index in range(1000):
+        for _ in range(1000):
             acknowledged += site.engine.deliver("mb", [big])
     assert caught.value.native == -529
     assert native(lambda: site.engine.deliver("mb", [big])) == -529
@@ -511,9 +511,12 @@ def test_adopted_databases_are_kept_as_they_are(group):
         site.engine.deliver("foreign", [MESSAGE])
     with pytest.raises(FileExists):
         site.engine.adopt_database("foreign", site.stores.fs, "x.edb", Bytes(raw))
-    assert native(
-        lambda: site.engine.adopt_database("bad", site.stores.fs, "bad.edb", Bytes(bytes(9000)))
-    ) == -1206
+    assert (
+        native(
+            lambda: site.engine.adopt_database("bad", site.stores.fs, "bad.edb", Bytes(bytes(9000)))
+        )
+        == -1206
+    )
     assert not site.stores.fs.exists("bad.edb")
     site.fill_logs(2)
     site.engine.idle()

@@ -247,9 +247,7 @@ RECORDS = st.one_of(
         signature=SIGNATURES,
         path=st.text(max_size=30),
     ),
-    st.builds(
-        lr.Detach, dbid=st.integers(1, 250), signature=SIGNATURES, abandoned=st.booleans()
-    ),
+    st.builds(lr.Detach, dbid=st.integers(1, 250), signature=SIGNATURES, abandoned=st.booleans()),
     st.builds(
         lr.BackupMark,
         kind=st.integers(0, 3),

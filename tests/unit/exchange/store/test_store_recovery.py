@@ -436,7 +436,7 @@ def test_a_lost_flush_is_found_by_redo(group):
             site.engine.flush_pages()
         site.stop()
         site.stores.patch("mb.edb", at, old)
-        assert refused(site.at(), **{}) == -566
+        assert refused(site.at()) == -566
 
 
 def test_a_page_of_another_history_is_found_by_redo(group):

@@ -137,7 +137,9 @@ def test_during_freeze_no_byte_changes_and_reads_succeed(group, circular):
     transaction = site.engine.begin()
     transaction.insert("mb", Message(subject="open"))
     frozen(site)
-    before = [volume.device.read(0, volume.device.size_bytes) for volume in (site.logs, site.stores)]
+    before = [
+        volume.device.read(0, volume.device.size_bytes) for volume in (site.logs, site.stores)
+    ]
     for call in (
         lambda: site.engine.deliver("mb", [Message(subject="late")]),
         lambda: site.engine.delete_message("pub", 1),
