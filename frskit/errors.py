@@ -184,9 +184,9 @@ class FrskitError(Exception):
     ) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint if hint is not None else self.default_hint
+        self.hint: str = hint if hint is not None else self.default_hint
         self.context: dict[str, object] = dict(context or {})
-        self.retryable = self.default_retryable if retryable is None else retryable
+        self.retryable: bool = self.default_retryable if retryable is None else retryable
         self.native = native
         self.stage: str | None = None
         self.copy: object | None = None

@@ -34,7 +34,7 @@ class Session:
 
     def __init__(self, *, place: str | None, as_json: bool) -> None:
         self.place = place
-        self.output = Output(as_json=as_json)
+        self.output: Output = Output(as_json=as_json)
 
     def site(self) -> Site:
         """The site, opened; use it as a context manager."""

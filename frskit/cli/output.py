@@ -39,8 +39,8 @@ class Output:
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
-        self.console = Console(highlight=False, soft_wrap=True)
-        self.errors = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.console: Console = Console(highlight=False, soft_wrap=True)
+        self.errors: Console = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def document(self, schema: str, facts: Mapping[str, object]) -> None:
         """One JSON document with its schema; nothing unless JSON is wanted."""

@@ -46,7 +46,7 @@ class SegmentWalk:
         last_checksum: Stored checksum of the last used one; 0 if there is none.
         end: Where the data end.
         problem: What is wrong, in words; empty if nothing.
-        problem_offset: Byte offset of the segment concerned; None if nothing is wrong.
+        problem_offset: Byte offset of the segment concerned; None if it is none or several.
     """
 
     status: LogStatus
@@ -111,8 +111,10 @@ def walk_segments(file: Readable, header: LogHeader) -> SegmentWalk:
             problem = "a segment's checksum is wrong"
         if problem:
             return _walk(tally, header, LogStatus.DAMAGED, problem, index)
-    status_of_all = LogStatus.CORRECTABLE if tally.correctable else LogStatus.OK
-    return _walk(tally, header, status_of_all)
+    if not tally.correctable:
+        return _walk(tally, header, LogStatus.OK)
+    problem = f"segments with one flipped bit each: {tally.correctable}"
+    return _walk(tally, header, LogStatus.CORRECTABLE, problem)
 
 
 _AFTER_EMPTY = "a used segment after an empty one"

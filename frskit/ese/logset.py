@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 
 __all__ = ["check_logs", "facts_of_checkpoint", "facts_of_logs"]
 
+_WARNINGS = {
+    LogStatus.CORRECTABLE: LogProblemKind.CORRECTABLE,
+    LogStatus.TORN: LogProblemKind.TORN,
+}
+
 
 @frozen(kw_only=True)
 class _Names:
@@ -222,8 +227,9 @@ def _place_readable(report: LogReport, header: LogHeader, name: LogName, chain: 
         chain.add(
             LogProblemKind.DAMAGED, report.error, report.problem, name=name.name, first=number
         )
-    elif report.status is LogStatus.TORN:
-        chain.add(LogProblemKind.TORN, None, report.problem, name=name.name, first=number)
+    elif report.status in _WARNINGS:
+        kind = _WARNINGS[report.status]
+        chain.add(kind, None, report.problem, name=name.name, first=number)
     chain.previous = (report, header)
 
 

@@ -77,7 +77,7 @@ class PathFile:
     """A file of this machine; picklable, opened again by whoever unpickles it."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = os.fspath(path)
+        self.path: str = os.fspath(path)
         self._lock = threading.Lock()
         try:
             self._file = Path(self.path).open("rb", buffering=0)  # noqa: SIM115 - closed by close()

@@ -47,6 +47,9 @@ __all__ = [
 ATTACHMENTS_SIZE = 2048
 """Bytes of the attachment area of log headers and checkpoints [ese.md 1]."""
 
+MAX_PATH_BYTES = 260
+"""Longest path in the engine's settings, without its terminator [ese.md 1]."""
+
 _LGPOS = struct.Struct("<HHi")
 _SIGNATURE = struct.Struct("<I8s16s")
 _BACKUP = struct.Struct("<8s8sII")
@@ -114,13 +117,14 @@ def _parse_parameters(data: bytes) -> DbmsParameters:
 
 
 def _text(raw: bytes) -> str:
-    return raw.split(b"\0")[0].decode("latin-1")
+    """A path; the last byte of its field is a terminator, whatever it holds."""
+    return raw[:MAX_PATH_BYTES].split(b"\0")[0].decode("latin-1")
 
 
 def _pack_parameters(parameters: DbmsParameters) -> bytes:
     paths = [path.encode("latin-1") for path in (parameters.system_path, parameters.log_path)]
-    if max(map(len, paths)) > 260:
-        raise FormatError("a path in the engine's settings is longer than 260 bytes")
+    if max(map(len, paths)) > MAX_PATH_BYTES:
+        raise FormatError(f"a path in the engine's settings is longer than {MAX_PATH_BYTES} bytes")
     return _PARAMETERS.pack(*paths, parameters.flags, *parameters.counters)
 
 
@@ -177,7 +181,7 @@ def pack_attachments(attachments: Sequence[AttachInfo]) -> bytes:
         + each.names
         for each in attachments
     )
-    if len(area) >= ATTACHMENTS_SIZE:
+    if len(area) > ATTACHMENTS_SIZE:
         raise FormatError(
             "too many attached databases for one header", context={"count": len(attachments)}
         )

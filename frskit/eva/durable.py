@@ -73,7 +73,7 @@ class Journal:
 
     def __init__(self, directory: Path, page_shift: int) -> None:
         self.directory = directory
-        self.pool_path = directory / "pages.bin"
+        self.pool_path: Path = directory / "pages.bin"
         self._tables_path = directory / "tables.db"
         self._history: dict[int, list[_Change]] = {}
         self._touched: set[int] = set()
@@ -86,7 +86,7 @@ class Journal:
         try:
             with self._guard():
                 self._head = self._open_files(page_shift)
-            self.page_shift = self._number(self._head, "page_shift")
+            self.page_shift: int = self._number(self._head, "page_shift")
         except BaseException:
             self.close()
             raise

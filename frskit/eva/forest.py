@@ -44,9 +44,9 @@ class Forest:
     def __init__(self, pool: PagePool, tables: Tables) -> None:
         self.pool = pool
         self.tables = tables
-        self.epoch = 1
-        self.next_version = 1
-        self.next_volume = 1
+        self.epoch: int = 1
+        self.next_version: int = 1
+        self.next_volume: int = 1
         self.live: dict[int, Version] = {}
         self.versions: dict[int, Version] = {}
         self.dirty: set[Version] = set()

@@ -49,7 +49,7 @@ class PagePool(ABC):
 
     def __init__(self, page_shift: int, *, holds_back: bool) -> None:
         self.page_shift = page_shift
-        self.high = 0
+        self.high: int = 0
         self.free: list[int] = []
         self.pending: list[int] = []
         self.taken: list[int] = []

@@ -74,19 +74,19 @@ class Version:
     )
 
     def __init__(self, number: int, volume: int, size_bytes: int) -> None:
-        self.number = number
-        self.volume = volume
-        self.size_bytes = size_bytes
+        self.number: int = number
+        self.volume: int = volume
+        self.size_bytes: int = size_bytes
         self.parent: Version | None = None
         self.children: list[Version] = []
-        self.cut = 0
-        self.floor = FIRST_FLOOR
+        self.cut: int = 0
+        self.floor: int = FIRST_FLOOR
         self.root: dict[int, Any] = {}
-        self.owns_root = True
-        self.mapped = 0
-        self.own = 0
-        self.clone_total = -1
-        self.cursor = 0
+        self.owns_root: bool = True
+        self.mapped: int = 0
+        self.own: int = 0
+        self.clone_total: int = -1
+        self.cursor: int = 0
 
     def grow(self, number: int, volume: int) -> Version:
         """A new live child that shows what this frozen version shows."""
@@ -127,9 +127,9 @@ class Tables:
 
     def __init__(self, load: Callable[[int], array[int]] | None = None) -> None:
         self._load = load
-        self.stored = load is not None
+        self.stored: bool = load is not None
         self.epoch_tag = 1 << NUMBER_BITS
-        self.next_node = 1
+        self.next_node: int = 1
         self.nodes: dict[int, Any] = {}
         self.changes: list[int] = []
         self.bases: dict[int, int] = {}

@@ -89,7 +89,7 @@ class StorageGroup:
     """
 
     def __init__(self, settings: GroupSettings, host: GroupHost) -> None:
-        self.settings = settings
+        self.settings: GroupSettings = settings
         self.backup: SetId | None = None
         self.held_by: SetId | None = None
         self._host = host

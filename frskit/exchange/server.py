@@ -65,16 +65,16 @@ class SimulatedExchange:
         self.name = name
         self.profile = profile
         self.events: list[EventEntry] = []
-        self.running = False
-        self.instance_id = ""
+        self.running: bool = False
+        self.instance_id: str = ""
         self._clock = clock
         self._ids = ids
         self._groups: dict[str, StorageGroup] = {}
         self._host = GroupHost(
             server=server, clock=clock, rng=rng, profile=profile, report=self.report
         )
-        self.writer = ExchangeWriter(self)
-        self.application = ExchangeApplication(self)
+        self.writer: ExchangeWriter = ExchangeWriter(self)
+        self.application: ExchangeApplication = ExchangeApplication(self)
 
     @property
     def server(self) -> Server:
@@ -228,18 +228,24 @@ class SimulatedExchange:
 
     # --- service
 
-    def start(self) -> None:
+    def start(self, *, leave_offline: Collection[str] = ()) -> None:
         """Start the service and mount every database that should be mounted. Idempotent.
 
         What cannot be mounted stays down with its error (see `ExchangeApplication.status`); the
         others come up.
+
+        Args:
+            leave_offline: Storage groups that are not mounted this time, because a recovery of
+                them was interrupted.
         """
         if self.running:
             return
         self.running = True
         self.instance_id = self._ids.guid()
+        offline = {each.casefold() for each in leave_offline}
         for group in self._groups.values():
-            group.mount_all([each.name for each in group.settings.databases if each.mounted])
+            if group.name.casefold() not in offline:
+                group.mount_all([each.name for each in group.settings.databases if each.mounted])
 
     def stop(self, *, clean: bool = True) -> None:
         """Stop the service; not clean is a crash. Every backup in progress is lost [EXC-14]."""

@@ -83,7 +83,7 @@ class CopyRun:
         self._wish = wish
         self._budget = budget
         self._journal: JournalOperation | None = None
-        self.copy = Copy(
+        self.copy: Copy = Copy(
             id=wish.id,
             server=wish.server,
             components=wish.components,

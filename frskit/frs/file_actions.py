@@ -12,10 +12,19 @@ if TYPE_CHECKING:
     from frskit.protocols import FileRef, FileSystem, Server
     from frskit.scopes import Releases
 
-__all__ = ["drop_undo", "run_action"]
+__all__ = ["action_facts", "drop_undo", "run_action", "undo_copy_in", "undo_move"]
 
 _CHUNK_BYTES = 4 << 20
 _ASIDE = ".frskit-undo"
+_FRESH = ".frskit-new"
+
+
+def action_facts(server: Server, action: FileAction) -> dict[str, object]:
+    """What the journal must know to undo this action after a crash."""
+    if action.kind is not FileActionKind.COPY_IN:
+        return {"path": action.path, "target": action.target}
+    place = server.resolve(action.path)
+    return {"path": action.path, "existed": server.files(place.volume).exists(place.path)}
 
 
 def run_action(
@@ -61,7 +70,7 @@ def _copy_in(server: Server, ref: FileRef, path: str, undo: Releases) -> None:
     place = server.resolve(path)
     tree = server.files(place.volume)
     tree.makedirs(place.path.rpartition("/")[0])
-    fresh, aside = place.path + ".frskit-new", place.path + _ASIDE
+    fresh, aside = place.path + _FRESH, place.path + _ASIDE
     _copy(ref, tree, fresh)
     if tree.exists(place.path):
         tree.rename(place.path, aside, replace=True)
@@ -70,6 +79,32 @@ def _copy_in(server: Server, ref: FileRef, path: str, undo: Releases) -> None:
         undo.push(f"absence of {path}", lambda: _remove(server, path))
     tree.rename(fresh, place.path)
     tree.sync()
+
+
+def undo_move(server: Server, path: str, target: str) -> None:
+    """Give a file its name back; nothing happens if it was not renamed."""
+    place = server.resolve(target)
+    if server.files(place.volume).exists(place.path):
+        _rename(server, target, path)
+
+
+def undo_copy_in(server: Server, path: str, *, existed: bool, restore: bool) -> None:
+    """Put back what was at `path` before a file was copied in, or only forget it.
+
+    Args:
+        server: Production.
+        path: Where the file was copied to.
+        existed: Whether there was a file before.
+        restore: False removes what was kept for undo and leaves the new file.
+    """
+    place = server.resolve(path)
+    tree = server.files(place.volume)
+    if restore and tree.exists(place.path + _ASIDE):
+        _restore(server, path)
+    elif restore and not existed:
+        _remove(server, path)
+    for suffix in (_ASIDE, _FRESH):
+        _remove(server, path + suffix)
 
 
 def drop_undo(server: Server, actions: tuple[FileAction, ...]) -> None:

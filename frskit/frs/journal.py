@@ -1,14 +1,15 @@
 """The journal: one JSON-lines file per operation, every line durable before the next effect.
 
 A line says ``intent`` before an outside call and ``done`` or ``failed`` after it (design law 5).
-An operation without an ``end`` line was interrupted; `Journal.interrupted` finds those.
+An operation without an ``end`` line was interrupted; `Journal.unfinished` finds those, so that a
+resume can write their end.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +17,15 @@ from typing import TYPE_CHECKING
 from frskit.errors import CatalogError, FrskitError
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from frskit.clock import Clock
 
 __all__ = ["Journal", "JournalOperation"]
 
 SCHEMA = "frskit.journal/1"
+_END = b'"phase":"end"'
+_TAIL_BYTES = 1024
 
 
 class JournalOperation:
@@ -32,6 +37,27 @@ class JournalOperation:
         self.subject = subject
         self._path = path
         self._clock = clock
+        self._torn = False
+
+    @property
+    def facts(self) -> Mapping[str, object]:
+        """What was said when it began."""
+        return _facts(self.lines[0]) if self.lines else {}
+
+    def intents(self) -> Iterator[tuple[str, Mapping[str, object]]]:
+        """Step and facts of every outside call that was begun, in order."""
+        for line in self.lines:
+            if line.get("phase") == "intent":
+                yield str(line.get("step")), _facts(line)
+
+    @classmethod
+    def taken_up(cls, path: Path, clock: Clock, lines: list[dict[str, object]]) -> Self:
+        """An operation of an earlier process, to be ended."""
+        first = lines[0] if lines else {}
+        found = cls(path, clock, str(first.get("kind", "")), str(first.get("subject", "")))
+        found.lines = lines
+        found._torn = not path.read_bytes().endswith(b"\n")
+        return found
 
     def write(self, phase: str, step: str, **facts: object) -> None:
         """Append one line; durable when it returns.
@@ -54,11 +80,13 @@ class JournalOperation:
             return
         try:
             with self._path.open("a", encoding="utf-8") as file:
+                file.write("\n" if self._torn else "")
                 file.write(json.dumps(line, separators=(",", ":"), default=str) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
             raise CatalogError(f"the journal {self._path} cannot be written: {error}") from error
+        self._torn = False
 
     @contextmanager
     def step(self, name: str, **facts: object) -> Iterator[None]:
@@ -102,7 +130,7 @@ class Journal:
         return operation
 
     def entries(self) -> Iterator[list[dict[str, object]]]:
-        """The lines of every operation, oldest operation first; a torn last line is left out."""
+        """The lines of every operation, oldest operation first; a torn line is left out."""
         if self._directory is None:
             for operation in self._operations:
                 yield operation.lines
@@ -111,18 +139,45 @@ class Journal:
             yield list(_read_lines(path))
 
     def interrupted(self) -> Iterator[list[dict[str, object]]]:
-        """Operations that have no end."""
-        for lines in self.entries():
-            if lines and not any(line.get("phase") == "end" for line in lines):
-                yield lines
+        """The lines of operations that have no end."""
+        for operation in self.unfinished():
+            yield operation.lines
+
+    def unfinished(self) -> Iterator[JournalOperation]:
+        """Operations that have no end, oldest first; also those that are running now."""
+        if self._directory is None:
+            yield from (each for each in self._operations if not _ended(each.lines))
+            return
+        for path in sorted(self._directory.glob("*.jsonl")):
+            if _END in _tail(path):
+                continue
+            lines = list(_read_lines(path))
+            if lines and not _ended(lines):
+                yield JournalOperation.taken_up(path, self._clock, lines)
 
 
 def _read_lines(path: Path) -> Iterator[dict[str, object]]:
-    """Lines of a file; stops at the first one that a crash tore."""
+    """Lines of a file; one that a crash tore is left out."""
     for text in path.read_text(encoding="utf-8").splitlines():
         try:
             line = json.loads(text)
         except ValueError:
-            return
+            continue
         if isinstance(line, dict):
             yield line
+
+
+def _tail(path: Path) -> bytes:
+    """The end of a file: enough for an ``end`` line, which is the last one and short."""
+    with path.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+        return file.read()
+
+
+def _ended(lines: Sequence[Mapping[str, object]]) -> bool:
+    return any(line.get("phase") == "end" for line in lines)
+
+
+def _facts(line: Mapping[str, object]) -> Mapping[str, object]:
+    facts = line.get("facts")
+    return facts if isinstance(facts, dict) else {}

@@ -18,12 +18,12 @@ from frskit.model.files import FileRole
 
 if TYPE_CHECKING:
     from frskit.frs.parts import Policy
-    from frskit.model.checks import ComponentCheck, IntegrityReport
+    from frskit.model.checks import CheckedFile, ComponentCheck, IntegrityReport
     from frskit.model.components import Component
     from frskit.model.copies import Copy
     from frskit.protocols import Server
 
-__all__ = ["log_files", "outcomes", "truncations"]
+__all__ = ["log_files", "outcomes", "truncated_since", "truncations"]
 
 _TRUNCATING = frozenset({BackupType.FULL, BackupType.INCREMENTAL})
 
@@ -81,6 +81,29 @@ def log_files(server: Server, components: Sequence[Component]) -> dict[Component
             names = {f"{place.volume}:{path}" for path in files_of(tree, place.path, files)}
             found.setdefault(component.id, set()).update(names)
     return found
+
+
+def truncated_since(server: Server, copy: Copy) -> tuple[Truncation, ...]:
+    """What disappeared since a copy whose process died while it told the writers [HAZ-20].
+
+    Only logs below the bound that the checker predicted can have been deleted by its completion.
+    """
+    if copy.report is None:
+        return ()
+    bounds = {check.component: check.truncation_bound for check in copy.report.components}
+    before: dict[ComponentId, set[str]] = {}
+    for file in copy.report.files:
+        bound = max(
+            (each or 0 for owner, each in bounds.items() if _within(owner, file)), default=0
+        )
+        if file.role is FileRole.LOG and file.generation is not None and file.generation < bound:
+            place = server.resolve(file.path)
+            before.setdefault(file.component, set()).add(f"{place.volume}:{place.path}")
+    return truncations(copy.report, before, log_files(server, copy.files))
+
+
+def _within(owner: ComponentId, file: CheckedFile) -> bool:
+    return owner == file.component or owner.is_ancestor_of(file.component)
 
 
 def truncations(

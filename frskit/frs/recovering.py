@@ -15,7 +15,8 @@ from attrs import evolve
 
 from frskit.errors import FrskitError, RecoveryFailed, RecoveryPrecondition
 from frskit.events import RecoveryStage
-from frskit.frs.file_actions import drop_undo, run_action
+from frskit.frs.file_actions import action_facts, drop_undo, run_action
+from frskit.frs.interrupted import RECOVERING, REPLAY, release, settle
 from frskit.frs.recovery_plan import RecoveryWish, make_plan, mounted, used_up
 from frskit.model.copies import CopyLife, MemberLife
 from frskit.model.plans import RecoveryMethod, RecoveryReport
@@ -60,16 +61,18 @@ class RecoveryRun:
             journal = parts.journal.begin(
                 "recovery", plan.copy, group=plan.group, mode=plan.mode.value
             )
+            parts.catalog.put(evolve(copy, stage=RECOVERING))
             try:
                 online = self._carry_out(production, copy, journal)
             except BaseException as error:
                 self._undo_all(error, journal)
                 raise RecoveryFailed(
                     f"recovery of {plan.group} failed: {error}",
-                    hint="The steps were undone; see the journal for what was not.",
+                    hint="The steps were undone; 'frskit resume' tries again what was not.",
                     context={"copy": plan.copy, "undone": not self._undo.leftovers},
                     native=getattr(error, "native", None),
                 ) from error
+            release(parts, plan.copy)
             journal.end("recovered")
         return RecoveryReport(
             plan=plan,
@@ -116,7 +119,7 @@ class RecoveryRun:
                 raise RecoveryPrecondition("this array cannot copy back by itself yet")
         if plan.consumes:
             self._consume(copy)
-        with self._step(journal, "mount and replay"):
+        with self._step(journal, REPLAY):
             online = application.bring_online(plan.group, budget=self._budget)
         broken = [each.name for each in online.status.databases if each.state != "mounted"]
         if broken:
@@ -214,12 +217,14 @@ class RecoveryRun:
             return
         if not from_copy:
             for action in self._plan.file_actions:
-                with self._step(journal, action.kind.value, path=action.path):
+                facts = action_facts(production.server, action)
+                with self._step(journal, action.kind.value, **facts):
                     run_action(production.server, None, action, self._undo)
             return
         with mounted(self._parts, production, copy, self._budget) as source:
             for action in self._plan.file_actions:
-                with self._step(journal, action.kind.value, path=action.path):
+                facts = action_facts(production.server, action)
+                with self._step(journal, action.kind.value, **facts):
                     run_action(production.server, source, action, self._undo)
 
     # --- the end -------------------------------------------------------------------------
@@ -237,15 +242,16 @@ class RecoveryRun:
 
     def _settle(self, copy: Copy) -> None:
         """Lineage and displaced LUNs, once production runs on the copy."""
-        since = self._parts.clock.now().isoformat()
         for member, old in self._displaced:
-            self._parts.catalog.join_lineage(old, member.storage, since)
-            self._parts.catalog.displace(old, copy.id, since)
+            settle(self._parts, copy.id, old, member.storage)
 
     def _undo_all(self, error: BaseException, journal: JournalOperation) -> None:
+        """Undo; what could not be undone stays open in the journal for `resume`."""
         leftovers = self._undo.unwind()
         journal.write("undone", "recovery", error=str(error), leftovers=list(leftovers))
-        journal.end("undone" if not leftovers else "undone in part")
+        if not leftovers:
+            release(self._parts, self._plan.copy)
+            journal.end("undone")
         if isinstance(error, FrskitError):
             error.leftovers = (*error.leftovers, *leftovers)
 

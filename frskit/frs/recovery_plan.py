@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from frskit.errors import RecoveryPrecondition, StorageGroupNotRecognized
+from frskit.frs.interrupted import RECOVERING
 from frskit.frs.legality import objection
 from frskit.frs.paths import inside
 from frskit.frs.target import MountedCopy, mount_points
-from frskit.model.copies import Copy, CopyLife, CopyMember, MemberLife, Verdict
+from frskit.model.copies import Copy, CopyFilter, CopyLife, CopyMember, MemberLife, Verdict
 from frskit.model.files import FileRole
 from frskit.model.plans import (
     LogVerdict,
@@ -86,6 +87,7 @@ def make_plan(parts: Parts, copy: Copy, wish: RecoveryWish, budget: Budget) -> R
     """
     production = parts.production(copy.server)
     _check_copy(copy, wish)
+    _check_interrupted(parts, copy)
     group = _group(production, copy, wish.group)
     reason = objection(copy.kind, wish.mode, wish.method)
     if reason:
@@ -138,6 +140,15 @@ def _check_copy(copy: Copy, wish: RecoveryWish) -> None:
             f"copy {copy.id} is {copy.verdict.value} and {copy.life.value}",
             "Choose a verified copy: 'frskit copy list'.",
         )
+
+
+def _check_interrupted(parts: Parts, copy: Copy) -> None:
+    """P-11: no recovery of this server is under way, not even one whose process died."""
+    for each in parts.catalog.find(CopyFilter(server=copy.server)):
+        if each.stage == RECOVERING:
+            raise refuse(
+                "P-11", f"a recovery from copy {each.id} is not ended", "Run 'frskit resume'."
+            )
 
 
 def _check_members(production: Production, members: tuple[CopyMember, ...]) -> None:

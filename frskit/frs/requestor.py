@@ -11,6 +11,7 @@ from attrs import evolve
 from frskit.clock import Budget, CancelToken
 from frskit.errors import CopyInUse, CopyNotFound, TimedOut, UsageError
 from frskit.frs.copying import CopyRun, CopyWish
+from frskit.frs.interrupted import RECOVERING
 from frskit.frs.recovering import RecoveryRun
 from frskit.frs.recovery_plan import RecoveryWish, make_plan, mounted
 from frskit.frs.resuming import Resumed, resume
@@ -207,7 +208,17 @@ class FastRecovery:
             raise CopyNotFound(f"copy {copy} was deleted before", context={"copy": record.id})
         if record.life is CopyLife.PRESENTED:
             raise CopyInUse(f"copy {copy} is mounted", context={"copy": record.id})
+        if record.stage == RECOVERING:
+            raise CopyInUse(
+                f"a recovery from copy {copy} is not ended",
+                hint="Run 'frskit resume'.",
+                context={"copy": record.id},
+            )
         production = self.parts.production(record.server)
+        mounted = {one for each in production.server.volumes() for one in each.storages}
+        used = [m.storage for m in record.members if m.life is MemberLife.HELD]
+        if mounted.intersection(used):
+            raise CopyInUse(f"production runs on a LUN of copy {copy}", context={"copy": record.id})
         with self.parts.locks.hold(f"server-{record.server}", "deletion"):
             journal = self.parts.journal.begin("delete", record.id)
             record = evolve(record, life=CopyLife.DELETING)

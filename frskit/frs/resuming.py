@@ -13,12 +13,14 @@ from attrs import evolve, frozen
 
 from frskit.clock import Budget
 from frskit.errors import FrskitError
+from frskit.frs.interrupted import finish_recovery
+from frskit.frs.ledger import truncated_since
 from frskit.model.copies import Completion, CopyFilter, CopyLife, Verdict
-from frskit.model.ids import CopyKey, SetId
+from frskit.model.ids import CopyId, CopyKey, SetId
 from frskit.scopes import Releases
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from frskit.frs.parts import Parts, Production
     from frskit.model.copies import Copy
@@ -32,18 +34,18 @@ _UNFINISHED = frozenset(
 
 @frozen(kw_only=True)
 class Resumed:
-    """What became of one unfinished copy."""
+    """What became of one unfinished copy, or of the recovery that was using one."""
 
     copy: Copy
     result: str
 
 
 def resume(parts: Parts) -> Sequence[Resumed]:
-    """Bring every unfinished copy to an end; idempotent.
+    """Bring every unfinished recovery and copy to an end; idempotent.
 
-    A copy of a server on which an operation is running now is left alone.
+    What belongs to a server on which an operation is running now is left alone.
     """
-    done = []
+    done = list(_recoveries(parts))
     for copy in parts.catalog.find(CopyFilter()):
         if copy.life not in _UNFINISHED:
             continue
@@ -55,11 +57,35 @@ def resume(parts: Parts) -> Sequence[Resumed]:
     return tuple(done)
 
 
+def _recoveries(parts: Parts) -> Iterator[Resumed]:
+    """Recoveries first: they decide on which LUNs production runs."""
+    for operation in list(parts.journal.unfinished()):
+        if operation.kind != "recovery":
+            continue
+        copy = parts.catalog.get(CopyId(operation.subject))
+        try:
+            with parts.locks.hold(f"server-{copy.server}", "resume"):
+                copy, result = finish_recovery(parts, operation)
+        except FrskitError as error:
+            result = f"left as it is: {error}"
+        yield Resumed(copy=copy, result=result)
+
+
+def _close_journal(parts: Parts, copy: Copy, result: str) -> None:
+    """The operations of a dead process on this copy are over."""
+    for operation in list(parts.journal.unfinished()):
+        if operation.subject == copy.id and operation.kind != "recovery":
+            operation.end(f"resumed: {result}")
+
+
 def _finish(parts: Parts, copy: Copy) -> Resumed:
     production = parts.production(copy.server)
     if copy.verdict is Verdict.VERIFIED and copy.life is not CopyLife.DELETING:
-        return _park(parts, production, copy)
-    return _roll_back(parts, production, copy)
+        resumed = _park(parts, production, copy)
+    else:
+        resumed = _roll_back(parts, production, copy)
+    _close_journal(parts, resumed.copy, resumed.result)
+    return resumed
 
 
 def _park(parts: Parts, production: Production, copy: Copy) -> Resumed:
@@ -70,9 +96,13 @@ def _park(parts: Parts, production: Production, copy: Copy) -> Resumed:
     production.store.unpresent(storages, budget=budget)
     parts.recovery.server.rescan(budget=budget)
     completion = copy.completion
+    truncated = copy.truncated
     if completion is Completion.NONE:
         completion = Completion.UNKNOWN
-    parked = evolve(copy, life=CopyLife.PARKED, completion=completion, stage="parked")
+        truncated = truncated_since(production.server, copy)
+    parked = evolve(
+        copy, life=CopyLife.PARKED, completion=completion, truncated=truncated, stage="parked"
+    )
     parts.catalog.put(parked)
     return Resumed(copy=parked, result="verified; completion is not known, nothing more is sent")
 

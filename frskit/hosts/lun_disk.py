@@ -61,7 +61,7 @@ class LunDisk:
 
     def __init__(self, target: ScsiTarget, lun: ScsiLun, storage: StorageId) -> None:
         self.storage = storage
-        self.lun = lun
+        self.lun: ScsiLun = lun
         self.hold: GatedHold | None = None
         self._target = target
         self._device = target.open_lun(lun.host, lun.number)

@@ -60,7 +60,7 @@ class MountTable:
     """What is mounted in one mount directory; `records` is as of the last look."""
 
     def __init__(self, root: Path, clock: Clock) -> None:
-        self.root = Path(os.path.realpath(root))
+        self.root: Path = Path(os.path.realpath(root))
         self._clock = clock
         self.root.mkdir(parents=True, exist_ok=True)
         self.records: tuple[MountRecord, ...] = ()

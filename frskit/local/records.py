@@ -165,7 +165,7 @@ class RecordsFile:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._path = root / "array.json"
-        self.records = load_records(self._path)
+        self.records: ArrayRecords = load_records(self._path)
 
     def save(self, records: ArrayRecords) -> None:
         """The instant of the change."""

@@ -236,6 +236,7 @@ class LogProblemKind(Enum):
     """What can be wrong with a set of logs."""
 
     DAMAGED = "damaged"
+    CORRECTABLE = "correctable"
     TORN = "torn"
     MISSING = "missing"
     NAME_MISMATCH = "name mismatch"

@@ -43,7 +43,7 @@ class Site:
 
     def __init__(self, parts: Parts, *, on_close: Callable[[], None] | None = None) -> None:
         self.parts = parts
-        self.frs = FastRecovery(parts)
+        self.frs: FastRecovery = FastRecovery(parts)
         self._on_close = on_close
         self._closed = False
 

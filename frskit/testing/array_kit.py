@@ -146,9 +146,9 @@ class ScsiWorld:
         restart: Callable[[], LunArray] | None = None,
         close: Callable[[], None] | None = None,
     ) -> None:
-        self.array = array
+        self.array: LunArray = array
         self.host = host
-        self.storages = tuple(storages)
+        self.storages: tuple[StorageId, ...] = tuple(storages)
         self.size_bytes = size_bytes
         self._production = production
         self._advance = advance

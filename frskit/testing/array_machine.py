@@ -72,14 +72,18 @@ class ArrayHistory:
     def __init__(self, world: ArrayWorld, report: KitReport) -> None:
         self.world = world
         self.report = report
-        self.size = world.size_bytes
-        self.content = {each: bytearray(self.size) for each in world.storages}
+        self.size: int = world.size_bytes
+        self.content: dict[StorageId, bytearray] = {
+            each: bytearray(self.size) for each in world.storages
+        }
         self.copies: dict[StorageId, _Made] = {}
         self.staged: dict[CopyKey, StagedCopies] = {}
         self.committed: dict[CopyKey, tuple[StagedCopies, tuple[StorageId, ...]]] = {}
-        self.number = 0
-        self.used = used_bytes(self.array)
-        self.kinds = sorted(self.array.capabilities.kinds, key=lambda kind: kind.value)
+        self.number: int = 0
+        self.used: dict[str, int] | None = used_bytes(self.array)
+        self.kinds: list[CopyKind] = sorted(
+            self.array.capabilities.kinds, key=lambda kind: kind.value
+        )
 
     @property
     def array(self) -> DiskArray:

@@ -81,7 +81,7 @@ class SmallArray(ArrayBase):
         self._name = name
         self._limit = limit
         self._kinds = frozenset(kinds)
-        self.luns = {
+        self.luns: dict[StorageId, _Lun] = {
             StorageId(f"naa:{each}"): _Lun(bytearray(each.encode()), DiskFlags(), each)
             for each in sources
         }

@@ -128,11 +128,11 @@ class SmallWriter(WriterBase):
     ) -> None:
         self.script = script
         self.name = name
-        self.frozen = False
+        self.frozen: bool = False
         self.sessions: list[tuple[str, WriterSession]] = []
         self.truncated: list[ComponentId] = []
         writer_id = f"00000000-0000-4000-8000-{number:012d}"
-        self.metadata = WriterMetadata(
+        self.metadata: WriterMetadata = WriterMetadata(
             writer_id=writer_id,
             instance_id=f"00000000-0000-4000-9000-{number:012d}",
             name=name,

@@ -45,16 +45,22 @@ class SmallSite:
         strict: bool = False,
         settle_s: float = 0.0,
     ) -> None:
-        self.script = Script()
-        self.sink = ScriptSink(self.script)
-        self.clock = VirtualClock()
-        self.ids = IdFactory(random.Random(1))
-        self.array = SmallArray(self.script, ("logs", "mail"), kinds=tuple(kinds), limit=limit)
-        self.production = SmallServer(self.script, "evs1", [self.array], clock=self.clock)
-        self.recovery = SmallServer(self.script, "frs1", [self.array], clock=self.clock)
+        self.script: Script = Script()
+        self.sink: ScriptSink = ScriptSink(self.script)
+        self.clock: VirtualClock = VirtualClock()
+        self.ids: IdFactory = IdFactory(random.Random(1))
+        self.array: SmallArray = SmallArray(
+            self.script, ("logs", "mail"), kinds=tuple(kinds), limit=limit
+        )
+        self.production: SmallServer = SmallServer(
+            self.script, "evs1", [self.array], clock=self.clock
+        )
+        self.recovery: SmallServer = SmallServer(
+            self.script, "frs1", [self.array], clock=self.clock
+        )
         self.memory: MutableMapping[str, bytes] = {} if memory is None else memory
         self._mount()
-        self.writers = [
+        self.writers: list[SmallWriter] = [
             SmallWriter(
                 self.script,
                 "writer-1",
@@ -66,12 +72,14 @@ class SmallSite:
                 self.script, "writer-2", ["M:\\other"], number=2, level=WriterLevel.BACK_END
             ),
         ]
-        self.provider = ArrayProvider(
+        self.provider: ArrayProvider = ArrayProvider(
             self.array, self.production.host, clock=self.clock, settle_s=settle_s
         )
-        self.service = self.coordinator(strict=strict)
-        self.far_provider = ArrayProvider(self.array, self.recovery.host, clock=self.clock)
-        self.far = Coordinator(
+        self.service: Coordinator = self.coordinator(strict=strict)
+        self.far_provider: ArrayProvider = ArrayProvider(
+            self.array, self.recovery.host, clock=self.clock
+        )
+        self.far: Coordinator = Coordinator(
             self.recovery,
             clock=self.clock,
             ids=self.ids,

@@ -14,7 +14,7 @@ from functools import partial
 
 from frskit.clock import Budget
 from frskit.codes.hresult import hresult
-from frskit.errors import FrskitError, LimitExceeded, ServiceError
+from frskit.errors import FrskitError, LimitExceeded, ServiceError, WriterError
 from frskit.model.components import BackupType, ComponentId, WriterStatus
 from frskit.model.ids import SetId, ShadowId, guid
 from frskit.model.shadows import ImportedSet, Shadow, ShadowDocuments, ShadowSet
@@ -149,7 +149,7 @@ class BackupComponents(RequestorObject):
         self._remember_session(open_set)
         self._enter(call)
         self.generation += 1
-        self.writer_failures = tuple(self._participants.prepare_backup())
+        self.writer_failures: tuple[WriterError, ...] = tuple(self._participants.prepare_backup())
 
     def _join_writers(self, open_set: OpenSet) -> None:
         """In component mode only writers with explicit components take part [VSS-17]."""

@@ -67,7 +67,7 @@ class Coordinator:
         arrival_timeout_s: float = 60.0,
     ) -> None:
         trace = Tracer(sink, clock)
-        self.engine = Engine(
+        self.engine: Engine = Engine(
             server=server,
             clock=clock,
             ids=ids,

@@ -203,7 +203,7 @@ class XmlText:
             self._text = body.decode(self._encoding.codec).encode("utf-8")
         except UnicodeError as error:
             raise damaged(f"it is not {self._encoding.codec} text") from error
-        self.root = _Builder().build(self._text)
+        self.root: Element = _Builder().build(self._text)
         if root is not None and self.root.name != root:
             raise damaged(f"its root is {self.root.name}, not {root}")
         self._edits: list[tuple[int, int, bytes]] = []

@@ -62,7 +62,12 @@ def test_picture_shows_the_real_tree():
 def test_errors_carry_their_facts():
     """Message, hint, context, retryability and native code travel with the error."""
     error = errors.CopyConflict("no", context={"storage": "x"}, native=5, hint="wait")
-    assert (str(error), error.hint, error.context, error.native) == ("no", "wait", {"storage": "x"}, 5)
+    assert (str(error), error.hint, error.context, error.native) == (
+        "no",
+        "wait",
+        {"storage": "x"},
+        5,
+    )
     assert error.retryable
     assert not errors.NameInUse("no").retryable
     assert errors.OutcomeUnknown("?", key="k").context["key"] == "k"

@@ -23,9 +23,13 @@ def test_all_is_sorted_and_complete(name):
     module = importlib.import_module(name)
     exported = getattr(module, "__all__", None)
     if exported is None:
-        assert not [each for each in vars(module) if not each.startswith("_")] or name.count(".") == 1
+        assert (
+            not [each for each in vars(module) if not each.startswith("_")] or name.count(".") == 1
+        )
         return
-    assert list(exported) == sorted(exported, key=lambda each: (not each.isupper(), not each[:1].isupper(), each)) or list(exported) == sorted(exported)
+    assert list(exported) == sorted(
+        exported, key=lambda each: (not each.isupper(), not each[:1].isupper(), each)
+    ) or list(exported) == sorted(exported)
     assert len(set(exported)) == len(exported)
     for each in exported:
         assert hasattr(module, each), f"{name}.{each}"

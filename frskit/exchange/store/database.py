@@ -85,8 +85,8 @@ class Database:
     def __init__(self, files: DatabaseFiles, header: DatabaseHeader, *, cache_pages: int) -> None:
         self.files = files
         self.header = header
-        self.dbtime = header.dbtime_dirtied
-        self.attached = False
+        self.dbtime: int = header.dbtime_dirtied
+        self.attached: bool = False
         self._on_disk = header
         self._cache: OrderedDict[int, CachedPage] = OrderedDict()
         self._cache_pages = cache_pages

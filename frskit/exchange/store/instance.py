@@ -59,7 +59,7 @@ class CheckpointFile:
 
     def __init__(self, fs: FileSystem, directory: str, base: str) -> None:
         self.fs = fs
-        self.path = join(directory, f"{base}.chk")
+        self.path: str = join(directory, f"{base}.chk")
 
     def read(self) -> Checkpoint | None:
         """The checkpoint; None if there is none or it is unusable, which is not fatal."""

@@ -82,7 +82,7 @@ class LogStream:
         self._tail_sector = 0
         self._next_sector = 0
         self._ended = False
-        self.is_broken = False
+        self.is_broken: bool = False
 
     @classmethod
     def create(

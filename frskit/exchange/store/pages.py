@@ -50,7 +50,7 @@ class Page:
     __slots__ = ("data",)
 
     def __init__(self, data: bytearray) -> None:
-        self.data = data
+        self.data: bytearray = data
 
     @classmethod
     def empty(cls, objid: int, flags: PageFlag, external: bytes = b"") -> Page:

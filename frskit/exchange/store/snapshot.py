@@ -135,9 +135,11 @@ class SnapshotSession:
         self._complete = False
         self._was_frozen = False
         self.kind = kind
-        self.state = SnapshotState.PREPARED
-        self.copy_min = self.copy_max = self.delete_limit = 0
-        self.mark = LgPos()
+        self.state: SnapshotState = SnapshotState.PREPARED
+        self.copy_min: int = 0
+        self.copy_max: int = 0
+        self.delete_limit: int = 0
+        self.mark: LgPos = LgPos()
         instance.report(_START_EVENTS[kind], f"shadow copy backup started: {kind.value}")
 
     @property

@@ -90,10 +90,10 @@ class Transaction:
         self._done = done
         self._undo: list[tuple[Database, Operation]] = []
         self._open = True
-        self.is_doomed = False
+        self.is_doomed: bool = False
         position = instance.stream.reserve(64)
         offset = position.sector * 512 + position.offset
-        self.id = transaction_id(position.generation, offset)
+        self.id: int = transaction_id(position.generation, offset)
         self._append(Begin(txid=self.id))
         instance.transaction_begin = position
 

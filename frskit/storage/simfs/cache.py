@@ -28,7 +28,7 @@ class DirtyRanges:
     def __init__(self) -> None:
         self._starts: list[int] = []
         self._buffers: list[bytearray] = []
-        self.total_bytes = 0
+        self.total_bytes: int = 0
 
     def __bool__(self) -> bool:
         return bool(self._starts)

@@ -134,7 +134,7 @@ class FreeMap:
     def __init__(self) -> None:
         self._starts: list[int] = []
         self._counts: list[int] = []
-        self.free_blocks = 0
+        self.free_blocks: int = 0
 
     @classmethod
     def around(cls, first: int, end: int, used: Iterable[Run]) -> FreeMap:

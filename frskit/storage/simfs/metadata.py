@@ -93,8 +93,8 @@ class Metadata:
     def __init__(self) -> None:
         root = Node(inode=ROOT_INODE, parent=ROOT_INODE, name="", is_directory=True)
         self.nodes: dict[int, Node] = {ROOT_INODE: root}
-        self.image_bytes = 0
-        self.next_inode = ROOT_INODE + 1
+        self.image_bytes: int = 0
+        self.next_inode: int = ROOT_INODE + 1
 
     @classmethod
     def replay(cls, image: bytes) -> Metadata:

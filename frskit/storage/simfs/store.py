@@ -57,9 +57,9 @@ class MetadataStore:
     def __init__(
         self, device: BlockDevice, superblock: Superblock, *, mirror_is_stale: bool = False
     ) -> None:
-        self.superblock = superblock
-        self.metadata = Metadata()
-        self.records = 0
+        self.superblock: Superblock = superblock
+        self.metadata: Metadata = Metadata()
+        self.records: int = 0
         self._device = device
         self._position = 0
         self._mirror_is_stale = mirror_is_stale

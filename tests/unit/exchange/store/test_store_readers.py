@@ -12,7 +12,7 @@ from dissect.esedb import EseDB
 from frskit.ese import check_database, check_logs, verify_page
 from frskit.exchange.store import EXCHANGE_2003, SMALL_LOGS, Message
 from frskit.exchange.store.catalog import build_database
-from frskit.exchange.store.pages import PageFlag
+from frskit.exchange.store.pages import Page, PageFlag
 from frskit.model.ese_files import DatabaseHeader
 
 READERS = ("dissect.esedb", "libesedb")
@@ -71,7 +71,11 @@ def test_readers_can_follow_every_pointer_while_pages_are_being_written(group, r
         site.engine.deliver("mb", [Message(subject=f"m{index}", body=bytes([index]) * 900)])
         if index % 3 == 0:
             site.engine.flush_pages(1)
-        tables, rows = readers[reader](site.stores.read("mb.edb"))
+        raw = site.stores.read("mb.edb")
+        root = Page(bytearray(raw[30 * 4096 : 31 * 4096]))
+        children = [] if root.is_leaf else [root.child(slot) for slot in range(root.count)]
+        assert all(any(raw[(child + 1) * 4096 : (child + 2) * 4096]) for child in children)
+        tables, rows = readers[reader](raw)
         assert tables == TABLES
         assert [row[0] for row in rows] == sorted(row[0] for row in rows)
 

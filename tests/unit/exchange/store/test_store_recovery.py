@@ -363,7 +363,7 @@ def test_a_store_whose_making_was_interrupted_is_made_again(group):
 def test_a_create_record_after_the_copy_wipes_the_store(group):
     """Rolling an old store forward over a dial-tone database in its place empties it."""
     site = group().with_stores("mb")
-    site.fill(3, prefix="precious")
+    site.fill(60, prefix="precious", body=bytes(1000))
     _, (_, old) = frozen_image(site)
     site.engine.snapshot_session.abort()
     site.engine.dismount("mb")
@@ -378,6 +378,8 @@ def test_a_create_record_after_the_copy_wipes_the_store(group):
     rolled = site.at(logs, old)
     rolled.start("mb")
     assert rolled.subjects() == ["dialtone0", "dialtone1"]
+    rolled.engine.close()
+    assert not any(rolled.stores.read("mb.edb")[40 * 4096 :])
 
 
 @pytest.mark.rule("EXC-73")
@@ -398,6 +400,23 @@ def test_two_timelines_after_a_point_in_time_recovery(group):
     logs.fs.remove("system/E00.chk")
     logs.write(path, site.logs.read(path))
     assert refused(copy) == -515
+
+
+@pytest.mark.rule("EXC-73")
+def test_the_right_number_of_another_timeline_is_not_the_required_log(group):
+    """A store that needs log G+1 of one timeline refuses the other timeline's G+1: -543."""
+    site = group().with_stores()
+    session, (logs, stores) = frozen_image(site)
+    site.fill(2)
+    site.engine.flush_pages()
+    site.stop()
+    copy = site.at(logs, stores)
+    copy.start()
+    copy.stop()
+    logs.fs.remove("system/E00.chk")
+    header = read_database_header(site.stores.fs.open("mb.edb"))
+    assert header.gen_max_required == session.copy_max + 1
+    assert refused(site.at(logs, site.stores)) == -543
 
 
 def test_point_in_time_without_any_time_passing_still_makes_a_timeline_of_its_own(group):
@@ -504,6 +523,25 @@ def test_an_old_clean_store_does_not_fit_newer_logs(group):
     site.engine.mount("mb")
     site.engine.roll_log()
     site.engine.idle()
+    site.fill(1)
+    site.stop()
+    site.stores.write("mb.edb", old)
+    site.open("mb")
+    with pytest.raises(StoreError) as caught:
+        site.engine.recover()
+    assert caught.value.native == -551
+
+
+def test_an_old_clean_store_does_not_fit_a_later_attachment(group):
+    """The log attaches the store as it was after a session that the file has not seen: -551."""
+    site = group().with_stores("mb")
+    site.engine.dismount("mb")
+    old = site.stores.read("mb.edb")
+    site.engine.mount("mb")
+    site.fill(1)
+    site.engine.dismount("mb")
+    settle(site)
+    site.engine.mount("mb")
     site.fill(1)
     site.stop()
     site.stores.write("mb.edb", old)

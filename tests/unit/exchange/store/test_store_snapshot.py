@@ -430,6 +430,20 @@ def test_truncation_of_an_idle_group_stops_before_the_last_closed_log(group):
     assert site.archived() == [generation]
 
 
+@pytest.mark.rule("EXC-35")
+def test_the_copy_bounds_truncation_whatever_the_checkpoint_says(group):
+    """Even a checkpoint beyond the copy, which no healthy engine has, deletes below G only."""
+    site = busy(group)
+    session = site.engine.snapshot_prepare()
+    instance = site.engine._instance
+    beyond = evolve(instance.checkpoint.position, generation=site.engine.current_generation + 4)
+    instance.checkpoint = evolve(instance.checkpoint, position=beyond)
+    session.freeze()
+    session.thaw()
+    assert session.truncate().limit == session.copy_max
+    assert site.archived() == [session.copy_max]
+
+
 @pytest.mark.rule("EXC-39")
 def test_empty_range_and_missing_files(group):
     """Nothing to delete is 225; files that are gone already are counted in 227."""
@@ -476,17 +490,19 @@ def test_deletion_ascends_and_stops_at_the_first_failure(group, monkeypatch):
 
 
 @pytest.mark.rule("EXC-37")
-@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("moment", ["before", "at freeze only", "after"])
 def test_a_dismounted_store_keeps_all_logs(group, moment):
     """A store that is not mounted at the freeze or at the end: 225, nothing deleted."""
     site = busy(group)
-    if moment == "before":
+    if moment != "after":
         site.engine.dismount("pub")
     site.engine.idle()
     session = frozen(site)
     session.thaw()
     if moment == "after":
         site.engine.dismount("pub")
+    elif moment == "at freeze only":
+        site.engine.mount("pub")
     before = site.archived()
     assert session.truncate().event == 225
     assert site.archived() == before

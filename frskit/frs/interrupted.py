@@ -1,0 +1,169 @@
+"""Ending a recovery whose process died: forward once replay may have begun, else back.
+
+The journal says what was begun; every step of it can be undone from its line alone, also if the
+process died in the middle of the step. Before the intent to replay nothing was written into the
+copy by the application, so everything is put back and the copy is as good as before. Afterwards
+the copy is used up (its record says so already), and bringing the stores online is repeated:
+replay is idempotent [EXC-75]. That an application leaves a group alone until then is its host's
+business; the lab does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from frskit.clock import Budget
+from frskit.errors import FrskitError
+from frskit.frs.file_actions import undo_copy_in, undo_move
+from frskit.model.copies import CopyLife, MemberLife
+from frskit.model.ids import CopyId, StorageId
+from frskit.model.plans import FileActionKind
+from frskit.model.volumes import DiskFlags
+from frskit.scopes import Releases
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from frskit.frs.journal import JournalOperation
+    from frskit.frs.parts import Parts, Production
+    from frskit.model.copies import Copy
+
+__all__ = ["RECOVERING", "REPLAY", "finish_recovery", "release", "settle"]
+
+RECOVERING = "recovering"
+"""Stage of a copy's record while a recovery uses it, durable before the first step."""
+REPLAY = "mount and replay"
+"""The step that is the point of no return for a swapped copy."""
+
+_MOVES = frozenset({FileActionKind.SET_ASIDE.value, FileActionKind.RENAME.value})
+
+
+def finish_recovery(parts: Parts, operation: JournalOperation) -> tuple[Copy, str]:
+    """End an interrupted recovery; the caller holds the server's lock.
+
+    Returns:
+        The copy's record as it is now, and one sentence about what was done. Should something
+        fail, the sentence names it, and the operation stays open for another resume.
+    """
+    copy = parts.catalog.get(CopyId(operation.subject))
+    production = parts.production(copy.server)
+    group = str(operation.facts.get("group"))
+    if any(step == REPLAY for step, _ in operation.intents()):
+        result = _forward(parts, production, copy, operation, group)
+    else:
+        result = _back(parts, production, copy, operation, group)
+    return parts.catalog.get(copy.id), result
+
+
+def settle(parts: Parts, copy: CopyId, old: StorageId, new: StorageId) -> None:
+    """Production runs on `new` where it ran on `old` [R-31]; the old LUN is kept, and known."""
+    since = parts.clock.now().isoformat()
+    parts.catalog.join_lineage(old, new, since)
+    parts.catalog.displace(old, copy, since)
+
+
+def _forward(
+    parts: Parts, production: Production, copy: Copy, operation: JournalOperation, group: str
+) -> str:
+    """Bring the stores online, as the dead process was about to."""
+    budget = Budget.of(parts.clock)
+    status = production.application.status(group)
+    try:
+        if any(each.state != "mounted" for each in status.databases):
+            status = production.application.bring_online(group, budget=budget).status
+    except FrskitError as error:
+        return f"the recovery of {group} cannot be ended: {error}"
+    broken = [each.name for each in status.databases if each.state != "mounted"]
+    if broken:
+        return f"the recovery of {group} cannot be ended: {', '.join(broken)} did not come up"
+    production.application.allow_overwrite(group, False)
+    for step, facts in operation.intents():
+        if step == "swap":
+            settle(parts, copy.id, StorageId(str(facts["old"])), StorageId(str(facts["new"])))
+        elif step == FileActionKind.COPY_IN.value:
+            undo_copy_in(production.server, str(facts["path"]), existed=True, restore=False)
+    release(parts, copy.id)
+    operation.end("recovered by a resume")
+    return f"the recovery of {group} was completed"
+
+
+def _back(
+    parts: Parts, production: Production, copy: Copy, operation: JournalOperation, group: str
+) -> str:
+    """Undo every step that was begun, newest first, then try to mount what was there."""
+    budget = Budget.of(parts.clock)
+    undo = Releases()
+    application = production.application
+    undo.push("overwrite flag", lambda: application.allow_overwrite(group, False))
+    for step, facts in operation.intents():
+        _push_undo(undo, parts, production, step, facts)
+    undo.push("reading of the copy", lambda: _hide_from_recovery(parts, production, copy))
+    undo.push("stores", lambda: application.take_offline(group, budget=budget))
+    leftovers = undo.unwind()
+    if leftovers:
+        return f"the recovery of {group} cannot be undone: {'; '.join(leftovers)}"
+    release(parts, copy.id)
+    operation.end("undone by a resume")
+    try:
+        application.bring_online(group, budget=budget)
+    except FrskitError as error:
+        return f"the recovery of {group} was undone; it cannot be mounted as it is: {error}"
+    return f"the recovery of {group} was undone"
+
+
+def _push_undo(
+    undo: Releases, parts: Parts, production: Production, step: str, facts: Mapping[str, object]
+) -> None:
+    server = production.server
+    if step == "swap":
+        mount, old, new = (str(facts[key]) for key in ("mount", "old", "new"))
+        undo.push(
+            f"{old} at {mount}",
+            lambda: _swap_back(parts, production, mount, StorageId(old), StorageId(new)),
+        )
+    elif step in _MOVES:
+        path, target = str(facts["path"]), str(facts["target"])
+        undo.push(f"name of {path}", lambda: undo_move(server, path, target))
+    elif step == FileActionKind.COPY_IN.value:
+        path, existed = str(facts["path"]), bool(facts["existed"])
+        undo.push(
+            f"former {path}", lambda: undo_copy_in(server, path, existed=existed, restore=True)
+        )
+
+
+def _swap_back(
+    parts: Parts, production: Production, mount: str, old: StorageId, new: StorageId
+) -> None:
+    """The old LUN at its mount point again; every call is harmless where nothing happened."""
+    budget = Budget.of(parts.clock)
+    server, store = production.server, production.store
+    server.detach([new], budget=budget)
+    store.unpresent([new], budget=budget)
+    server.rescan(budget=budget)
+    store.present([old], server.host, read_only=False, budget=budget)
+    server.rescan(budget=budget)
+    server.set_flags([old], DiskFlags())
+    server.attach({old: mount}, read_only=False, budget=budget)
+
+
+def _hide_from_recovery(parts: Parts, production: Production, copy: Copy) -> None:
+    """A copy that was being read for copying back is parked again."""
+    budget = Budget.of(parts.clock)
+    mounted = {one for each in production.server.volumes() for one in each.storages}
+    held = [
+        member.storage
+        for member in copy.members
+        if member.life is MemberLife.HELD and member.storage not in mounted
+    ]
+    parts.recovery.server.detach(held, budget=budget)
+    production.store.unpresent(held, budget=budget)
+    parts.recovery.server.rescan(budget=budget)
+
+
+def release(parts: Parts, copy: CopyId) -> None:
+    """No recovery uses the copy any more; durable."""
+    record = parts.catalog.get(copy)
+    stage = "consumed" if record.life is CopyLife.CONSUMED else "parked"
+    parts.catalog.put(evolve(record, stage=stage))
