@@ -7,7 +7,7 @@ lab's Exchange and claims no more; facts: [exchange.md 1 to 3].
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from attrs import evolve

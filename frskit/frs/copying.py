@@ -15,6 +15,7 @@ from attrs import evolve, frozen
 
 from frskit.clock import Budget
 from frskit.errors import (
+    ConfigurationError,
     FrskitError,
     IntegrityError,
     NormalizationFailed,
@@ -155,8 +156,25 @@ class CopyRun:
                 f"none of {', '.join(self._wish.components)} lies on an array",
                 context={"server": self._wish.server},
             )
+        self._refuse_own_state(plan)
         self.copy = evolve(self.copy, selected=plan.explicit, files=plan.components)
         self._record("planned", f"{len(plan.volumes)} volumes on {len(plan.storages)} LUNs")
+
+    def _refuse_own_state(self, plan: SetPlan) -> None:
+        """The catalog must not lie on a volume that is about to be frozen [HAZ-19]."""
+        state = self._parts.state
+        if state is None:
+            return
+        try:
+            place = self._parts.production(self._wish.server).server.resolve(str(state.resolve()))
+        except FrskitError:
+            return  # not on any volume of that server
+        if place.volume in plan.volumes:
+            raise ConfigurationError(
+                f"the catalog and journal in {state} lie on a volume that would be frozen",
+                hint="Keep the site's state directory on another volume.",
+                context={"volume": place.volume},
+            )
 
     def _created(self, created: ShadowSet) -> None:
         """The copies exist and the application runs again; make that durable."""

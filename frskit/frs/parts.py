@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Executor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attrs import field, frozen
@@ -94,6 +95,7 @@ class Parts:
         sink: Where events go.
         policy: The site's choices.
         executor: Where checks run; None = the checker's own threads.
+        state: Directory of catalog and journal; None = in memory.
     """
 
     productions: Mapping[str, Production]
@@ -106,6 +108,7 @@ class Parts:
     sink: FanOut = field(factory=FanOut)
     policy: Policy = field(factory=Policy)
     executor: Executor | None = None
+    state: Path | None = None
 
     def production(self, server: str) -> Production:
         """The production server of this name, asked for anew at each step [FRS R-3.3].

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from frskit.clock import VirtualClock
 from frskit.errors import ConfigurationError, FileMissing, UsageError
 from frskit.ese import read_database_header
-from frskit.frs import Policy, Production, Recovery
+from frskit.frs import Journal, Policy, Production, Recovery
 from frskit.simulation.keeping import LabClock, ServiceMemory, exclusive, load_json, save_json
 from frskit.simulation.layout import GROUP_LAYOUTS, GroupLayout, foreign_layout, group_layout
 from frskit.simulation.levers import Levers
@@ -227,7 +227,7 @@ def _open(
         )
         stack.callback(parties.eva.close)
         if furnish is None:
-            parties.exchange.start()
+            parties.exchange.start(leave_offline=_being_recovered(directory, parties))
         else:
             furnish(parties)
         _save(directory, parties)
@@ -328,11 +328,18 @@ def _adopt(parties: Parties, edbs: Sequence[Path]) -> None:
         )
 
 
+def _being_recovered(directory: Path, parties: Parties) -> list[str]:
+    """Storage groups whose recovery was interrupted: an administrator would not mount them."""
+    journal = Journal(directory / "state" / "journal", parties.clock)
+    return [str(each.facts["group"]) for each in journal.unfinished() if each.kind == "recovery"]
+
+
 def _save(directory: Path, parties: Parties) -> None:
     kept = load_json(directory / "lab.json")
+    mounts = {**_texts(kept.get("mounts")), **parties.mounts()}
     save_json(
         directory / "lab.json",
-        {**kept, "mounts": parties.mounts(), "exchange": parties.exchange.to_settings()},
+        {**kept, "mounts": mounts, "exchange": parties.exchange.to_settings()},
     )
 
 

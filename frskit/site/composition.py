@@ -122,5 +122,6 @@ def compose(
         sink=sink or FanOut([LogSink()]),
         policy=policy or Policy(),
         executor=executor,
+        state=state,
     )
     return Site(parts, on_close=on_close)

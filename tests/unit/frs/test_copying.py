@@ -9,6 +9,7 @@ from frskit import BackupType, Completion, CopyKind, CopyLife, Policy, Verdict
 from frskit.clock import Budget, CancelToken
 from frskit.errors import (
     Cancelled,
+    ConfigurationError,
     CopyConflict,
     NormalizationFailed,
     NormalizationTimeout,
@@ -88,7 +89,28 @@ def test_the_trace_shows_flush_and_hold_around_the_commit(site):
     assert steps.count("CommitSnapshots") == 1
 
 
-@pytest.mark.rule("HAZ-19", "FRS-36")
+@pytest.mark.rule("HAZ-19")
+def test_a_catalog_on_a_volume_of_the_set_is_refused(tmp_path, monkeypatch):
+    """If the state directory would be frozen too, nobody is disturbed and nothing is copied."""
+    with frskit.lab(tmp_path / "lab", seed=8) as site:
+        server = site.parties.production
+        real = server.resolve
+        monkeypatch.setattr(
+            server,
+            "resolve",
+            lambda path: real("L:\\x" if path.startswith(str(tmp_path)) else path),
+        )
+        events = events_of(site)
+        with pytest.raises(ConfigurationError):
+            site.frs.create_copy("evs1", ["sg1"], backup_type=FULL)
+        steps = [each.step for each in events if isinstance(each, ServiceTrace)]
+        assert "Freeze" not in steps
+        assert site.eva.copies() == ()
+        monkeypatch.undo()
+        assert site.frs.create_copy("evs1", ["sg1"], backup_type=FULL).recoverable
+
+
+@pytest.mark.rule("FRS-36")
 def test_silence_between_freeze_and_thaw(site, monkeypatch):
     """While a writer is frozen: no journal line, no catalog write, no subscriber is called."""
     group = site.exchange.group("sg1")
