@@ -50,11 +50,20 @@ def finish_recovery(parts: Parts, operation: JournalOperation) -> tuple[Copy, st
     copy = parts.catalog.get(CopyId(operation.subject))
     production = parts.production(copy.server)
     group = str(operation.facts.get("group"))
-    if any(step == REPLAY for step, _ in operation.intents()):
+    if _replay_may_have_begun(copy, operation):
         result = _forward(parts, production, copy, operation, group)
     else:
         result = _back(parts, production, copy, operation, group)
     return parts.catalog.get(copy.id), result
+
+
+def _replay_may_have_begun(copy: Copy, operation: JournalOperation) -> bool:
+    """The record says so first, the journal next; either is enough."""
+    used = {each.storage for each in copy.members if each.life is MemberLife.CONSUMED}
+    return any(
+        step == REPLAY or (step == "swap" and facts.get("new") in used)
+        for step, facts in operation.intents()
+    )
 
 
 def settle(parts: Parts, copy: CopyId, old: StorageId, new: StorageId) -> None:

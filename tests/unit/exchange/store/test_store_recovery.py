@@ -376,7 +376,8 @@ def test_a_create_record_after_the_copy_wipes_the_store(group):
     logs = site.logs.copy()
     logs.fs.remove("system/E00.chk")
     rolled = site.at(logs, old)
-    rolled.start("mb")
+    report = rolled.start("mb")
+    assert report.recovered == ("mb",)
     assert rolled.subjects() == ["dialtone0", "dialtone1"]
     rolled.engine.close()
     assert not any(rolled.stores.read("mb.edb")[40 * 4096 :])
