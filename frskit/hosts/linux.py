@@ -44,6 +44,7 @@ from frskit.errors import (
     VolumeBusy,
     VolumeNotFound,
 )
+from frskit.hosts.hold import HOLD_WINDOW_S, MeasuredHold
 from frskit.hosts.mount_table import MountRecord, MountTable
 from frskit.hosts.runners.local import LocalRunner
 from frskit.model.ids import IdFactory, VolumeId, guid
@@ -57,16 +58,13 @@ if TYPE_CHECKING:
     from frskit.clock import Clock
     from frskit.model.ids import HostRef, StorageId
     from frskit.model.volumes import DiskFlags
-    from frskit.protocols import CommandRunner, DiskArray, Server
-    from frskit.protocols import WriteHold as WriteHoldProtocol
+    from frskit.protocols import CommandRunner, DiskArray, Server, WriteHold
 
-__all__ = ["HOLD_WINDOW_S", "IDENTITY_FILE", "LinuxServer", "WriteHold"]
+__all__ = ["IDENTITY_FILE", "LinuxServer"]
 
 IDENTITY_FILE: Final = ".frskit-volume"
 """Name of the hidden file with the volume's id."""
 
-HOLD_WINDOW_S: Final = 10.0
-"""Longest time for which writes are held [VSS-44]."""
 
 _HIDDEN: Final = frozenset({IDENTITY_FILE})
 
@@ -79,25 +77,6 @@ class _Seen:
     path: str
     identity: int
     read_only: bool
-
-
-class WriteHold:
-    """Measures how long writes were held."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._since_s = clock.monotonic()
-        self._until_s: float | None = None
-
-    @property
-    def held_s(self) -> float:
-        """Seconds since the flush; final after the release."""
-        until_s = self._clock.monotonic() if self._until_s is None else self._until_s
-        return until_s - self._since_s
-
-    def release(self) -> None:
-        """Stop measuring."""
-        self._until_s = self._clock.monotonic()
 
 
 class LinuxServer:
@@ -282,15 +261,13 @@ class LinuxServer:
         raise VolumeNotFound(f"{self._name}: no volume {volume} is mounted")
 
     @contextmanager
-    def hold_writes(
-        self, volumes: Collection[VolumeId], *, budget: Budget
-    ) -> Iterator[WriteHoldProtocol]:
+    def hold_writes(self, volumes: Collection[VolumeId], *, budget: Budget) -> Iterator[WriteHold]:
         """Flush every file of the volumes, then measure; the application holds its own writes."""
         trees = [self.files(volume) for volume in volumes]
         for tree in trees:
             budget.check("flushing volumes")
             tree.sync()
-        hold = WriteHold(self._clock)
+        hold = MeasuredHold(self._clock)
         try:
             yield hold
         finally:

@@ -10,44 +10,17 @@ What it is not: the array's side of the LUN.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from frskit.errors import StaleLun, VolumeBusy
+from frskit.hosts.hold import MeasuredHold
 
 if TYPE_CHECKING:
-    from frskit.clock import Clock
     from frskit.model.ids import StorageId
     from frskit.model.storage import ScsiLun
-    from frskit.protocols import BlockDevice, ScsiTarget, WriteHold
+    from frskit.protocols import BlockDevice, ScsiTarget
 
-__all__ = ["HOLD_WINDOW_S", "GatedHold", "LunDisk"]
-
-HOLD_WINDOW_S: Final = 10.0
-"""Longest time for which writes are held [VSS-44]."""
-
-
-class GatedHold:
-    """A hold of writes that ends by itself after `HOLD_WINDOW_S`, and measures its length."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._since_s = clock.monotonic()
-        self._until_s: float | None = None
-
-    @property
-    def held_s(self) -> float:
-        """Seconds since the hold began; final after the release."""
-        until_s = self._clock.monotonic() if self._until_s is None else self._until_s
-        return until_s - self._since_s
-
-    @property
-    def in_force(self) -> bool:
-        """Whether writes are refused now; a hold that is too long lets them pass [VSS-44]."""
-        return self._until_s is None and self.held_s <= HOLD_WINDOW_S
-
-    def release(self) -> None:
-        """Let writes pass and stop measuring."""
-        self._until_s = self._clock.monotonic()
+__all__ = ["LunDisk"]
 
 
 class LunDisk:
@@ -62,7 +35,7 @@ class LunDisk:
     def __init__(self, target: ScsiTarget, lun: ScsiLun, storage: StorageId) -> None:
         self.storage = storage
         self.lun: ScsiLun = lun
-        self.hold: GatedHold | None = None
+        self.hold: MeasuredHold | None = None
         self._target = target
         self._device = target.open_lun(lun.host, lun.number)
 
@@ -138,4 +111,3 @@ class LunDisk:
 
 if TYPE_CHECKING:
     _: type[BlockDevice] = LunDisk
-    _2: type[WriteHold] = GatedHold

@@ -30,7 +30,8 @@ from frskit.errors import (
     VolumeBusy,
     VolumeNotFound,
 )
-from frskit.hosts.lun_disk import HOLD_WINDOW_S, GatedHold, LunDisk
+from frskit.hosts.hold import HOLD_WINDOW_S, MeasuredHold
+from frskit.hosts.lun_disk import LunDisk
 from frskit.hosts.lun_mount import (
     LunMount,
     check_free,
@@ -304,7 +305,7 @@ class SimulatedServer:
         for tree in [self.files(volume) for volume in volumes]:
             budget.check("flushing volumes")
             tree.sync()
-        hold = GatedHold(self._clock)
+        hold = MeasuredHold(self._clock)
         with self._lock:
             if any(disk.hold is not None for disk in held.values()):
                 raise VolumeBusy(f"{self._name}: writes to one of the volumes are held already")
