@@ -102,12 +102,14 @@ def group(name: str, text: str) -> Callable[[Callable[[], None]], click.Group]:
 
 
 def command(
-    name: str, *, parent: click.Group | None = None
+    name: str, *, parent: click.Group | None = None, negative_numbers: bool = False
 ) -> Callable[[Callable[Concatenate[Session, P], int | None]], click.Command]:
     """Decorator: a command that takes ``--json`` itself and gets the session first.
 
-    The function's return value is the exit status; None is 0.
+    The function's return value is the exit status; None is 0. With `negative_numbers` an argument
+    like ``-543`` is a value and not an option.
     """
+    settings = {"ignore_unknown_options": True} if negative_numbers else {}
 
     def decorate(function: Callable[Concatenate[Session, P], int | None]) -> click.Command:
         @click.pass_obj
@@ -118,7 +120,7 @@ def command(
             return function(session, *args, **kwargs) or 0
 
         option = click.option("--json", "as_json_here", is_flag=True, help="Print JSON.")
-        made = click.command(name)(option(call))
+        made = click.command(name, context_settings=settings)(option(call))
         if parent is not None:
             parent.add_command(made)
         return made

@@ -10,7 +10,7 @@ from frskit.frs.explain import explain_code
 __all__ = ["explain"]
 
 
-@command("explain")
+@command("explain", negative_numbers=True)
 @click.argument("code")
 def explain(session: Session, code: str) -> None:
     """Explain an error code: frskit's own, an HRESULT (0x8004...), an ESE error (-543)."""
