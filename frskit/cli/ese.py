@@ -1,25 +1,55 @@
-"""`frskit ese check|header|logs|checkpoint`: what eseutil /k /mh /ml /mk tell, on any platform."""
+"""`frskit ese check|header|logs|checkpoint`: what eseutil /k /mh /ml /mk tell, on any platform.
+
+The commands take files, directories (which are searched), or with ``--copy`` the files of a copy,
+read from its presented LUNs. They change nothing, and need a site for ``--copy`` only.
+"""
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import attrs
 import click
+from attrs import evolve, frozen
 
 from frskit.cli.app import Session, command, group
-from frskit.errors import FrskitError, IntegrityError
+from frskit.cli.ese_facts import (
+    Facts,
+    database_facts,
+    failure_facts,
+    flush_map_facts,
+    kind_name,
+    log_facts,
+    log_set_facts,
+    plain,
+    summary,
+)
+from frskit.cli.ese_files import (
+    CHECKPOINTS,
+    DATABASES,
+    LOGS,
+    Found,
+    base_names,
+    directories,
+    found_files,
+    has_logs,
+    is_archived,
+    split_base,
+)
+from frskit.errors import FileMissing, FormatError, HostError, IntegrityError, UsageError
 from frskit.ese import (
     check_database,
+    check_flush_map,
     check_log,
     check_logs,
     identify,
     read_checkpoint,
     read_log_header,
 )
+from frskit.ese.checksums import PAGE_SIZES
 from frskit.ese.eseutil import (
     checkpoint_lines,
     checksum_lines,
@@ -30,16 +60,42 @@ from frskit.ese.eseutil import (
     log_set_lines,
 )
 from frskit.ese.header import read_header_copies
+from frskit.ese.logheader import load_log_header
 from frskit.ese.sources import opened
 from frskit.model.ese_files import FileKind
 
 if TYPE_CHECKING:
-    from frskit.model.reports import DatabaseReport, LogReport
+    from typing import TypeAlias
+
+    from frskit.ese.sources import Source
 
 __all__ = ["ese"]
 
-_SUFFIXES = {".edb", ".stm", ".mdb", ".dat", ".log", ".chk"}
-Facts = dict[str, object]
+Bars: TypeAlias = "Callable[[str, int, int], None]"
+
+_COPY = click.option(
+    "--copy", "copy", metavar="ID", help="Work on the files of this copy; FILE... are patterns."
+)
+_LIKE_ESEUTIL = click.option(
+    "--like-eseutil", is_flag=True, help="Words and success as eseutil has them."
+)
+_FILES = click.argument("words", metavar="FILE...", nargs=-1)
+
+_STATUS = {
+    "ok": 0,
+    "correctable": IntegrityError.exit_status,
+    "torn": IntegrityError.exit_status,
+    "damaged": IntegrityError.exit_status,
+    "unreadable": HostError.exit_status,
+    "unsupported": UsageError.exit_status,
+}
+_PASSED_BY_ESEUTIL = ("correctable", "torn")
+
+_BY_SUFFIX = {
+    **dict.fromkeys(LOGS, FileKind.LOG),
+    **dict.fromkeys(CHECKPOINTS, FileKind.CHECKPOINT),
+    ".jfm": FileKind.FLUSH_MAP,
+}
 
 
 @group(
@@ -50,192 +106,300 @@ def ese() -> None:
     """Nothing happens before a command."""
 
 
-@command("check", parent=ese)
-@click.argument(
-    "paths",
-    metavar="FILE...",
-    nargs=-1,
-    required=True,
-    type=click.Path(exists=True, path_type=Path),
-)
-@click.option("--like-eseutil", is_flag=True, help="Counters and success as 'eseutil /k' has them.")
-@click.option("--limit-mb", type=float, metavar="MB", help="Read at most so many MB per second.")
-def check(
-    session: Session, paths: tuple[Path, ...], *, like_eseutil: bool, limit_mb: float | None
-) -> int:
-    """Verify every page of databases, and every log; directories are searched for such files.
+@frozen(kw_only=True)
+class Checked:
+    """One file's result.
 
-    Exit status 7 if anything is damaged or correctable; with --like-eseutil only if damaged.
+    Attributes:
+        facts: For JSON, and for people as `summary` puts it.
+        lines: As eseutil puts it.
+        warnings: What eseutil writes to the error output.
     """
-    found: list[Facts] = []
-    worst = 0
-    for path in _files(paths):
-        facts, lines = _check_one(session, path, limit_mb)
-        found.append(facts)
-        bad = facts["verdict"] == "damaged" or (
-            facts["verdict"] == "correctable" and not like_eseutil
-        )
-        worst = max(worst, IntegrityError.exit_status if bad else 0)
-        for line in lines if like_eseutil else [_summary(facts)]:
-            session.output.line(line)
-    session.output.document("frskit.ese.check/1", {"files": found})
-    return worst
+
+    facts: Facts
+    lines: list[str]
+    warnings: list[str]
+
+    def status(self, *, like_eseutil: bool) -> int:
+        """Exit status of this file alone."""
+        verdict = str(self.facts["verdict"])
+        return 0 if like_eseutil and verdict in _PASSED_BY_ESEUTIL else _STATUS[verdict]
+
+
+@command("check", parent=ese)
+@_FILES
+@_COPY
+@_LIKE_ESEUTIL
+@click.option("--limit-mb", type=float, metavar="MB", help="Read at most so many MB per second.")
+@click.option(
+    "--page-size",
+    type=click.Choice([str(each) for each in PAGE_SIZES]),
+    help="For databases of which neither header copy is readable.",
+)
+def check(
+    session: Session,
+    words: tuple[str, ...],
+    *,
+    copy: str | None,
+    like_eseutil: bool,
+    limit_mb: float | None,
+    page_size: str | None,
+) -> int:
+    """Verify every page of databases, every log and checkpoint, as 'eseutil /k' does.
+
+    Exit status 7 if anything is damaged, torn or correctable; with --like-eseutil only if damaged.
+    """
+    found: list[Checked] = []
+    options = _Options(
+        limit_bytes_per_s=None if limit_mb is None else limit_mb * 1e6,
+        page_size=None if page_size is None else int(page_size),
+    )
+    suffixes = DATABASES | LOGS | CHECKPOINTS
+    with found_files(session, words, copy, suffixes) as files, _bars(session) as bars:
+        for file in files:
+            result = _check_one(file, options, bars)
+            found.append(result)
+            _show(session, result, like_eseutil=like_eseutil, alone=len(files) == 1)
+    document: Facts = {"files": [each.facts for each in found]}
+    session.output.document(
+        "frskit.ese.check/1", document if copy is None else {"copy": copy, **document}
+    )
+    statuses = {each.status(like_eseutil=like_eseutil) for each in found}
+    return max(statuses)
 
 
 @command("header", parent=ese)
-@click.argument(
-    "path", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path)
-)
-def header(session: Session, path: Path) -> None:
-    """Show the header of a database (as 'eseutil /mh' does), log or checkpoint."""
-    kind = identify(path)
-    if kind is FileKind.LOG:
-        log = read_log_header(path)
-        facts, lines = _plain(log), log_header_lines(log)
-    elif kind is FileKind.CHECKPOINT:
-        found = read_checkpoint(path)
-        facts, lines = _plain(found), checkpoint_lines(found)
-    else:
-        with opened(path) as file:
-            copies = read_header_copies(file, str(path))
-        facts, lines = _plain(copies.header), header_lines(copies)
-        facts["condition"] = copies.condition
-    session.output.document(
-        "frskit.ese.header/1", {"path": str(path), "kind": kind.name.lower(), "header": facts}
-    )
-    for line in lines:
-        session.output.line(line)
-
-
-@command("logs", parent=ese)
-@click.argument(
-    "directory", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path)
-)
-@click.argument("base", metavar="BASE")
-def logs(session: Session, directory: Path, base: str) -> int:
-    """Check the log files of a base name (E00), as 'eseutil /ml' does."""
-    report = check_logs(directory, base)
-    session.output.document(
-        "frskit.ese.logs/1",
-        {
-            "base": report.base,
-            "logs": [_log_facts(each) for each in report.logs],
-            "missing": [list(each) for each in report.missing],
-            "problems": [
-                {"kind": each.kind.value, "text": each.text, "error": each.error, "name": each.name}
-                for each in report.problems
-            ],
-            "error": report.error,
-        },
-    )
-    for line in log_set_lines(report):
-        session.output.line(line)
-    return 0 if report.ok else IntegrityError.exit_status
+@_FILES
+@_COPY
+def header(session: Session, words: tuple[str, ...], *, copy: str | None) -> int:
+    """Show headers of databases (as 'eseutil /mh' does), logs, checkpoints and flush maps."""
+    suffixes = DATABASES | LOGS | CHECKPOINTS
+    return _each(session, words, copy, suffixes, _show_header)
 
 
 @command("checkpoint", parent=ese)
-@click.argument(
-    "path", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path)
-)
-def checkpoint(session: Session, path: Path) -> None:
-    """Show a checkpoint file, as 'eseutil /mk' does."""
-    found = read_checkpoint(path)
-    session.output.document("frskit.ese.checkpoint/1", {"path": str(path), **_plain(found)})
-    for line in checkpoint_lines(found):
+@_FILES
+@_COPY
+def checkpoint(session: Session, words: tuple[str, ...], *, copy: str | None) -> int:
+    """Show checkpoint files, as 'eseutil /mk' does."""
+    return _each(session, words, copy, CHECKPOINTS, _show_checkpoint)
+
+
+@command("logs", parent=ese)
+@click.argument("words", metavar="DIR_OR_LOG... [BASE]", nargs=-1)
+@_COPY
+@_LIKE_ESEUTIL
+def logs(session: Session, words: tuple[str, ...], *, copy: str | None, like_eseutil: bool) -> int:
+    """Check the log streams of directories, or single logs, as 'eseutil /ml' does.
+
+    BASE is a base name (E00); without it all streams that are found are checked. With --copy the
+    only word is BASE. Exit status 7 if a log is missing, damaged, torn or correctable; with
+    --like-eseutil a torn current log and correctable ones pass.
+    """
+    if copy is not None and len(words) > 1:
+        raise UsageError("with --copy give a base name, or nothing")
+    paths, base = (words, None) if copy is None else ((), next(iter(words), None))
+    if copy is None:
+        paths, base = split_base(words)
+    worst = 0
+    with found_files(session, paths, copy, LOGS | CHECKPOINTS, spare=True) as files:
+        single = {each.path for each in files} & set(paths)
+        for file in files:
+            if file.path in single:
+                worst = max(worst, _show_log(session, file, like_eseutil=like_eseutil))
+        streams = _streams([each for each in files if each.path not in single], base)
+        for directory, name, members in streams:
+            report = check_logs(members, name)
+            facts = log_set_facts(directory, report)
+            session.output.document("frskit.ese.logs/1", facts)
+            for line in log_set_lines(report):
+                session.output.line(line)
+            flawed = any(each.kind.value in _PASSED_BY_ESEUTIL for each in report.problems)
+            if not report.ok or (flawed and not like_eseutil):
+                worst = max(worst, IntegrityError.exit_status)
+    return worst
+
+
+def _streams(
+    files: list[Found], base: str | None
+) -> Iterator[tuple[str, str, Mapping[str, Source]]]:
+    """(directory, base name, its files) of every log stream.
+
+    Raises:
+        FileMissing: There is none; an empty answer would read like a good one.
+    """
+    count = 0
+    for directory, members in directories(files).items():
+        for name in base_names(members) if base is None else [base]:
+            if has_logs(members, name):
+                count += 1
+                yield directory, name, members
+    if not count and (files or base is not None):
+        raise FileMissing(f"there are no logs{f' of {base}' if base else ''}")
+
+
+def _show_log(session: Session, file: Found, *, like_eseutil: bool) -> int:
+    """One log by itself: header and verdict."""
+    result = _check_log(file)
+    with opened(file.source) as reader:
+        facts = dict(result.facts)
+        lines = list(result.lines)
+        try:
+            found = load_log_header(reader, file.path)
+        except FormatError:
+            pass
+        else:
+            facts["header"] = plain(found)
+            lines = [*log_header_lines(found), "", *lines]
+    session.output.document("frskit.ese.log/1", facts)
+    for line in lines:
         session.output.line(line)
+    return result.status(like_eseutil=like_eseutil)
 
 
-def _files(paths: tuple[Path, ...]) -> Iterator[Path]:
-    """The files named, and those inside the directories named."""
-    for path in paths:
-        if not path.is_dir():
-            yield path
-            continue
-        inside = sorted(each for each in path.rglob("*") if each.suffix.casefold() in _SUFFIXES)
-        yield from (each for each in inside if each.is_file())
+# --- one file ----------------------------------------------------------------------------------
 
 
-def _check_one(session: Session, path: Path, limit_mb: float | None) -> tuple[Facts, list[str]]:
-    """Check one file, whatever kind it is; damage that hides the kind is a verdict as well."""
+@frozen(kw_only=True)
+class _Options:
+    """How files are read."""
+
+    limit_bytes_per_s: float | None = None
+    page_size: int | None = None
+
+
+def _kind(file: Found) -> FileKind:
+    """By the header; where that is not readable, by the name."""
+    kind = identify(file.source)
+    return _BY_SUFFIX.get(file.suffix, kind) if kind is FileKind.UNKNOWN else kind
+
+
+def _check_one(file: Found, options: _Options, bars: Bars | None) -> Checked:
+    """Check one file, whatever kind it is; what hides its content is a verdict as well."""
+    kind = FileKind.UNKNOWN
     try:
-        if identify(path) is FileKind.LOG:
-            log = check_log(path)
-            return _log_facts(log, path), log_lines(log)
-        started = time.monotonic()
-        with session.progress() as bars:
-            report = check_database(
-                path,
-                progress=lambda done, total: bars.update(path.name, done, total),
-                limit_bytes_per_s=None if limit_mb is None else limit_mb * 1e6,
-            )
-    except IntegrityError as error:
-        facts = _unreadable(path, error)
-        return facts, [_summary(facts)]
-    lines = checksum_lines(report, elapsed_s=time.monotonic() - started)
-    return _database_facts(path, report), [*checksum_warnings(report), *lines]
+        kind = _kind(file)
+        if kind is FileKind.LOG:
+            return _check_log(file)
+        if kind is FileKind.FLUSH_MAP:
+            return _plainly(flush_map_facts(file.path, check_flush_map(file.source)))
+        if kind is FileKind.CHECKPOINT:
+            read_checkpoint(file.source)
+        return _check_pages(file, kind, options, bars)
+    except FormatError as error:
+        verdict = "unsupported" if error.native == -1812 else "damaged"
+        return _plainly(failure_facts(file.path, kind, error, verdict))
+    except HostError as error:
+        return _plainly(failure_facts(file.path, kind, error, "unreadable"))
 
 
-def _database_facts(path: Path, report: DatabaseReport) -> Facts:
-    return {
-        "path": str(path),
-        "page_size": report.page_size,
-        "state": report.state,
-        "pages": {
-            "seen": report.pages_seen,
-            "bad": report.pages_bad,
-            "correctable": report.pages_correctable,
-            "uninitialized": report.pages_uninitialized,
-            "wrong_number": report.pages_wrong_number,
-        },
-        "damaged": [
-            {"page": each.page, "status": each.status, "bit": each.bit} for each in report.damaged
-        ],
-        "verdict": report.verdict,
-        "coverage": report.coverage,
-        "required": None
-        if report.required is None
-        else [report.required.first, report.required.last],
-    }
+def _check_pages(file: Found, kind: FileKind, options: _Options, bars: Bars | None) -> Checked:
+    started = time.monotonic()
+    report = check_database(
+        file.source,
+        progress=None if bars is None else lambda done, total: bars(file.name, done, total),
+        limit_bytes_per_s=options.limit_bytes_per_s,
+        page_size=options.page_size,
+        owned_space=True,
+    )
+    return Checked(
+        facts=database_facts(file.path, kind, report),
+        lines=checksum_lines(report, elapsed_s=time.monotonic() - started),
+        warnings=checksum_warnings(report),
+    )
 
 
-def _log_facts(report: LogReport, path: Path | None = None) -> Facts:
-    return {
-        "path": str(path or report.name),
-        "generation": report.generation,
-        "status": report.status.value,
-        "verdict": "ok" if report.error is None else "damaged",
-        "error": report.error,
-        "problem": report.problem,
-    }
+def _check_log(file: Found) -> Checked:
+    report = check_log(file.source)
+    facts = log_facts(file.path, report, archived=is_archived(file.name))
+    if facts["verdict"] == "damaged" and report.error is None:
+        report = evolve(report, error=-501)
+    return Checked(facts=facts, lines=log_lines(evolve(report, name=file.path)), warnings=[])
 
 
-def _unreadable(path: Path, error: FrskitError) -> Facts:
-    counts = dict.fromkeys(("seen", "bad", "correctable", "uninitialized", "wrong_number"), 0)
-    return {
-        "path": str(path),
-        "page_size": None,
-        "state": "Unknown",
-        "pages": counts,
-        "damaged": [],
-        "verdict": "damaged",
-        "error": error.native,
-        "problem": error.message,
-    }
+def _plainly(facts: Facts) -> Checked:
+    """A result for which eseutil has no words of its own."""
+    return Checked(facts=facts, lines=list(summary(facts)), warnings=[])
 
 
-def _summary(facts: Facts) -> str:
-    pages = facts.get("pages")
-    if isinstance(pages, dict) and pages["seen"]:
-        counts = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in pages.items())
-        return f"{facts['path']}: {facts['verdict']} ({facts['state']}; pages: {counts})"
-    problem = f" ({facts['problem']})" if facts.get("problem") else ""
-    return f"{facts['path']}: {facts['verdict']}{problem}"
+def _show(session: Session, result: Checked, *, like_eseutil: bool, alone: bool) -> None:
+    """One file's result for people, as soon as it is there."""
+    if session.output.as_json:
+        return
+    if not like_eseutil:
+        for line in summary(result.facts):
+            session.output.line(line)
+        return
+    if not alone:
+        session.output.line(f"File: {result.facts['path']}")
+    for line in result.warnings:
+        click.echo(line, err=True)
+    for line in result.lines:
+        session.output.line(line)
+    if not alone:
+        session.output.line()
 
 
-def _plain(value: attrs.AttrsInstance) -> Facts:
-    """An attrs value as plain JSON-able values; bytes as hexadecimal text."""
+@contextmanager
+def _bars(session: Session) -> Iterator[Bars | None]:
+    """Progress bars, if there is a terminal to draw them on."""
+    if session.output.as_json or not sys.stderr.isatty():
+        yield None
+        return
+    with session.progress() as bars:
+        yield bars.update
 
-    def flat(_: object, __: object, each: object) -> object:
-        return each.hex() if isinstance(each, bytes) else each
 
-    return attrs.asdict(value, value_serializer=flat)
+# --- headers -----------------------------------------------------------------------------------
+
+
+def _each(
+    session: Session,
+    words: tuple[str, ...],
+    copy: str | None,
+    suffixes: Iterable[str],
+    show: Callable[[Session, Found], list[str]],
+) -> int:
+    """Show something of each file; what is not readable does not keep the others from it."""
+    worst = 0
+    with found_files(session, words, copy, suffixes) as files:
+        for file in files:
+            try:
+                lines = show(session, file)
+            except (IntegrityError, HostError) as error:
+                session.output.error(error)
+                worst = max(worst, error.exit_status)
+                continue
+            for line in lines if len(files) == 1 else [f"File: {file.path}", *lines, ""]:
+                session.output.line(line)
+    return worst
+
+
+def _show_header(session: Session, file: Found) -> list[str]:
+    kind = _kind(file)
+    facts, lines = _header(file, kind)
+    session.output.document(
+        "frskit.ese.header/1", {"path": file.path, "kind": kind_name(kind), "header": facts}
+    )
+    return lines
+
+
+def _header(file: Found, kind: FileKind) -> tuple[Facts, list[str]]:
+    if kind is FileKind.LOG:
+        log = read_log_header(file.source)
+        return plain(log), log_header_lines(log)
+    if kind is FileKind.CHECKPOINT:
+        found = read_checkpoint(file.source)
+        return plain(found), checkpoint_lines(found)
+    if kind is FileKind.FLUSH_MAP:
+        facts = plain(check_flush_map(file.source).header)
+        return facts, [f"{name}: {value}" for name, value in facts.items()]
+    with opened(file.source) as reader:
+        copies = read_header_copies(reader, file.path)
+    return {**plain(copies.header), "condition": copies.condition}, header_lines(copies)
+
+
+def _show_checkpoint(session: Session, file: Found) -> list[str]:
+    found = read_checkpoint(file.source)
+    session.output.document("frskit.ese.checkpoint/1", {"path": file.path, **plain(found)})
+    return checkpoint_lines(found)

@@ -1,7 +1,8 @@
 """Which recovery is legal: one pure table of kind, mode and method [design 4, R-20].
 
-A swap needs a copy that can stand alone: a normalized snapclone, alone on its LUN. The array can
-copy back any verified copy where it offers that; files can be copied back from any of them.
+A swap needs a copy that can stand alone: a normalized snapclone, alone on its LUN. Files can be
+copied back from any verified copy. Copying back by the array is a word of the table [R-20] that
+the requestor does not offer yet.
 """
 
 from __future__ import annotations
@@ -14,11 +15,19 @@ from frskit.model.storage import CopyKind
 __all__ = ["LEGALITY", "objection", "table_rows"]
 
 _STANDS_ALONE = "a swap needs a snapclone: a snapshot depends on the LUN it would replace"
+_NOT_OFFERED = "frskit cannot let the array copy back by itself yet"
+
+
+def _reason(kind: CopyKind, method: RecoveryMethod) -> str:
+    if method is RecoveryMethod.ARRAY_RESTORE:
+        return _NOT_OFFERED
+    if method is RecoveryMethod.SWAP and kind is not CopyKind.SNAPCLONE:
+        return _STANDS_ALONE
+    return ""
+
 
 LEGALITY: Mapping[tuple[CopyKind, RecoveryMode, RecoveryMethod], str] = {
-    (kind, mode, method): (
-        _STANDS_ALONE if method is RecoveryMethod.SWAP and kind is not CopyKind.SNAPCLONE else ""
-    )
+    (kind, mode, method): _reason(kind, method)
     for kind in CopyKind
     for mode in RecoveryMode
     for method in RecoveryMethod

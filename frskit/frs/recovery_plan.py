@@ -91,13 +91,7 @@ def make_plan(parts: Parts, copy: Copy, wish: RecoveryWish, budget: Budget) -> R
     group = _group(production, copy, wish.group)
     reason = objection(copy.kind, wish.mode, wish.method)
     if reason:
-        raise refuse("P-01", reason, "Use --method copy-back.")
-    if wish.method is RecoveryMethod.ARRAY_RESTORE:
-        raise refuse(
-            "P-01",
-            "frskit cannot let the array copy back by itself yet",
-            "Use --method swap or copy-back.",
-        )
+        raise refuse("P-01", reason, "Use --method copy-back, or swap with a snapclone.")
     members = _members(copy, group, wish.mode)
     _check_members(production, members)
     _check_alone(production, group, members)

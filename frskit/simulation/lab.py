@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from frskit.clock import VirtualClock
 from frskit.errors import ConfigurationError, FileMissing, UsageError
 from frskit.ese import read_database_header
+from frskit.exchange import EXCHANGE_2003
 from frskit.frs import Journal, Policy, Production, Recovery
 from frskit.simulation.keeping import LabClock, ServiceMemory, exclusive, load_json, save_json
 from frskit.simulation.layout import GROUP_LAYOUTS, GroupLayout, foreign_layout, group_layout
@@ -306,6 +307,11 @@ def _add_group(parties: Parties, layout: GroupLayout) -> None:
 def _databases(edbs: Iterable[str | PathLike[str]]) -> list[Path]:
     """The databases to adopt, looked at before anything is made."""
     paths = [Path(each) for each in edbs]
+    if len(paths) > EXCHANGE_2003.max_databases:
+        raise UsageError(
+            f"a storage group holds {EXCHANGE_2003.max_databases} databases, not {len(paths)}",
+            hint="Adopt fewer files at once.",
+        )
     for path in paths:
         if not path.is_file():
             raise FileMissing(f"there is no file {path}", context={"path": str(path)})

@@ -42,7 +42,7 @@ def tree_page(size, *, flags, nodes, objid=1):
     page = bytearray(size)
     large = size > 8192
     at = begin = 80 if large else 40
-    struct.pack_into("<I4xHHHHI", page, 24, objid, 0, 0, 0, len(nodes), flags | 0x2800)
+    struct.pack_into("<I4xHHI", page, 24, objid, 0, len(nodes), flags | 0x2800)
     for index, node in enumerate(nodes):
         page[at : at + len(node)] = node
         struct.pack_into("<HH", page, size - 4 * (index + 1), len(node), at - begin)

@@ -35,6 +35,8 @@ _BRANCH_ROOM = 48
 
 _MAX_STEPS = 32
 
+_HIGHEST_KEY = b"\xff" * 16
+
 
 class MessageTree:
     """The rows of Messages by primary key.
@@ -60,13 +62,17 @@ class MessageTree:
         slot, found = page.find(key)
         return page.value(slot) if found else None
 
-    def leaves(self) -> Iterator[Page]:
-        """The leaf pages from left to right."""
-        number = self._path(b"")[-1]
+    def leaves(self, *, backwards: bool = False) -> Iterator[Page]:
+        """The leaf pages from left to right, or from right to left."""
+        number = self._path(_HIGHEST_KEY if backwards else b"")[-1]
+        left = self._database.owned_pages
         while number:
+            if left == 0:
+                raise _in_circles()
+            left -= 1
             page = self._page(number)
             yield page
-            number = page.following
+            number = page.previous if backwards else page.following
 
     def walk(self) -> Iterator[tuple[bytes, bytes]]:
         """All rows in the order of their keys; the tree must not change meanwhile."""
@@ -75,21 +81,10 @@ class MessageTree:
 
     def last_key(self) -> bytes:
         """The highest key, empty if there is no row."""
-        last = b""
-        for leaf in self._rightmost_leaves():
+        for leaf in self.leaves(backwards=True):
             if leaf.count:
                 return leaf.key(leaf.count - 1)
-        return last
-
-    def _rightmost_leaves(self) -> Iterator[Page]:
-        number = MESSAGES_ROOT
-        page = self._page(number)
-        while not page.is_leaf:
-            page = self._page(page.child(page.count - 1))
-        yield page
-        while page.previous:
-            page = self._page(page.previous)
-            yield page
+        return b""
 
     # --- changing
 
@@ -139,7 +134,7 @@ class MessageTree:
         while not page.is_leaf:
             path.append(page.child(page.route(key)))
             if len(path) > _MAX_STEPS:
-                raise StoreError("the tree goes round in circles", native=-1206)
+                raise _in_circles()
             page = self._page(path[-1])
         return path
 
@@ -225,6 +220,10 @@ class MessageTree:
                 MESSAGES_ROOT + AVAILABLE_OFFSET: available,
             },
         )
+
+
+def _in_circles() -> StoreError:
+    return StoreError("the tree goes round in circles", native=-1206)
 
 
 def _fits(page: Page, operation: Operation) -> bool:

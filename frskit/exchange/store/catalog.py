@@ -62,7 +62,6 @@ _ENGLISH = 1033
 _LC_MAP = 0x30401
 _PRIMARY_FLAGS, _NAME_FLAGS, _ROOT_FLAGS = 0x10031, 0x10011, 0x10009
 _DENSITY = 80
-_FILL_LIMIT = 3900
 _BIT, _SHORT, _LONG, _CURRENCY, _BINARY, _TEXT, _LONG_BINARY = 1, 3, 4, 5, 9, 10, 11
 _WIDTHS = {_BIT: 1, _SHORT: 2, _LONG: 4, _CURRENCY: 8, _BINARY: 255, _TEXT: 255, _LONG_BINARY: 0}
 _EXTERNAL = struct.Struct("<IIII")
@@ -284,41 +283,14 @@ class _Builder:
         spare: range = range(0),
         index: bool = False,
     ) -> None:
-        """A root, its two space trees and its nodes; `spare` are pages it may use for leaves."""
+        """A root leaf with its nodes, and its two space trees; `spare` pages are available to it."""
         kind = PageFlag.INDEX if index else PageFlag(0)
         external = _EXTERNAL.pack(owned[1], parent, 1, root + OWNED_OFFSET)
         self.pages[root] = page = Page.empty(objid, PageFlag.ROOT | PageFlag.LEAF | kind, external)
-        left = iter(spare)
-        leaves = _cut(nodes)
-        if len(leaves) <= 1:
-            page.fill(list(nodes))
-        else:
-            page.flags = (page.flags & ~PageFlag.LEAF) | PageFlag.PARENT_OF_LEAF
-            page.fill(self._leaves(leaves, objid, kind, left))
+        page.fill(list(nodes))
         self._space(root + OWNED_OFFSET, objid, kind, [owned])
-        free = list(left)
-        available = [(free[-1], len(free))] if free else []
+        available = [(spare[-1], len(spare))] if spare else []
         self._space(root + AVAILABLE_OFFSET, objid, kind, available)
-
-    def _leaves(
-        self,
-        leaves: Sequence[Sequence[tuple[bytes, bytes]]],
-        objid: int,
-        kind: PageFlag,
-        numbers: Iterator[int],
-    ) -> list[tuple[bytes, bytes]]:
-        places = [next(numbers) for _ in leaves]
-        for index, nodes in enumerate(leaves):
-            leaf = Page.empty(objid, PageFlag.LEAF | kind)
-            leaf.fill(list(nodes))
-            leaf.previous = places[index - 1] if index else 0
-            leaf.following = places[index + 1] if index + 1 < len(places) else 0
-            self.pages[places[index]] = leaf
-        bounds = [each[0][0] for each in leaves[1:]] + [b""]
-        return [
-            (bound, place.to_bytes(4, "little"))
-            for bound, place in zip(bounds, places, strict=True)
-        ]
 
     def _space(
         self, number: int, objid: int, kind: PageFlag, extents: Sequence[tuple[int, int]]
@@ -327,20 +299,6 @@ class _Builder:
         page = Page.empty(objid, flags, bytes(16))
         page.fill([space_entry(last, count) for last, count in extents])
         self.pages[number] = page
-
-
-def _cut(nodes: Sequence[tuple[bytes, bytes]]) -> list[list[tuple[bytes, bytes]]]:
-    """Nodes in page-sized pieces."""
-    pieces: list[list[tuple[bytes, bytes]]] = [[]]
-    used = 0
-    for key, data in nodes:
-        size = 6 + len(key) + len(data)
-        if used + size > _FILL_LIMIT:
-            pieces.append([])
-            used = 0
-        pieces[-1].append((key, data))
-        used += size
-    return pieces
 
 
 def build_database(pages: int, *, legacy: bool = False) -> dict[int, Page]:

@@ -242,7 +242,7 @@ class Database:
         """A page for reading, from memory or verified from disk.
 
         Raises:
-            StoreError: The page is bad (native -1018), blank (-1019) or outside (-4001).
+            StoreError: The page is bad (native -1018).
         """
         cached = self.cached(number)
         if cached.torn:
@@ -250,7 +250,10 @@ class Database:
         return cached.page
 
     def cached(self, number: int) -> CachedPage:
-        """A page's entry in memory; a broken page comes back marked as torn."""
+        """A page's entry in memory; a broken page comes back marked as torn.
+
+        A page that was never written, or lies beyond the end of the file, is blank.
+        """
         found = self._cache.get(number)
         if found is not None:
             self._cache.move_to_end(number)
@@ -297,11 +300,6 @@ class Database:
         """Position of the oldest change that is not on disk."""
         waiting = [each.first for each in self._cache.values() if each.first is not None]
         return min(waiting, default=None)
-
-    @property
-    def torn_pages(self) -> list[int]:
-        """Pages found broken on disk that nothing has replaced."""
-        return sorted(number for number, cached in self._cache.items() if cached.torn)
 
     def write_order(self, numbers: list[int]) -> list[int]:
         """The pages with those they need before them, each once, in the order of writing.
@@ -370,9 +368,7 @@ class Database:
                 ) from error
 
     def _read(self, number: int) -> CachedPage:
-        raw = self._opened().read_at((number + 1) * PAGE_SIZE, PAGE_SIZE)
-        if number < 1 or len(raw) not in (0, PAGE_SIZE):
-            raise self._page_error(number, -4001, "lies outside the file")
+        raw = self._opened().read_at((number + 1) * PAGE_SIZE, PAGE_SIZE).ljust(PAGE_SIZE, b"\0")
         if not any(raw):
             return CachedPage(page=Page(bytearray(PAGE_SIZE)))
         status = verify_page(raw, number).status

@@ -44,13 +44,11 @@ class StreamSettings:
         signature: Identity of the stream.
         sectors: Sectors per log.
         parameters: The engine's settings, with the circular flag.
-        keep_prepared: Keep a half-made next log at hand, as the engine does [exchange.md 1.2].
     """
 
     signature: Signature
     sectors: int
     parameters: DbmsParameters
-    keep_prepared: bool = True
 
 
 class LogStream:
@@ -152,11 +150,6 @@ class LogStream:
             generation=self.generation, sector=self._next_sector, offset=CHECKSUM_RECORD_SIZE
         )
 
-    @property
-    def has_pending(self) -> bool:
-        """Whether records wait for a flush."""
-        return bool(self._pending)
-
     def reserve(self, length: int) -> LgPos:
         """The position that a record of `length` bytes will get if appended next.
 
@@ -245,8 +238,6 @@ class LogStream:
 
         If there is no room for it, the roll will say so; until then nothing is wrong.
         """
-        if not self._settings.keep_prepared or self._directory.has_temporary:
-            return
         with suppress(FrskitError):
             self._allocated().close()
 

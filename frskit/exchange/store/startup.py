@@ -318,6 +318,7 @@ def _finish(instance: Instance, state: RedoDatabase) -> None:
     )
     database.write_header()
     database.write_stream_file()
+    database.close()
 
 
 def detach(instance: Instance, database: Database) -> None:

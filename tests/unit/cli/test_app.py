@@ -11,7 +11,7 @@ import click
 import pytest
 
 import frskit
-from frskit import BackupType, Policy, RecoveryMode, ese
+from frskit import BackupType, Policy, RecoveryMode
 from frskit.cli.app import main
 from frskit.codes.exits import EXIT_STATUSES
 from frskit.errors import FreezeTimeout, StoreError
@@ -395,64 +395,3 @@ def test_nothing_but_documents_goes_to_the_output_with_json(site, frs):
     site.damage_logs("evs1", "sg1")
     ran = frs("--json", "copy", "add", "evs1", "sg1")
     assert json.loads(ran.out)["schema"].startswith("frskit.")
-
-
-# --- ESE files ------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def database(site, tmp_path):
-    """The bytes of a cleanly dismounted store of the lab, in a file."""
-    site.exchange.stop()
-    production = site.parties.production
-    place = production.resolve("M:\\exchsrvr\\sg1\\mbx-sg1.edb")
-    with production.files(place.volume).open(place.path) as file:
-        path = tmp_path / "mail.edb"
-        path.write_bytes(file.read_at(0, file.size_bytes))
-    return path
-
-
-def test_ese_check_as_json(database, frs):
-    """The document has the counters, the damaged pages with their bit, and the verdict."""
-    (good,) = frs("--json", "ese", "check", database).document["files"]
-    assert (good["verdict"], good["state"], good["page_size"]) == ("ok", "Clean Shutdown", 4096)
-    assert good["pages"]["seen"] == database.stat().st_size // 4096
-    data = bytearray(database.read_bytes())
-    data[(7 + 1) * 4096 + 100] ^= 0x10
-    database.write_bytes(data)
-    ran = frs("--json", "ese", "check", database)
-    (bad,) = ran.document["files"]
-    assert ran.status == 7
-    assert bad["verdict"] == ese.check_database(database).verdict == "correctable"
-    assert bad["damaged"] == [{"page": 7, "status": "correctable", "bit": 804}]
-    assert frs("ese", "check", "--like-eseutil", database).status == 0
-    data[(7 + 1) * 4096 + 2000] ^= 0xFF
-    database.write_bytes(data)
-    assert frs("ese", "check", "--like-eseutil", database).status == 7
-
-
-def test_ese_check_of_what_is_no_database(tmp_path, frs):
-    """A file without a readable header is damaged; one that is not there is wrong usage."""
-    (tmp_path / "x.edb").write_bytes(b"nothing" * 3000)
-    ran = frs("--json", "ese", "check", tmp_path / "x.edb")
-    assert ran.status == 7
-    assert ran.document["files"][0]["verdict"] == "damaged"
-    assert frs("ese", "check", tmp_path / "y.edb").status == 2
-
-
-def test_ese_header_and_logs(database, site, tmp_path, frs):
-    """Header, logs and checkpoint of the lab's own files, as eseutil shows them."""
-    header = frs("--json", "ese", "header", database).document
-    assert header["schema"] == "frskit.ese.header/1"
-    assert "State: Clean Shutdown" in frs("ese", "header", database).out
-    production = site.parties.production
-    place = production.resolve("L:\\exchsrvr\\sg1")
-    tree = production.files(place.volume)
-    for name in tree.listdir(place.path):
-        with tree.open(f"{place.path}/{name}") as file:
-            (tmp_path / name).write_bytes(file.read_at(0, file.size_bytes))
-    logs = frs("--json", "ese", "logs", tmp_path, "E00")
-    assert (logs.status, logs.document["error"]) == (0, None)
-    assert len(logs.document["logs"]) >= 1
-    checkpoint = frs("--json", "ese", "checkpoint", tmp_path / "E00.chk").document
-    assert checkpoint["schema"] == "frskit.ese.checkpoint/1"

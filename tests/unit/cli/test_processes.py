@@ -143,7 +143,7 @@ def test_a_flipped_bit_through_processes(shell):
     assert shell.messages()["mailbox-sg1"] == ("mounted", 60)
 
 
-@pytest.mark.rule("FRS-43")
+@pytest.mark.rule("FRS-43", "FRS-55")
 def test_two_processes_at_once(shell):
     """Commands on one lab wait for each other: both copies are made, one after the other."""
     shell.frskit("lab", "init", shell.place)

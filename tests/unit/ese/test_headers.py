@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from frskit import ese
 from frskit.errors import FormatError
 from frskit.ese.checkpoint import CHECKPOINT_LAYOUT, load_checkpoint, parse_checkpoint
+from frskit.ese.checksums import seal_header
 from frskit.ese.header import (
     DATABASE_LAYOUT,
     parse_database_header,
@@ -127,6 +128,24 @@ def test_too_large_values_are_refused():
         pack_attachments([ese.AttachInfo(dbid=1, names=bytes(1000))] * 2)
 
 
+def test_a_path_without_an_end_is_read_and_packed_again():
+    """A path that fills its field, terminator included, is cut to what can be packed."""
+    area = bytearray(ese.pack_checkpoint_copy(ese.Checkpoint()))
+    area[48 : 48 + 522] = b"x" * 522
+    seal_header(area)
+    found = ese.read_checkpoint(area)
+    assert found.parameters.system_path == found.parameters.log_path == "x" * 260
+    assert ese.read_checkpoint(ese.pack_checkpoint(found)) == found
+
+
+def test_a_full_attachment_list_is_packed_again():
+    """A list that leaves no room for its end is read, and packed as it was."""
+    attached = (ese.AttachInfo(dbid=1, names=bytes(960)),) * 2
+    area = pack_attachments(attached)
+    assert len(area) == 2048
+    assert parse_attachments(area) == attached
+
+
 @given(st.binary(max_size=2048))
 def test_attachment_lists_of_any_bytes_end(area):
     """A damaged attachment list is cut short, never an error."""
@@ -180,7 +199,6 @@ def test_a_page_size_of_zero_means_4096(forge):
 @pytest.mark.parametrize("size", [1, 5000, 65536, 2**32 - 1])
 def test_a_hostile_page_size_is_refused(forge, size):
     """A header that claims an impossible page size never verifies."""
-    from frskit.ese.checksums import seal_header
 
     page = bytearray(forge.header(8192))
     page[236:240] = size.to_bytes(4, "little")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from frskit import ese
 from frskit.errors import FormatError
+from frskit.ese.eseutil import log_lines
 from frskit.ese.logchain import (
     ChainEnd,
     build_checksum_record,
@@ -229,6 +230,8 @@ def test_a_flipped_bit_in_a_segment_is_correctable(forge):
     report = ese.check_log(log)
     assert (report.status, report.error) == (STATUS.CORRECTABLE, None)
     assert (report.segments_used, report.segments_correctable) == (3, 1)
+    assert report.problem == "segments with one flipped bit each: 1"
+    assert any("WARNING" in line for line in log_lines(report))
 
 
 @pytest.mark.rule("FRS-08")

@@ -139,6 +139,15 @@ def test_a_torn_tail_is_forgiven_in_the_current_log_only(forge):
     assert facts_of_logs(report)[-1].error == -501
 
 
+def test_a_correctable_log_is_a_warning(forge):
+    """One flipped bit in a segment is named, and is no error: the engine corrects it."""
+    log = forge.new_log(3)
+    log[2 * 4096 + 1000] ^= 8
+    report = check_logs({"E0000003.log": log}, "E00")
+    assert kinds(report) == [(Kind.CORRECTABLE, None)]
+    assert report.ok
+
+
 def test_accumulated_checksums_hold_new_logs_together(forge):
     """From update-minor 13 a log repeats the XOR of the one before; 0 says nothing: -590."""
     first = forge.new_log(1)

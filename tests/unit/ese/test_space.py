@@ -24,7 +24,7 @@ def tree_page(size, flags, nodes, *, objid=1):
     page = bytearray(size)
     large = size > 8192
     at = begin = 80 if large else 40
-    struct.pack_into("<I4xHHHHI", page, 24, objid, 0, 0, 0, len(nodes), flags)
+    struct.pack_into("<I4xHHI", page, 24, objid, 0, len(nodes), flags)
     for index, node in enumerate(nodes):
         marks, data = node if isinstance(node, tuple) else (0, node)
         page[at : at + len(data)] = data
@@ -115,15 +115,22 @@ def broken():
     yield "no extents", Builder().extents()
     yield "all deleted", Builder().extents((DELETED, good[0]))
     yield "no space tree", Builder().extents(*good, flags=0x803)
-    yield "a root below", Builder().put(
-        2, tree_page(4096, BRANCH_FLAGS | 1, [bytes(16), child(3)])
-    ).extents(*good, number=3)
+    yield (
+        "a root below",
+        Builder()
+        .put(2, tree_page(4096, BRANCH_FLAGS | 1, [bytes(16), child(3)]))
+        .extents(*good, number=3),
+    )
     yield "no child", Builder().extents(flags=BRANCH_FLAGS | 1)
-    yield "a ring", Builder().put(
-        2, tree_page(4096, BRANCH_FLAGS | 1, [bytes(16), child(3)])
-    ).put(3, tree_page(4096, BRANCH_FLAGS, [b"", child(3)]))
-    yield "a short child", Builder().put(
-        2, tree_page(4096, BRANCH_FLAGS | 1, [bytes(16), child(3)[:-1]])
+    yield (
+        "a ring",
+        Builder()
+        .put(2, tree_page(4096, BRANCH_FLAGS | 1, [bytes(16), child(3)]))
+        .put(3, tree_page(4096, BRANCH_FLAGS, [b"", child(3)])),
+    )
+    yield (
+        "a short child",
+        Builder().put(2, tree_page(4096, BRANCH_FLAGS | 1, [bytes(16), child(3)[:-1]])),
     )
     yield "a gap", Builder().extents(extent(4, 4), extent(9, 4))
     yield "an overlap", Builder().extents(extent(4, 4), extent(9, 6))
@@ -140,7 +147,7 @@ def broken():
     yield "too many nodes", Builder().put(2, many)
 
 
-@pytest.mark.parametrize(("_", "made"), broken())
+@pytest.mark.parametrize(("_", "made"), [pytest.param(*each, id=each[0]) for each in broken()])
 def test_an_unusual_space_tree_tells_nothing(_, made):
     """Whatever is wrong with the tree, the answer is "does not tell", never an error or a guess."""
     data = made.file()
@@ -166,7 +173,7 @@ def test_no_space_tree_is_an_error(which, content):
     made = Builder()
     made.put(2, tree_page(4096, BRANCH_FLAGS | 1, [bytes(16), child(3)]))
     flags = {1: 0x803, 2: 0x823, 3: 0x822, 4: 0x820}[which]
-    page = bytearray(struct.pack("<24xI4xHHHHI", 1, 0, 0, 0, 3, flags) + content)
+    page = bytearray(struct.pack("<24xI4xHHI", 1, 0, 3, flags) + content)
     owned = read_owned_pages(made.put(min(which, 3), page).file())
     assert owned is None or owned > 0
 

@@ -46,3 +46,20 @@ def test_interrupted_operations_are_found(tmp_path, keep):
         path.write_text(path.read_text() + '{"phase": "end", "st')
     found = [lines[0]["subject"] for lines in journal.interrupted()]
     assert found == ["cut"]
+
+
+@pytest.mark.rule("FRS-36", "FRS-49")
+def test_an_interrupted_operation_can_be_ended_by_a_later_process(tmp_path):
+    """A torn last line does not swallow the end that a resume writes; its facts are readable."""
+    first = Journal(tmp_path, VirtualClock())
+    operation = first.begin("recovery", "cut", group="sg1")
+    operation.write("intent", "swap", old="a", new="b")
+    (path,) = tmp_path.glob("*.jsonl")
+    path.write_text(path.read_text() + '{"phase": "done", "st')
+    (found,) = Journal(tmp_path, VirtualClock()).unfinished()
+    assert (found.kind, found.subject, found.facts) == ("recovery", "cut", {"group": "sg1"})
+    assert list(found.intents()) == [("swap", {"old": "a", "new": "b"})]
+    found.end("undone")
+    assert list(Journal(tmp_path, VirtualClock()).unfinished()) == []
+    (lines,) = Journal(tmp_path, VirtualClock()).entries()
+    assert [line["phase"] for line in lines] == ["begin", "intent", "end"]

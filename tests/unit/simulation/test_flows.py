@@ -475,7 +475,7 @@ def test_a_copy_of_a_discarded_timeline_is_not_rolled_forward(scene):
     assert scene.mail() == 60
 
 
-@pytest.mark.rule("FRS-01", "FRS-30", "FRS-31")
+@pytest.mark.rule("FRS-01", "FRS-34")
 def test_one_group_of_a_set_of_two(make_scene):
     """A set of two groups: recovering one leaves the other's mail and LUNs alone."""
     scene = make_scene(groups=2, seed=4)

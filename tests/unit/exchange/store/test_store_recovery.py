@@ -113,7 +113,6 @@ def test_one_store_rolls_forward_beside_the_others(group):
 
 
 @pytest.mark.rule("EXC-66")
-@pytest.mark.rule("HAZ-22")
 def test_a_checkpoint_ahead_of_the_headers_is_stale(group):
     """The production checkpoint over old databases: -543 although the logs are there; without
     it the same set recovers."""
