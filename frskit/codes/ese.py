@@ -145,6 +145,18 @@ _TABLE: tuple[tuple[int, str, str], ...] = (
     (-1811, "errFileNotFound", "There is no such file."),
     (-1812, "errFileInvalidType", "The file is of another kind."),
     (-4001, "errFileIOBeyondEOF", "A read beyond the end of the file."),
+    # Backup sessions [exchange.md 3.1]; the numbers are sourced, the names recalled.
+    (-2401, "errOSSnapshotInvalidSequence", "A snapshot call came out of order."),
+    (-2402, "errOSSnapshotTimeOut", "The freeze lasted too long; the engine thawed itself."),
+    (-2403, "errOSSnapshotNotAllowed", "Another backup is in progress in this storage group."),
+    (-2404, "errOSSnapshotInvalidSnapId", "There is no such snapshot session."),
+    # Used by the simulated store; numbers and names recalled.
+    (-529, "errLogDiskFull", "There is no space left for the log."),
+    (-1008, "errDatabaseFileReadOnly", "The database is open for reading only."),
+    (-1029, "errNotInitialized", "The storage group is not running."),
+    (-1076, "errOutOfAutoincrementValues", "There are no free numbers left."),
+    (-1601, "errRecordNotFound", "There is no such row."),
+    (-1605, "errKeyDuplicate", "The row exists already."),
 )
 
 ESE_ERRORS: Mapping[int, EseCode] = {

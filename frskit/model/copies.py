@@ -133,8 +133,8 @@ class Copy:
     backup_type: BackupType
     created_at: datetime
     recovery_host: HostRef | None = None
-    selected: tuple[Component, ...] = ()
-    files: tuple[Component, ...] = ()
+    selected: tuple[Component, ...] = field(default=(), repr=False)
+    files: tuple[Component, ...] = field(default=(), repr=False)
     members: tuple[CopyMember, ...] = ()
     life: CopyLife = CopyLife.REQUESTED
     verdict: Verdict = Verdict.UNKNOWN

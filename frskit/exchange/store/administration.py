@@ -313,7 +313,7 @@ class DatabaseAdministration(EngineCore):
     def _allocate_id(self, name: str) -> int:
         found = self._next_ids[name]
         if found > _MAX_MESSAGE_ID:
-            raise StoreError(f"{name} has no free message numbers", native=-1092)
+            raise StoreError(f"{name} has no free message numbers", native=-1076)
         self._next_ids[name] = found + 1
         return found
 

@@ -114,7 +114,7 @@ class MessageTree:
     @property
     def _writer(self) -> PageChanges:
         if self._changes is None:
-            raise StoreError("the database is open for reading only", native=-1808)
+            raise StoreError("the database is open for reading only", native=-1008)
         return self._changes
 
     def _page(self, number: int) -> Page:
