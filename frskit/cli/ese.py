@@ -40,15 +40,7 @@ from frskit.cli.ese_files import (
     split_base,
 )
 from frskit.errors import FileMissing, FormatError, HostError, IntegrityError, UsageError
-from frskit.ese import (
-    check_database,
-    check_flush_map,
-    check_log,
-    check_logs,
-    identify,
-    read_checkpoint,
-    read_log_header,
-)
+from frskit.ese import check_database, identify, read_checkpoint
 from frskit.ese.checksums import PAGE_SIZES
 from frskit.ese.eseutil import (
     checkpoint_lines,
@@ -60,7 +52,6 @@ from frskit.ese.eseutil import (
     log_set_lines,
 )
 from frskit.ese.header import read_header_copies
-from frskit.ese.logheader import load_log_header
 from frskit.ese.sources import opened
 from frskit.model.ese_files import FileKind
 
@@ -196,6 +187,8 @@ def logs(session: Session, words: tuple[str, ...], *, copy: str | None, like_ese
     only word is BASE. Exit status 7 if a log is missing, damaged, torn or correctable; with
     --like-eseutil a torn current log and correctable ones pass.
     """
+    from frskit.ese import check_logs
+
     if copy is not None and len(words) > 1:
         raise UsageError("with --copy give a base name, or nothing")
     paths, base = (words, None) if copy is None else ((), next(iter(words), None))
@@ -240,6 +233,8 @@ def _streams(
 
 def _show_log(session: Session, file: Found, *, like_eseutil: bool) -> int:
     """One log by itself: header and verdict."""
+    from frskit.ese.logheader import load_log_header
+
     result = _check_log(file)
     with opened(file.source) as reader:
         facts = dict(result.facts)
@@ -276,6 +271,8 @@ def _kind(file: Found) -> FileKind:
 
 def _check_one(file: Found, options: _Options, bars: Bars | None) -> Checked:
     """Check one file, whatever kind it is; what hides its content is a verdict as well."""
+    from frskit.ese import check_flush_map
+
     kind = FileKind.UNKNOWN
     try:
         kind = _kind(file)
@@ -310,6 +307,8 @@ def _check_pages(file: Found, kind: FileKind, options: _Options, bars: Bars | No
 
 
 def _check_log(file: Found) -> Checked:
+    from frskit.ese import check_log
+
     report = check_log(file.source)
     facts = log_facts(file.path, report, archived=is_archived(file.name))
     if facts["verdict"] == "damaged" and report.error is None:
@@ -385,6 +384,8 @@ def _show_header(session: Session, file: Found) -> list[str]:
 
 
 def _header(file: Found, kind: FileKind) -> tuple[Facts, list[str]]:
+    from frskit.ese import check_flush_map, read_log_header
+
     if kind is FileKind.LOG:
         log = read_log_header(file.source)
         return plain(log), log_header_lines(log)

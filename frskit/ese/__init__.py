@@ -2,9 +2,11 @@
 
 A cross-platform stand-in for ``eseutil /k /mh /ml /mk``: it verifies and describes ESE files, and
 packs and seals the same structures for a writer. It never runs recovery, never repairs, never
-writes into a file it checks, and reads no tables. Usable alone; it needs nothing but numpy.
+writes into a file it checks, and reads no tables. Usable alone; it needs nothing but numpy. Names
+are loaded on first use.
 
 Example:
+    >>> from frskit.ese import seal_page, verify_page
     >>> page = bytearray(4096)
     >>> page[100:105] = b"hello"
     >>> seal_page(page, 7, new_format=True)
@@ -17,52 +19,56 @@ Example:
 
 from __future__ import annotations
 
-from frskit.ese.checkpoint import pack_checkpoint, pack_checkpoint_copy, read_checkpoint
-from frskit.ese.checksums import seal_page
-from frskit.ese.chksgfiles import CheckCode, StorageGroupCheck
-from frskit.ese.database import check_database
-from frskit.ese.facts import (
-    CheckpointFacts,
-    ContiguousRun,
-    DatabaseFacts,
-    LogFacts,
-    RunStop,
-    contiguous_run,
-    database_facts,
-    required_range,
-)
-from frskit.ese.flushmap import check_flush_map
-from frskit.ese.header import identify, pack_database_header, read_database_header
-from frskit.ese.logchain import ChecksumRecord, build_checksum_record, shadow_sector
-from frskit.ese.logfile import check_log
-from frskit.ese.logheader import pack_log_header, read_log_header
-from frskit.ese.lognames import archived_log_name, parse_log_name
-from frskit.ese.logset import check_logs, facts_of_checkpoint, facts_of_logs
-from frskit.ese.space import read_owned_pages
-from frskit.ese.stm import check_streaming_file
-from frskit.ese.verify import verify_page
-from frskit.model.ese_files import (
-    AttachInfo,
-    BackupRange,
-    Checkpoint,
-    DatabaseHeader,
-    DatabaseState,
-    DbmsParameters,
-    FileKind,
-    LgPos,
-    LogHeader,
-    LogTime,
-    Signature,
-)
-from frskit.model.reports import (
-    DamagedPage,
-    DatabaseReport,
-    LogReport,
-    LogSetReport,
-    LogStatus,
-    PageVerdict,
-    RequiredRange,
-)
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from frskit.ese.checkpoint import pack_checkpoint, pack_checkpoint_copy, read_checkpoint
+    from frskit.ese.checksums import seal_page
+    from frskit.ese.chksgfiles import CheckCode, StorageGroupCheck
+    from frskit.ese.database import check_database
+    from frskit.ese.facts import (
+        CheckpointFacts,
+        ContiguousRun,
+        DatabaseFacts,
+        LogFacts,
+        RunStop,
+        contiguous_run,
+        database_facts,
+        required_range,
+    )
+    from frskit.ese.flushmap import check_flush_map
+    from frskit.ese.header import identify, pack_database_header, read_database_header
+    from frskit.ese.logchain import ChecksumRecord, build_checksum_record, shadow_sector
+    from frskit.ese.logfile import check_log
+    from frskit.ese.logheader import pack_log_header, read_log_header
+    from frskit.ese.lognames import archived_log_name, parse_log_name
+    from frskit.ese.logset import check_logs, facts_of_checkpoint, facts_of_logs
+    from frskit.ese.space import read_owned_pages
+    from frskit.ese.stm import check_streaming_file
+    from frskit.ese.verify import verify_page
+    from frskit.model.ese_files import (
+        AttachInfo,
+        BackupRange,
+        Checkpoint,
+        DatabaseHeader,
+        DatabaseState,
+        DbmsParameters,
+        FileKind,
+        LgPos,
+        LogHeader,
+        LogTime,
+        Signature,
+    )
+    from frskit.model.reports import (
+        DamagedPage,
+        DatabaseReport,
+        LogReport,
+        LogSetReport,
+        LogStatus,
+        PageVerdict,
+        RequiredRange,
+    )
 
 __all__ = [
     "AttachInfo",
@@ -117,3 +123,71 @@ __all__ = [
     "shadow_sector",
     "verify_page",
 ]
+
+_HOMES = {
+    "AttachInfo": "frskit.model.ese_files",
+    "BackupRange": "frskit.model.ese_files",
+    "CheckCode": "frskit.ese.chksgfiles",
+    "Checkpoint": "frskit.model.ese_files",
+    "CheckpointFacts": "frskit.ese.facts",
+    "ChecksumRecord": "frskit.ese.logchain",
+    "ContiguousRun": "frskit.ese.facts",
+    "DamagedPage": "frskit.model.reports",
+    "DatabaseFacts": "frskit.ese.facts",
+    "DatabaseHeader": "frskit.model.ese_files",
+    "DatabaseReport": "frskit.model.reports",
+    "DatabaseState": "frskit.model.ese_files",
+    "DbmsParameters": "frskit.model.ese_files",
+    "FileKind": "frskit.model.ese_files",
+    "LgPos": "frskit.model.ese_files",
+    "LogFacts": "frskit.ese.facts",
+    "LogHeader": "frskit.model.ese_files",
+    "LogReport": "frskit.model.reports",
+    "LogSetReport": "frskit.model.reports",
+    "LogStatus": "frskit.model.reports",
+    "LogTime": "frskit.model.ese_files",
+    "PageVerdict": "frskit.model.reports",
+    "RequiredRange": "frskit.model.reports",
+    "RunStop": "frskit.ese.facts",
+    "Signature": "frskit.model.ese_files",
+    "StorageGroupCheck": "frskit.ese.chksgfiles",
+    "archived_log_name": "frskit.ese.lognames",
+    "build_checksum_record": "frskit.ese.logchain",
+    "check_database": "frskit.ese.database",
+    "check_flush_map": "frskit.ese.flushmap",
+    "check_log": "frskit.ese.logfile",
+    "check_logs": "frskit.ese.logset",
+    "check_streaming_file": "frskit.ese.stm",
+    "contiguous_run": "frskit.ese.facts",
+    "database_facts": "frskit.ese.facts",
+    "facts_of_checkpoint": "frskit.ese.logset",
+    "facts_of_logs": "frskit.ese.logset",
+    "identify": "frskit.ese.header",
+    "pack_checkpoint": "frskit.ese.checkpoint",
+    "pack_checkpoint_copy": "frskit.ese.checkpoint",
+    "pack_database_header": "frskit.ese.header",
+    "pack_log_header": "frskit.ese.logheader",
+    "parse_log_name": "frskit.ese.lognames",
+    "read_checkpoint": "frskit.ese.checkpoint",
+    "read_database_header": "frskit.ese.header",
+    "read_log_header": "frskit.ese.logheader",
+    "read_owned_pages": "frskit.ese.space",
+    "required_range": "frskit.ese.facts",
+    "seal_page": "frskit.ese.checksums",
+    "shadow_sector": "frskit.ese.logchain",
+    "verify_page": "frskit.ese.verify",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name on first use (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'frskit.ese' has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """All public names, loaded or not."""
+    return sorted(__all__)

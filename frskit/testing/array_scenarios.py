@@ -267,8 +267,10 @@ def _content(world: ArrayWorld, report: KitReport) -> None:
         array.unpresent(shown, budget=_BUDGET)
         array.delete_storage(copy.id, budget=_BUDGET)
         array.delete_storage(copy.id, budget=_BUDGET)
+        demand(not array.storage([copy.id]), "deleted storage is still listed")
         demand(used_bytes(array) == before, "space did not come back [EVA-60]")
         report.ran(f"content of a {kind.value}")
+        report.ran("delete a copy")
 
 
 def _stage_and_commit(
