@@ -94,37 +94,40 @@ class Parties:
             mounts: Mount points of production, by volume id: what Windows calls mount manager.
             settings: Exchange's settings; None for a new server.
         """
-        ids, sink = IdFactory(rng), FanOut()
         eva = SimulatedEva(
             "EVA1", profile=model_profile(model), clock=clock, rng=rng, directory=directory
         )
+        try:
+            return cls._start(eva, clock, rng, memories, mounts or {}, settings)
+        except BaseException:
+            eva.close()
+            raise
+
+    @classmethod
+    def _start(
+        cls,
+        eva: SimulatedEva,
+        clock: Clock,
+        rng: random.Random,
+        memories: Mapping[str, MutableMapping[str, bytes]] | None,
+        mounts: Mapping[str, str],
+        settings: Mapping[str, object] | None,
+    ) -> Parties:
+        """Servers, Exchange and services, on an array that is open."""
+        ids, sink = IdFactory(rng), FanOut()
         if not eva.disk_groups():
             eva.create_disk_group(DISK_GROUP, size_bytes=DISK_GROUP_BYTES)
-        servers = tuple(
+        production, recovery = (
             SimulatedServer(
                 name, eva.add_host(name, ports=[_PORTS[name]]), [eva], clock=clock, ids=ids
             )
             for name in (PRODUCTION, RECOVERY)
         )
-        _mount(servers[0], mounts or {}, clock)
-        if settings is None:
-            exchange = SimulatedExchange(servers[0], clock=clock, rng=rng, ids=ids, name=PRODUCTION)
-        else:
-            exchange = SimulatedExchange.from_settings(
-                settings, servers[0], clock=clock, rng=rng, ids=ids, name=PRODUCTION
-            )
+        _mount(production, mounts, clock)
+        exchange = _exchange(production, clock, rng, ids, settings)
         services = tuple(
-            Coordinator(
-                server,
-                clock=clock,
-                ids=ids,
-                sink=sink,
-                memory=None if memories is None else memories[server.name],
-            )
-            for server in servers
+            _service(eva, server, clock, ids, sink, memories) for server in (production, recovery)
         )
-        for server, service in zip(servers, services, strict=True):
-            service.register_provider(ArrayProvider(eva, server.host, clock=clock))
         services[0].register_writer(exchange.writer)
         for service in services:
             service.recover(budget=Budget.of(clock))
@@ -134,8 +137,8 @@ class Parties:
             ids=ids,
             sink=sink,
             eva=eva,
-            production=servers[0],
-            recovery=servers[1],
+            production=production,
+            recovery=recovery,
             services=(services[0], services[1]),
             exchange=exchange,
             store=ArrayCopyStore(eva),
@@ -167,6 +170,36 @@ class Parties:
             self.production.detach(sorted(self.production_luns()), budget=budget)
         finally:
             self.eva.close()
+
+
+def _exchange(
+    server: SimulatedServer,
+    clock: Clock,
+    rng: random.Random,
+    ids: IdFactory,
+    settings: Mapping[str, object] | None,
+) -> SimulatedExchange:
+    """A new Exchange server, or the one that these settings describe."""
+    if settings is None:
+        return SimulatedExchange(server, clock=clock, rng=rng, ids=ids, name=PRODUCTION)
+    return SimulatedExchange.from_settings(
+        settings, server, clock=clock, rng=rng, ids=ids, name=PRODUCTION
+    )
+
+
+def _service(
+    eva: SimulatedEva,
+    server: SimulatedServer,
+    clock: Clock,
+    ids: IdFactory,
+    sink: FanOut,
+    memories: Mapping[str, MutableMapping[str, bytes]] | None,
+) -> Coordinator:
+    """The shadow copy service of one server, with the array's provider registered."""
+    memory = None if memories is None else memories[server.name]
+    service = Coordinator(server, clock=clock, ids=ids, sink=sink, memory=memory)
+    service.register_provider(ArrayProvider(eva, server.host, clock=clock))
+    return service
 
 
 def _mount(server: SimulatedServer, mounts: Mapping[str, str], clock: Clock) -> None:
