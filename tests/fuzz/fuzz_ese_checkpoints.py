@@ -17,6 +17,9 @@ with atheris.instrument_imports(include=["frskit"]):
     from frskit.ese.eseutil import checkpoint_lines
     from frskit.ese.facts import checkpoint_facts
 
+    for name in ese.__all__:  # loaded on first use, which must be here
+        getattr(ese, name)
+
 import seeds
 
 

@@ -18,6 +18,9 @@ with atheris.instrument_imports(include=["frskit"]):
     from frskit.ese.facts import database_facts
     from frskit.ese.flushmap import check_flush_map
 
+    for name in ese.__all__:  # loaded on first use, which must be here
+        getattr(ese, name)
+
 import seeds
 
 

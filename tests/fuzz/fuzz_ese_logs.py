@@ -16,6 +16,9 @@ with atheris.instrument_imports(include=["frskit"]):
     from frskit.ese.eseutil import log_lines, log_set_lines
     from frskit.ese.logchain import build_checksum_record, parse_checksum_record
 
+    for name in ese.__all__:  # loaded on first use, which must be here
+        getattr(ese, name)
+
 import seeds
 
 OLD = ese.LogHeader(generation=1, file_sectors=24)

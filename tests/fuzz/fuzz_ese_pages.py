@@ -17,6 +17,9 @@ with atheris.instrument_imports(include=["frskit"]):
     from frskit.errors import FormatError
     from frskit.ese.vector import STATUS_NAMES, PageVerifier, as_words
 
+    for name in ese.__all__:  # loaded on first use, which must be here
+        getattr(ese, name)
+
 import seeds
 
 SIZES = (2048, 4096, 8192, 16384, 32768)
