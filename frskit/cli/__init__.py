@@ -7,6 +7,7 @@ parser of its own and works without extras.
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 
 __all__ = ["main"]
 
@@ -14,6 +15,8 @@ __all__ = ["main"]
 def main() -> None:
     """Entry point of ``frskit``."""
     try:
+        if find_spec("rich") is None:  # loaded only when something is drawn
+            raise ModuleNotFoundError(name="rich")
         from frskit.cli.app import run
     except ImportError as error:
         if error.name not in ("click", "rich"):

@@ -1,16 +1,16 @@
-"""Where commands print: tables and lines for people, documents for programs, errors for both."""
+"""Where commands print: tables and lines for people, documents for programs, errors for both.
+
+Drawing is rich's; it is loaded when something is drawn, since plain lines and documents are all that
+most commands print.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
-
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
-from rich.table import Table
 
 from frskit.cli.render import error_facts
 from frskit.events import Event, Warned
@@ -19,6 +19,9 @@ from frskit.events import Progress as ProgressEvent
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
+
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
 
     from frskit.errors import FrskitError
 
@@ -39,8 +42,20 @@ class Output:
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
-        self.console: Console = Console(highlight=False, soft_wrap=True)
-        self.errors: Console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    @cached_property
+    def console(self) -> Console:
+        """The standard output, for what has to be laid out."""
+        from rich.console import Console
+
+        return Console(highlight=False, soft_wrap=True)
+
+    @cached_property
+    def errors(self) -> Console:
+        """The error output."""
+        from rich.console import Console
+
+        return Console(stderr=True, highlight=False, soft_wrap=True)
 
     def document(self, schema: str, facts: Mapping[str, object]) -> None:
         """One JSON document with its schema; nothing unless JSON is wanted."""
@@ -50,8 +65,12 @@ class Output:
 
     def line(self, text: str = "") -> None:
         """A line for people; nothing if JSON is wanted."""
-        if not self.as_json:
+        if self.as_json:
+            return
+        if hasattr(sys.stdout, "rich_proxied_file"):  # bars are being drawn around it
             self.console.print(text, markup=False)
+        else:
+            sys.stdout.write(f"{text}\n")
 
     def table(self, title: str, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """A table for people, its title only if there are no rows; nothing if JSON is wanted."""
@@ -60,6 +79,9 @@ class Output:
         if not rows:
             self.line(title)
             return
+        from rich.markup import escape
+        from rich.table import Table
+
         table = Table(title=title or None, title_justify="left", show_header=any(headings))
         cells = [["" if each is None else str(each) for each in row] for row in rows]
         for number, heading in enumerate(headings):
@@ -94,9 +116,11 @@ class ProgressBars:
     """
 
     def __init__(self, output: Output) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TransferSpeedColumn
+
         self._output = output
         self._tasks: dict[str, TaskID] = {}
-        self._progress = Progress(
+        self._progress: Progress = Progress(
             TextColumn("{task.description:>16}"),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f} %"),

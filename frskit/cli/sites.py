@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING
 
 from frskit.errors import Busy, ConfigurationError
-from frskit.site import open_site
 
 if TYPE_CHECKING:
     from frskit.site import Site
@@ -32,6 +31,8 @@ def opened(place: str | None, *, wait_s: float = WAIT_S) -> Site:
             "no site was named",
             hint=f"Give --site DIR or set {SITE_VARIABLE}; make one with 'frskit lab init DIR'.",
         )
+    from frskit.site import open_site
+
     deadline = time.monotonic() + wait_s
     while True:
         try:

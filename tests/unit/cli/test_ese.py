@@ -659,5 +659,12 @@ def test_a_check_loads_neither_wings_nor_servers(place):
     )
     loaded = set(ran.stderr.split())
     assert "frskit.ese.database" in loaded
-    heavy = ("frskit.eva", "frskit.vss", "frskit.exchange", "frskit.simulation", "hypothesis")
+    heavy = (
+        "frskit.eva",
+        "frskit.vss",
+        "frskit.exchange",
+        "frskit.site",
+        "rich.console",
+        "hypothesis",
+    )
     assert not loaded & set(heavy)
