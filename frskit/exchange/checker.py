@@ -248,7 +248,12 @@ def _check_pages(item: Item, meter: _Meter, executor: Executor | None, budget: B
         return
     try:
         report = check_database(
-            item.ref, executor=executor, progress=meter.within, budget=budget, damaged_limit=100
+            item.ref,
+            executor=executor,
+            progress=meter.within,
+            budget=budget,
+            damaged_limit=100,
+            owned_space=True,
         )
     except FormatError as error:
         item.damage(str(error), error.native)
@@ -272,6 +277,11 @@ def _note_pages(item: Item, report: DatabaseReport) -> None:
         item.detail = (
             f"{report.pages_bad} bad and {report.pages_correctable} correctable pages, "
             f"the first is page {first.page} ({first.status})"
+        )
+    if report.missing_pages:
+        # Checksums cannot see a lost tail; the database's own space tree can.
+        item.damage(
+            f"the file ends {report.missing_pages} pages before the end of what it owns", -4001
         )
         item.code = -1018
     elif report.size_bytes % report.page_size:

@@ -21,7 +21,7 @@ from attrs import define, field
 
 from frskit.clock import Budget
 from frskit.codes.hresult import hresult
-from frskit.errors import FrskitError, HoldTimeout, ProviderVeto
+from frskit.errors import FrskitError, HoldTimeout, ProviderVeto, TimedOut
 from frskit.model.components import WriterRecord
 from frskit.model.ids import StorageId
 from frskit.model.shadows import LunInformation, ShadowState
@@ -139,9 +139,15 @@ class Creation:
                 except BaseException as error:
                     failure = error
                     raise
+        except TimedOut as spent:
+            # The commit gave up because the window was spent: the hold is what failed.
+            if self.hold_s >= HOLD_WINDOW_S:
+                raise _held_too_long(self.hold_s) from spent
+            raise
         except HoldTimeout as late:
-            # The reason why it took so long says more than the fact that it did.
-            if failure is not None and failure is not late:
+            # The reason why it took so long says more than the fact that it did, unless it is the
+            # spent window itself.
+            if failure is not None and failure is not late and not isinstance(failure, TimedOut):
                 raise failure from late
             raise
         if self.hold_s > HOLD_WINDOW_S:

@@ -115,7 +115,7 @@ def test_an_unknown_copy_is_a_typed_error():
         SqliteCatalog().get(CopyId("nope"))
 
 
-@pytest.mark.rule("FRS-53")
+@pytest.mark.rule("R-31")
 def test_lineage_follows_a_swap_through_several_luns():
     """After two swaps all three LUNs are the same production volume."""
     catalog = SqliteCatalog()
@@ -128,7 +128,6 @@ def test_lineage_follows_a_swap_through_several_luns():
     assert catalog.displaced() == ((StorageId("a"), CopyId("k")),)
 
 
-@pytest.mark.rule("HAZ-15")
 def test_a_damaged_file_is_a_typed_error(tmp_path):
     """Garbage in place of the database, or inside a record, is CatalogError with a hint."""
     path = tmp_path / "c.sqlite"

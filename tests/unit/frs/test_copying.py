@@ -11,6 +11,9 @@ from frskit.errors import (
     Cancelled,
     ConfigurationError,
     CopyConflict,
+    FreezeTimeout,
+    HoldTimeout,
+    IntegrityError,
     NormalizationFailed,
     NormalizationTimeout,
     OutcomeUnknown,
@@ -110,7 +113,6 @@ def test_a_catalog_on_a_volume_of_the_set_is_refused(tmp_path, monkeypatch):
         assert site.frs.create_copy("evs1", ["sg1"], backup_type=FULL).recoverable
 
 
-@pytest.mark.rule("FRS-36")
 def test_silence_between_freeze_and_thaw(site, monkeypatch):
     """While a writer is frozen: no journal line, no catalog write, no subscriber is called."""
     group = site.exchange.group("sg1")
@@ -333,6 +335,33 @@ def test_a_missing_checker_is_found_before_the_freeze(site):
     )
 
 
+@pytest.mark.rule("FRS-05")
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(
+    ("late_s", "error"), [(15, HoldTimeout), (25, (HoldTimeout, FreezeTimeout))]
+)
+def test_an_overrun_of_the_freeze_fails_cleanly(site, monkeypatch, late_s, error, after):
+    """A commit that takes too long: retryable error, thawed, nothing on the array, retry works."""
+    before, real = log_names(site), site.eva.commit_copies
+
+    def late(*args, **kwargs):
+        site.clock.sleep(0 if after else late_s)
+        made = real(*args, **kwargs)
+        site.clock.sleep(late_s if after else 0)
+        return made
+
+    monkeypatch.setattr(site.eva, "commit_copies", late)
+    with pytest.raises(error) as caught:
+        site.frs.create_copy("evs1", ["sg1"], backup_type=FULL)
+    monkeypatch.undo()
+    assert caught.value.retryable
+    assert not caught.value.leftovers
+    assert site.eva.copies() == ()
+    assert before <= log_names(site)
+    site.deliver("evs1", "sg1", messages=1)
+    assert site.frs.create_copy("evs1", ["sg1"], backup_type=FULL).recoverable
+
+
 @pytest.mark.rule("HAZ-04")
 def test_a_verdict_decays_when_the_array_loses_a_member(site):
     """A verified copy whose LUN is gone is listed as decayed and refused for recovery."""
@@ -359,3 +388,19 @@ def test_planning_a_copy_changes_nothing(site):
     assert site.frs.copies() == ()
     assert not [each for each in events_of(site) if isinstance(each, Warned)]
     assert site.frs.create_copy("evs1", ["sg1"], backup_type=FULL).recoverable
+
+
+@pytest.mark.rule("FRS-08")
+def test_a_lost_tail_fails_the_copy_although_every_checksum_is_right(site):
+    """A store that ends before its last owned page does not pass; logs are kept."""
+    group = site.exchange.group("sg1")
+    group.idle()
+    place = site.parties.production.resolve("M:\\exchsrvr\\sg1\\mbx-sg1.edb")
+    with site.parties.production.files(place.volume).edit(place.path) as file:
+        file.truncate(file.size_bytes - 16 * 4096)
+        file.sync()
+    before = log_names(site)
+    with pytest.raises(IntegrityError) as caught:
+        site.frs.create_copy("evs1", ["sg1"], backup_type=FULL)
+    assert "before the end of what it owns" in str(caught.value)
+    assert before <= log_names(site)

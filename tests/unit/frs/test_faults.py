@@ -115,7 +115,7 @@ def sweep(party_of, method, *, after, lasting, error):
     raise AssertionError("the sweep did not end")
 
 
-@pytest.mark.rule("FRS-05", "FRS-49", "HAZ-05", "HAZ-09")
+@pytest.mark.rule("FRS-49")
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("method", ARRAY_CALLS)
 def test_array_faults(method, after):
@@ -136,7 +136,6 @@ def test_recovery_server_faults(method, after):
     )
 
 
-@pytest.mark.rule("FRS-27")
 def test_a_lasting_fault_names_what_it_left():
     """If clean-up cannot reach the array, the record names every copy that stayed."""
     site, older = prepared()

@@ -67,7 +67,6 @@ PLACES = [
 ]
 
 
-@pytest.mark.rule("FRS-31", "HAZ-18")
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(("party", "name", "error"), PLACES, ids=[each[1] for each in PLACES])
 @pytest.mark.parametrize("mode", list(RecoveryMode), ids=lambda each: each.value)
@@ -129,7 +128,12 @@ def test_a_swap_uses_the_copy_up_and_keeps_the_old_luns():
         site.deliver("evs1", "sg1", messages=20)
         copy = site.frs.create_copy("evs1", ["sg1"], backup_type=BackupType.FULL)
         old = set(site.parties.production_luns())
-        report = site.frs.recover(site.frs.plan_recovery(copy.id, mode=RecoveryMode.POINT_IN_TIME))
+        plan = site.frs.plan_recovery(copy.id, mode=RecoveryMode.POINT_IN_TIME)
+        said = " ".join(plan.warnings)
+        assert "the copy is used up" in said
+        assert "production runs on its LUNs" in said
+        assert "take a new copy" in said
+        report = site.frs.recover(plan)
         assert set(report.displaced) == old
         assert {member.storage for member in copy.members} == site.parties.production_luns()
         assert site.frs.copy(copy.id).life is CopyLife.CONSUMED
