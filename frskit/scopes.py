@@ -24,15 +24,22 @@ if TYPE_CHECKING:
     from frskit.model.volumes import Volume
     from frskit.protocols import CopyStore, Server
 
-__all__ = ["Releases", "attached", "presented"]
+__all__ = ["Releases", "attached", "presented", "told"]
+
+
+def told(error: BaseException) -> str:
+    """An error as one line for a leftover; a foreign one with its kind, which says more."""
+    return str(error) if isinstance(error, FrskitError) else f"{type(error).__name__}: {error}"
 
 
 @define
 class Releases:
     """What has to be released, newest first; a context manager.
 
-    Unlike `contextlib.ExitStack` every release runs whatever the others do, and the failures are
-    kept as texts in `leftovers` instead of replacing the error that is under way.
+    Unlike `contextlib.ExitStack` every release runs whatever the others raise, and the failures
+    are kept as texts in `leftovers` instead of replacing the error that is under way. An interrupt
+    (`KeyboardInterrupt`, `SystemExit`) in a release is no failure of that release's party: it is
+    noted as well, the other releases run, and then it goes on.
 
     Attributes:
         leftovers: One text per release that failed.
@@ -50,13 +57,22 @@ class Releases:
         self._actions.clear()
 
     def unwind(self) -> Sequence[str]:
-        """Release everything, newest first; return what could not be released."""
+        """Release everything, newest first; return what could not be released.
+
+        Raises:
+            BaseException: The first interrupt, once everything else was released.
+        """
+        interrupt: BaseException | None = None
         while self._actions:
             what, action = self._actions.pop()
             try:
                 action()
-            except (FrskitError, OSError) as error:
-                self.leftovers.append(f"{what}: {error}")
+            except BaseException as error:  # noqa: BLE001 - parties are strangers: law 11
+                self.leftovers.append(f"{what}: {told(error)}")
+                if interrupt is None and not isinstance(error, Exception):
+                    interrupt = error
+        if interrupt is not None:
+            raise interrupt
         return tuple(self.leftovers)
 
     def __enter__(self) -> Self:
@@ -68,10 +84,12 @@ class Releases:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.unwind()
-        if isinstance(error, FrskitError):
-            error.leftovers = (*error.leftovers, *self.leftovers)
-        elif error is None and self.leftovers:
+        try:
+            self.unwind()
+        finally:
+            if isinstance(error, FrskitError):
+                error.leftovers = (*error.leftovers, *self.leftovers)
+        if error is None and self.leftovers:
             failed = FrskitError(
                 "not everything could be released: " + "; ".join(self.leftovers),
                 hint="Release the named objects by hand or with the doctor.",

@@ -208,7 +208,10 @@ class SimulatedExchange:
         profile: ExchangeProfile = EXCHANGE_2003,
         name: str = "evs1",
     ) -> SimulatedExchange:
-        """An Exchange of stored settings; started if it was running when they were stored.
+        """An Exchange of stored settings, not started yet.
+
+        Whoever boots the server starts it, after a look at what must stay offline: a store that
+        is mounted on LUNs of a half-done recovery replays into them.
 
         Raises:
             ConfigurationError: The settings are damaged.
@@ -217,8 +220,6 @@ class SimulatedExchange:
         exchange = cls(server, clock=clock, rng=rng, ids=ids, profile=profile, name=name)
         for group in settings.groups:
             exchange._groups[group.name] = StorageGroup(group, exchange._host)
-        if settings.running:
-            exchange.start()
         return exchange
 
     def set_circular(self, group: str, circular: bool) -> None:

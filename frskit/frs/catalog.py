@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,29 +81,45 @@ class SqliteCatalog:
 
     def put(self, copy: Copy) -> None:
         """Store or replace a record, durably."""
+        with self._transaction() as db:
+            self._put(db, copy)
+
+    def update(self, copy: CopyId, change: Callable[[Copy], Copy]) -> Copy:
+        """Change a record as it is now, in one transaction; the record afterwards.
+
+        What somebody else wrote meanwhile is seen by `change`, and nobody writes between.
+
+        Raises:
+            CopyNotFound: None of this id.
+        """
+        with self._transaction() as db:
+            before = self.get(copy)
+            after = change(before)
+            if after != before:
+                self._put(db, after)
+            return after
+
+    @staticmethod
+    def _put(db: sqlite3.Connection, copy: Copy) -> None:
         light = evolve(copy, report=None, records=(), documents=None)
         heavy = _Heavy(report=copy.report, records=copy.records, documents=copy.documents)
         stamp = copy.created_at.isoformat()
-        with self._transaction() as db:
-            db.execute("DELETE FROM copy_components WHERE id=?", (copy.id,))
-            db.execute(
-                "INSERT OR REPLACE INTO copies VALUES (?,?,?,?,?,?)",
-                (
-                    copy.id,
-                    copy.server.casefold(),
-                    stamp,
-                    copy.life.value,
-                    dump(light, "frskit.copy"),
-                    dump(heavy, "frskit.copy-detail"),
-                ),
-            )
-            db.executemany(
-                "INSERT OR REPLACE INTO copy_components VALUES (?,?,?,?)",
-                [
-                    (copy.server.casefold(), name.casefold(), stamp, copy.id)
-                    for name in copy.components
-                ],
-            )
+        db.execute("DELETE FROM copy_components WHERE id=?", (copy.id,))
+        db.execute(
+            "INSERT OR REPLACE INTO copies VALUES (?,?,?,?,?,?)",
+            (
+                copy.id,
+                copy.server.casefold(),
+                stamp,
+                copy.life.value,
+                dump(light, "frskit.copy"),
+                dump(heavy, "frskit.copy-detail"),
+            ),
+        )
+        db.executemany(
+            "INSERT OR REPLACE INTO copy_components VALUES (?,?,?,?)",
+            [(copy.server.casefold(), name.casefold(), stamp, copy.id) for name in copy.components],
+        )
 
     def get(self, copy: CopyId) -> Copy:
         """The whole record, report and documents included."""
@@ -183,6 +199,8 @@ class SqliteCatalog:
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._lock, _catalog_errors(self._path), self._db:
+            # Not at the first write: what is read before it must not change in between.
+            self._db.execute("BEGIN IMMEDIATE")
             yield self._db
 
 

@@ -27,13 +27,14 @@ from frskit.errors import (
 )
 from frskit.events import CopyStage, Progress, Warned
 from frskit.frs.ledger import log_files, outcomes, truncations
+from frskit.frs.report_check import held_against_files
 from frskit.frs.target import MountedCopy, mount_points
 from frskit.model.checks import FileVerdict
 from frskit.model.copies import Completion, Copy, CopyLife, CopyMember, Verdict
 from frskit.model.ids import CopyId, SetId, StorageId
 from frskit.model.shadows import ShadowRequest
 from frskit.model.storage import CopyKind, CopyState
-from frskit.scopes import Releases, attached
+from frskit.scopes import Releases, attached, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -41,11 +42,11 @@ if TYPE_CHECKING:
     from frskit.frs.journal import JournalOperation
     from frskit.frs.parts import Parts, Production
     from frskit.model.checks import IntegrityReport
-    from frskit.model.components import BackupType, ComponentId
+    from frskit.model.components import BackupType, Component, ComponentId
     from frskit.model.shadows import SetPlan, ShadowSet
     from frskit.protocols import ShadowSession
 
-__all__ = ["CopyRun", "CopyWish"]
+__all__ = ["CopyRun", "CopyWish", "recoverable_names"]
 
 
 @frozen(kw_only=True)
@@ -74,6 +75,26 @@ class CopyWish:
             backup_type=self.backup_type,
             kind=self.kind,
         )
+
+
+def recoverable_names(production: Production, explicit: Sequence[Component]) -> tuple[str, ...]:
+    """What a record calls the selected components: as the application calls its groups.
+
+    People may name a component otherwise (by its GUID, its path, a container above it); a
+    recovery and a listing find a copy by the group's name.
+
+    Raises:
+        StorageGroupNotRecognized: None of them is a group that the application can recover.
+    """
+    groups = {each.component: each.name for each in production.application.groups()}
+    if not any(each.id in groups for each in explicit):
+        named = ", ".join(each.caption or each.id.full_path for each in explicit)
+        raise StorageGroupNotRecognized(
+            f"{production.application.name} could not recover {named}",
+            hint=f"Name one of: {', '.join(groups.values()) or 'none'}.",
+            context={"components": [each.id.full_path for each in explicit]},
+        )
+    return tuple(groups.get(each.id) or each.caption or each.id.name for each in explicit)
 
 
 class CopyRun:
@@ -157,7 +178,13 @@ class CopyRun:
                 context={"server": self._wish.server},
             )
         self._refuse_own_state(plan)
-        self.copy = evolve(self.copy, selected=plan.explicit, files=plan.components)
+        production = self._parts.production(self._wish.server)
+        self.copy = evolve(
+            self.copy,
+            components=recoverable_names(production, plan.explicit),
+            selected=plan.explicit,
+            files=plan.components,
+        )
         self._record("planned", f"{len(plan.volumes)} volumes on {len(plan.storages)} LUNs")
 
     def _refuse_own_state(self, plan: SetPlan) -> None:
@@ -217,12 +244,29 @@ class CopyRun:
         at = mount_points(recovery.mount_root, self.copy, self.copy.members)
         with attached(recovery.server, at, read_only=True, budget=budget) as volumes:
             self._stage("checking")
-            return production.checker.check(
-                MountedCopy(self.copy, recovery.server, volumes),
+            return self._check(production, MountedCopy(self.copy, recovery.server, volumes), budget)
+
+    def _check(
+        self, production: Production, target: MountedCopy, budget: Budget
+    ) -> IntegrityReport:
+        """The checker's report, held against the list of files, which frskit knows itself."""
+        checker = production.checker
+        try:
+            report = checker.check(
+                target,
                 executor=self._parts.executor,
                 progress=self._progress("check"),
                 budget=budget,
             )
+        except FrskitError:
+            raise
+        except Exception as error:
+            raise IntegrityError(
+                f"the checker {checker.name} failed: {told(error)}",
+                hint="The copy was not judged. This is a defect of the checker.",
+                context={"copy": self.copy.id},
+            ) from error
+        return held_against_files(report, target, checker.name)
 
     def _wait_normalized(self, production: Production, budget: Budget) -> None:
         """Wait until no member is normalizing; the array is the only witness [FRS-07]."""

@@ -1,10 +1,11 @@
-"""Ending a recovery whose process died: forward once replay may have begun, else back.
+"""Ending a recovery whose process died or gave up: forward once replay may have begun, else back.
 
 The journal says what was begun; every step of it can be undone from its line alone, also if the
 process died in the middle of the step. Before the intent to replay nothing was written into the
 copy by the application, so everything is put back and the copy is as good as before. Afterwards
 the copy is used up (its record says so already), and bringing the stores online is repeated:
-replay is idempotent [EXC-75]. That an application leaves a group alone until then is its host's
+replay is idempotent [EXC-75]. An undo that was begun is always ended as an undo, whatever was
+begun before it: the journal says so, or else production's mounts do. That an application leaves a group alone until then is its host's
 business; the lab does.
 """
 
@@ -30,12 +31,14 @@ if TYPE_CHECKING:
     from frskit.frs.parts import Parts, Production
     from frskit.model.copies import Copy
 
-__all__ = ["RECOVERING", "REPLAY", "finish_recovery", "release", "settle"]
+__all__ = ["MOUNTED", "RECOVERING", "REPLAY", "finish_recovery", "release", "settle"]
 
 RECOVERING = "recovering"
 """Stage of a copy's record while a recovery uses it, durable before the first step."""
 REPLAY = "mount and replay"
 """The step that is the point of no return for a swapped copy."""
+MOUNTED = "mounted"
+"""State of a database that is up."""
 
 _MOVES = frozenset({FileActionKind.SET_ASIDE.value, FileActionKind.RENAME.value})
 
@@ -50,7 +53,7 @@ def finish_recovery(parts: Parts, operation: JournalOperation) -> tuple[Copy, st
     copy = parts.catalog.get(CopyId(operation.subject))
     production = parts.production(copy.server)
     group = str(operation.facts.get("group"))
-    if _replay_may_have_begun(copy, operation):
+    if _replay_may_have_begun(copy, operation) and not _was_undone(production, operation):
         result = _forward(parts, production, copy, operation, group)
     else:
         result = _back(parts, production, copy, operation, group)
@@ -63,6 +66,26 @@ def _replay_may_have_begun(copy: Copy, operation: JournalOperation) -> bool:
     return any(
         step == REPLAY or (step == "swap" and facts.get("new") in used)
         for step, facts in operation.intents()
+    )
+
+
+def _was_undone(production: Production, operation: JournalOperation) -> bool:
+    """Whether an undo was begun: by the journal, or because a former LUN is in its place again.
+
+    The journal may lack the line (its disk was full); then where production runs decides.
+    """
+    if operation.reached("undo") or operation.reached("undone"):
+        return True
+    at = {
+        (point.casefold(), storage)
+        for volume in production.server.volumes()
+        for point in volume.mount_points
+        for storage in volume.storages
+    }
+    return any(
+        (str(facts["mount"]).casefold(), facts["old"]) in at
+        for step, facts in operation.intents()
+        if step == "swap"
     )
 
 
@@ -80,11 +103,11 @@ def _forward(
     budget = Budget.of(parts.clock)
     status = production.application.status(group)
     try:
-        if any(each.state != "mounted" for each in status.databases):
+        if any(each.state != MOUNTED for each in status.databases):
             status = production.application.bring_online(group, budget=budget).status
     except FrskitError as error:
         return f"the recovery of {group} cannot be ended: {error}"
-    broken = [each.name for each in status.databases if each.state != "mounted"]
+    broken = [each.name for each in status.databases if each.state != MOUNTED]
     if broken:
         return f"the recovery of {group} cannot be ended: {', '.join(broken)} did not come up"
     production.application.allow_overwrite(group, False)
@@ -173,6 +196,9 @@ def _hide_from_recovery(parts: Parts, production: Production, copy: Copy) -> Non
 
 def release(parts: Parts, copy: CopyId) -> None:
     """No recovery uses the copy any more; durable."""
-    record = parts.catalog.get(copy)
-    stage = "consumed" if record.life is CopyLife.CONSUMED else "parked"
-    parts.catalog.put(evolve(record, stage=stage))
+
+    def free(record: Copy) -> Copy:
+        stage = "consumed" if record.life is CopyLife.CONSUMED else "parked"
+        return evolve(record, stage=stage)
+
+    parts.catalog.update(copy, free)

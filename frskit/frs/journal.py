@@ -50,6 +50,10 @@ class JournalOperation:
             if line.get("phase") == "intent":
                 yield str(line.get("step")), _facts(line)
 
+    def reached(self, phase: str) -> bool:
+        """Whether a line says this phase."""
+        return any(line.get("phase") == phase for line in self.lines)
+
     @classmethod
     def taken_up(cls, path: Path, clock: Clock, lines: list[dict[str, object]]) -> Self:
         """An operation of an earlier process, to be ended."""
@@ -118,10 +122,14 @@ class Journal:
             directory.mkdir(parents=True, exist_ok=True)
 
     def begin(self, kind: str, subject: str, **facts: object) -> JournalOperation:
-        """Start recording; a directory gets a file named by time, kind and subject."""
+        """Start recording; a directory gets a file named by number, kind and subject.
+
+        The number is the highest one so far plus one, so that no two operations ever share one,
+        whatever was deleted by hand.
+        """
         path = None
         if self._directory is not None:
-            number = len(list(self._directory.glob("*.jsonl")))
+            number = 1 + max(map(_number, self._directory.glob("*.jsonl")), default=-1)
             safe = "".join(each if each.isalnum() or each in "-." else "-" for each in subject)
             path = self._directory / f"{number:06d}-{kind}-{safe}.jsonl"
         operation = JournalOperation(path, self._clock, kind, subject)
@@ -156,9 +164,16 @@ class Journal:
                 yield JournalOperation.taken_up(path, self._clock, lines)
 
 
+def _number(path: Path) -> int:
+    """The number that a journal file's name begins with; -1 for a name of somebody else's."""
+    number, _, _ = path.name.partition("-")
+    return int(number) if number.isdecimal() else -1
+
+
 def _read_lines(path: Path) -> Iterator[dict[str, object]]:
     """Lines of a file; one that a crash tore is left out."""
-    for text in path.read_text(encoding="utf-8").splitlines():
+    # A crash may tear a line in the middle of a character.
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             line = json.loads(text)
         except ValueError:

@@ -1,9 +1,9 @@
 """Carrying a recovery plan out: every step journalled, every step with its undo.
 
-The undo stack is unwound on any failure before the stores are mounted again. Replay is the first
-point of no return: before its first write the copy is recorded as consumed (swap), because the
-replay writes into it. The old production LUNs are kept as *displaced* until somebody releases
-them.
+The undo stack is unwound on any failure before the stores are mounted again; after that nothing is
+undone any more, and what remains is finished here or by a resume. Replay is the first point of no
+return: before its first write the copy is recorded as consumed (swap), because the replay writes
+into it. The old production LUNs are kept as *displaced* until somebody releases them.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from attrs import evolve
 from frskit.errors import FrskitError, RecoveryFailed, RecoveryPrecondition
 from frskit.events import RecoveryStage
 from frskit.frs.file_actions import action_facts, drop_undo, run_action
-from frskit.frs.interrupted import RECOVERING, REPLAY, release, settle
+from frskit.frs.interrupted import MOUNTED, RECOVERING, REPLAY, release, settle
 from frskit.frs.recovery_plan import RecoveryWish, make_plan, mounted, used_up
 from frskit.model.copies import CopyLife, MemberLife
-from frskit.model.plans import RecoveryMethod, RecoveryReport
+from frskit.model.plans import OnlineReport, RecoveryMethod, RecoveryReport
 from frskit.model.shadows import RestoreRequest
 from frskit.model.volumes import DiskFlags
-from frskit.scopes import Releases
+from frskit.scopes import Releases, told
 
 if TYPE_CHECKING:
     from frskit.clock import Budget
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from frskit.frs.parts import Parts, Production
     from frskit.model.copies import Copy, CopyMember
     from frskit.model.ids import StorageId
-    from frskit.model.plans import OnlineReport, RecoveryPlan
+    from frskit.model.plans import GroupStatus, RecoveryPlan
 
 __all__ = ["RecoveryRun"]
 
@@ -44,13 +44,19 @@ class RecoveryRun:
         self._budget = budget
         self._undo = Releases()
         self._displaced: list[tuple[CopyMember, StorageId]] = []
+        self._online: OnlineReport | None = None
 
     def run(self) -> RecoveryReport:
         """Recover.
 
+        Two phases with opposite duties: until the stores are up every step has its undo; from
+        then on production runs on what was recovered, and whatever fails is finished by a resume.
+
         Raises:
             RecoveryPrecondition: The plan no longer holds; nothing was changed.
-            RecoveryFailed: A step failed; what was done was undone, `leftovers` says what not.
+            RecoveryFailed: ``context["recovered"]`` says which phase failed. False: production is
+                as before but for what `leftovers` names (``context["undone"]``: nothing). True:
+                the stores are up on what was recovered, and a resume finishes the rest.
         """
         parts, plan = self._parts, self._plan
         production = parts.production(plan.server)
@@ -61,24 +67,25 @@ class RecoveryRun:
             journal = parts.journal.begin(
                 "recovery", plan.copy, group=plan.group, mode=plan.mode.value
             )
-            parts.catalog.put(evolve(copy, stage=RECOVERING))
             try:
-                online = self._carry_out(production, copy, journal)
+                self._until_online(production, copy, journal, before)
             except BaseException as error:
-                self._undo_all(error, journal)
-                raise RecoveryFailed(
-                    f"recovery of {plan.group} failed: {error}",
-                    hint="The steps were undone; 'frskit resume' tries again what was not.",
-                    context={"copy": plan.copy, "undone": not self._undo.leftovers},
-                    native=getattr(error, "native", None),
-                ) from error
-            release(parts, plan.copy)
-            journal.end("recovered")
+                if self._online is None:
+                    raise self._undo_all(error, journal) from error
+                raise self._not_settled(error) from error
+            try:
+                self._settle(production, copy, journal)
+            except BaseException as error:
+                raise self._not_settled(error) from error
+        return self._report(before)
+
+    def _report(self, before: GroupStatus) -> RecoveryReport:
+        assert self._online is not None
         return RecoveryReport(
-            plan=plan,
+            plan=self._plan,
             before=before,
-            after=online.status,
-            replayed=online.replayed,
+            after=self._online.status,
+            replayed=self._online.replayed,
             displaced=tuple(storage for _, storage in self._displaced),
         )
 
@@ -100,11 +107,13 @@ class RecoveryRun:
                 context={"condition": "P-11"},
             )
 
-    def _carry_out(
-        self, production: Production, copy: Copy, journal: JournalOperation
-    ) -> OnlineReport:
+    def _until_online(
+        self, production: Production, copy: Copy, journal: JournalOperation, before: GroupStatus
+    ) -> None:
+        """Everything up to the mounted stores; `self._online` is set once they are up."""
         plan, application = self._plan, production.application
-        self._undo.push("mounts of the stores", lambda: self._back_online(production))
+        self._parts.catalog.update(copy.id, lambda record: evolve(record, stage=RECOVERING))
+        self._undo.push("mounts of the stores", lambda: self._back_online(production, before))
         with self._step(journal, "take offline"):
             application.take_offline(plan.group, budget=self._budget)
         self._undo.push("overwrite flag", lambda: application.allow_overwrite(plan.group, False))
@@ -119,16 +128,34 @@ class RecoveryRun:
                 raise RecoveryPrecondition("this array cannot copy back by itself yet")
         if plan.consumes:
             self._consume(copy)
+        self._undo.push("stores", lambda: application.take_offline(plan.group, budget=self._budget))
         with self._step(journal, REPLAY):
-            online = application.bring_online(plan.group, budget=self._budget)
-        broken = [each.name for each in online.status.databases if each.state != "mounted"]
+            self._online = self._bring_online(production)
+
+    def _bring_online(self, production: Production) -> OnlineReport:
+        """Mount and replay; an application that failed after all stores came up did not fail.
+
+        What it says and what is true may differ, and clients write to a store that is up.
+        """
+        application, group = production.application, self._plan.group
+        try:
+            online = application.bring_online(group, budget=self._budget)
+        except Exception:
+            status = self._seen(production)
+            if status is None or not status.databases or _down(status):
+                raise
+            return OnlineReport(status=status)
+        broken = _down(online.status)
         if broken:
             raise RecoveryFailed(f"stores did not come up: {', '.join(broken)}")
-        self._undo.keep()
-        drop_undo(production.server, plan.file_actions)
-        application.allow_overwrite(plan.group, False)
-        self._settle(copy)
         return online
+
+    def _seen(self, production: Production) -> GroupStatus | None:
+        """The group's state, or None if the application cannot tell."""
+        try:
+            return production.application.status(self._plan.group)
+        except Exception:  # noqa: BLE001 - parties are strangers: law 11
+            return None
 
     def _restore_session(
         self, production: Production, copy: Copy, journal: JournalOperation
@@ -232,32 +259,101 @@ class RecoveryRun:
     def _consume(self, copy: Copy) -> None:
         """Durable before the first write of replay: this copy is used up."""
         used = {member.storage for member in self._plan.members}
-        members = tuple(
-            evolve(member, life=MemberLife.CONSUMED) if member.storage in used else member
-            for member in copy.members
-        )
-        consumed = evolve(copy, members=members)
-        life = CopyLife.CONSUMED if used_up(consumed) else copy.life
-        self._parts.catalog.put(evolve(consumed, life=life))
 
-    def _settle(self, copy: Copy) -> None:
-        """Lineage and displaced LUNs, once production runs on the copy."""
+        def consume(record: Copy) -> Copy:
+            members = tuple(
+                evolve(member, life=MemberLife.CONSUMED) if member.storage in used else member
+                for member in record.members
+            )
+            consumed = evolve(record, members=members)
+            return evolve(consumed, life=CopyLife.CONSUMED if used_up(consumed) else record.life)
+
+        self._parts.catalog.update(copy.id, consume)
+
+    def _settle(self, production: Production, copy: Copy, journal: JournalOperation) -> None:
+        """Production runs on the copy: lineage, displaced LUNs, what was kept for undo."""
         for member, old in self._displaced:
             settle(self._parts, copy.id, old, member.storage)
+        drop_undo(production.server, self._plan.file_actions)
+        production.application.allow_overwrite(self._plan.group, False)
+        release(self._parts, copy.id)
+        journal.end("recovered")
 
-    def _undo_all(self, error: BaseException, journal: JournalOperation) -> None:
-        """Undo; what could not be undone stays open in the journal for `resume`."""
-        leftovers = self._undo.unwind()
-        journal.write("undone", "recovery", error=str(error), leftovers=list(leftovers))
+    def _not_settled(self, error: BaseException) -> BaseException:
+        """The error for a failure after the stores came up; the journal stays open."""
+        if not isinstance(error, Exception):
+            return error
+        plan = self._plan
+        failed = RecoveryFailed(
+            f"{plan.group} is recovered and mounted, but it could not be recorded: {told(error)}",
+            hint="Nothing was undone. 'frskit resume' finishes it once the cause is gone.",
+            context={"copy": plan.copy, "recovered": True, "undone": False},
+            native=getattr(error, "native", None),
+        )
+        failed.leftovers = tuple(getattr(error, "leftovers", ()))
+        return failed
+
+    def _undo_all(self, error: BaseException, journal: JournalOperation) -> BaseException:
+        """Undo; what could not be undone stays open in the journal for `resume`.
+
+        That the undo has begun is durable before its first step: a resume must go on with it,
+        whatever was begun before.
+
+        Returns:
+            The error to raise: an interrupt stays one.
+        """
+        leftovers = list(getattr(error, "leftovers", ()))
+        interrupt = None if isinstance(error, Exception) else error
+        leftovers += self._noted(journal, "undo", error)
+        try:
+            leftovers += self._undo.unwind()
+        except BaseException as other:  # noqa: BLE001 - an interrupt; everything was tried
+            leftovers += self._undo.leftovers
+            interrupt = interrupt or other
+        leftovers += self._noted(journal, "undone", error, leftovers=leftovers)
         if not leftovers:
+            leftovers += self._closed(journal)
+        if interrupt is not None:
+            return interrupt
+        rest = "'frskit resume' tries again what was not."
+        failed = RecoveryFailed(
+            f"recovery of {self._plan.group} failed: {told(error)}",
+            hint="The steps were undone." if not leftovers else f"Not all was undone; {rest}",
+            context={"copy": self._plan.copy, "recovered": False, "undone": not leftovers},
+            native=getattr(error, "native", None),
+        )
+        failed.leftovers = tuple(leftovers)
+        return failed
+
+    def _noted(
+        self, journal: JournalOperation, phase: str, error: BaseException, **facts: object
+    ) -> list[str]:
+        """Write a line about the undo; a journal that cannot be written does not stop it."""
+        try:
+            journal.write(phase, "recovery", error=str(error), **facts)
+        except FrskitError as failed:
+            return [f"journal: {failed}"]
+        return []
+
+    def _closed(self, journal: JournalOperation) -> list[str]:
+        """Give the copy free and end the journal; what did not work."""
+        try:
             release(self._parts, self._plan.copy)
             journal.end("undone")
-        if isinstance(error, FrskitError):
-            error.leftovers = (*error.leftovers, *leftovers)
+        except FrskitError as failed:
+            return [f"record of the copy: {failed}"]
+        return []
 
-    def _back_online(self, production: Production) -> None:
-        """Try to mount what was mounted; a damaged store stays as it was."""
-        production.application.bring_online(self._plan.group, budget=self._budget)
+    def _back_online(self, production: Production, before: GroupStatus) -> None:
+        """Mount what was mounted; a store that was down before may stay so."""
+        was_up = {each.name for each in before.databases if each.state == MOUNTED}
+        if not was_up:
+            return
+        group = self._plan.group
+        status = production.application.bring_online(group, budget=self._budget).status
+        missing = was_up.intersection(_down(status))
+        if missing:
+            raise RecoveryFailed(f"mounted before and not now: {', '.join(sorted(missing))}")
 
     def _step(
         self, journal: JournalOperation, name: str, **facts: object
@@ -267,3 +363,8 @@ class RecoveryRun:
             RecoveryStage(at=now, copy=self._plan.copy, step=name, detail=str(facts or ""))
         )
         return journal.step(name, **facts)
+
+
+def _down(status: GroupStatus) -> tuple[str, ...]:
+    """Names of the databases that are not mounted."""
+    return tuple(each.name for each in status.databases if each.state != MOUNTED)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from frskit.errors import RecoveryPrecondition, StorageGroupNotRecognized
+from frskit.errors import CopyInUse, RecoveryPrecondition, StorageGroupNotRecognized
 from frskit.frs.interrupted import RECOVERING
 from frskit.frs.legality import objection
 from frskit.frs.paths import inside
@@ -64,10 +64,22 @@ def refuse(condition: str, text: str, hint: str | None = None) -> RecoveryPrecon
 def mounted(
     parts: Parts, production: Production, copy: Copy, budget: Budget
 ) -> Iterator[MountedCopy]:
-    """The copy, presented to the recovery server and mounted read-only, for the block."""
+    """The copy, presented to the recovery server and mounted read-only, for the block.
+
+    Raises:
+        CopyInUse: Production has a member mounted, as after an interrupted swap; hiding it
+            afterwards would take production's LUN away.
+    """
     server = parts.recovery.server
     members = [member for member in copy.members if member.life is MemberLife.HELD]
     storages = [member.storage for member in members]
+    running_on = {one for each in production.server.volumes() for one in each.storages}
+    if running_on.intersection(storages):
+        raise CopyInUse(
+            f"production has LUNs of copy {copy.id} mounted",
+            hint="Run 'frskit resume'.",
+            context={"copy": copy.id},
+        )
     at = mount_points(parts.recovery.mount_root, copy, members)
     try:
         with presented(production.store, storages, server.host, read_only=True, budget=budget):
@@ -163,16 +175,23 @@ def _check_members(production: Production, members: tuple[CopyMember, ...]) -> N
 
 
 def _group(production: Production, copy: Copy, wanted: str | None) -> GroupInfo:
+    """The group to recover, by its name or, where the record has another one, its identity."""
+    selected = {each.id for each in copy.selected}
+    held = {each.casefold() for each in copy.components}
+    groups = production.application.groups()
+    mine = [each for each in groups if each.component in selected or each.name.casefold() in held]
+    if wanted is None and len(mine) == len(copy.components) == 1:
+        return mine[0]
     name = wanted or (copy.components[0] if len(copy.components) == 1 else None)
     if name is None:
         raise StorageGroupNotRecognized(
             "the copy holds several groups; name one", hint=f"One of {', '.join(copy.components)}."
         )
-    if name.casefold() not in {each.casefold() for each in copy.components}:
-        raise StorageGroupNotRecognized(f"the copy does not hold {name!r}")
-    for group in production.application.groups():
+    for group in mine:
         if group.name.casefold() == name.casefold():
             return group
+    if name.casefold() not in held:
+        raise StorageGroupNotRecognized(f"the copy does not hold {name!r}")
     raise StorageGroupNotRecognized(
         f"{copy.server} has no storage group {name!r} now",
         hint="Recovery puts data back into a group that exists; create it first [P-06].",

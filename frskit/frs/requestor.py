@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from attrs import evolve
 
 from frskit.clock import Budget, CancelToken
 from frskit.errors import CopyInUse, CopyNotFound, TimedOut, UsageError
-from frskit.frs.copying import CopyRun, CopyWish
+from frskit.frs.copying import CopyRun, CopyWish, recoverable_names
 from frskit.frs.interrupted import RECOVERING
 from frskit.frs.recovering import RecoveryRun
 from frskit.frs.recovery_plan import RecoveryWish, make_plan, mounted
@@ -22,7 +23,7 @@ from frskit.model.storage import CopyKind, CopyState
 
 if TYPE_CHECKING:
     from frskit.events import EventSink
-    from frskit.frs.parts import Parts
+    from frskit.frs.parts import Parts, Production
     from frskit.model.components import BackupType
     from frskit.model.plans import LogAnalysis, RecoveryPlan, RecoveryReport
     from frskit.model.shadows import SetPlan
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     )
 
 __all__ = ["FastRecovery", "RunningCopy"]
+
+_DELETE_BY = 6
+"""Characters of an id that a deletion asks for at least; listings show eight."""
 
 _FLOW = (
     ("select components", "ask the writers, choose volumes and LUNs"),
@@ -127,7 +131,7 @@ class FastRecovery:
         )
         return CopyPlan(
             server=wish.server,
-            components=wish.components,
+            components=recoverable_names(production, plan.explicit),
             kind=wish.kind,
             backup_type=wish.backup_type,
             volumes=tuple((volume, points.get(volume, "")) for volume in plan.volumes),
@@ -201,25 +205,22 @@ class FastRecovery:
 
         Raises:
             CopyNotFound: No such copy, or it was deleted before [R-24].
-            CopyInUse: It is mounted or leased.
+            CopyInUse: It is mounted or leased, or production runs on it.
+            UsageError: The beginning of an id is too short to delete by.
+            Busy: Another operation on the server is running.
         """
-        record = self.parts.catalog.get(self._id(copy))
-        if record.life is CopyLife.DELETED:
-            raise CopyNotFound(f"copy {copy} was deleted before", context={"copy": record.id})
-        if record.life is CopyLife.PRESENTED:
-            raise CopyInUse(f"copy {copy} is mounted", context={"copy": record.id})
-        if record.stage == RECOVERING:
-            raise CopyInUse(
-                f"a recovery from copy {copy} is not ended",
-                hint="Run 'frskit resume'.",
-                context={"copy": record.id},
+        wanted = self._id(copy)
+        if len(copy) < _DELETE_BY:
+            raise UsageError(
+                f"{copy!r} is too little of an id to delete a copy by",
+                hint=f"Give at least {_DELETE_BY} characters: 'frskit copy list'.",
             )
-        production = self.parts.production(record.server)
-        mounted = {one for each in production.server.volumes() for one in each.storages}
-        used = [m.storage for m in record.members if m.life is MemberLife.HELD]
-        if mounted.intersection(used):
-            raise CopyInUse(f"production runs on a LUN of copy {copy}", context={"copy": record.id})
-        with self.parts.locks.hold(f"server-{record.server}", "deletion"):
+        server = self.parts.catalog.get(wanted).server
+        with self.parts.locks.hold(f"server-{server}", "deletion"):
+            # Everything is read in here: another operation may have changed it until now.
+            record = self.parts.catalog.get(wanted)
+            production = self.parts.production(server)
+            _check_unused(record, production)
             journal = self.parts.journal.begin("delete", record.id)
             record = evolve(record, life=CopyLife.DELETING)
             self.parts.catalog.put(record)
@@ -253,12 +254,13 @@ class FastRecovery:
 
         Raises:
             RecoveryPrecondition: Not legal or not possible; the context names the condition.
+            Busy: Another operation on the server is running.
         """
         wish = RecoveryWish(
             mode=mode, method=method, group=group, accept_unverified=accept_unverified
         )
-        record = self._looked_at(self.parts.catalog.get(self._id(copy)))
-        return make_plan(self.parts, record, wish, Budget.of(self.parts.clock))
+        with self._read_alone(copy, "planning") as record:
+            return make_plan(self.parts, record, wish, Budget.of(self.parts.clock))
 
     def recover(self, plan: RecoveryPlan) -> RecoveryReport:
         """Carry a plan out.
@@ -272,13 +274,20 @@ class FastRecovery:
     def analyze_logs(
         self, server: str, component: str, *, copy: CopyId | str | None = None
     ) -> Sequence[LogAnalysis]:
-        """What the logs allow, per mode: of production alone, or with a copy's databases."""
+        """What the logs allow, per mode: of production alone, or with a copy's databases.
+
+        Raises:
+            Busy: With a copy: another operation on the server is running.
+        """
         production = self.parts.production(server)
         application = production.application
         if copy is None:
             return tuple(application.analyze(component, None, mode) for mode in RecoveryMode)
-        record = self.parts.catalog.get(self._id(copy))
-        with mounted(self.parts, production, record, Budget.of(self.parts.clock)) as files:
+        budget = Budget.of(self.parts.clock)
+        with (
+            self._read_alone(copy, "analysis") as record,
+            mounted(self.parts, production, record, budget) as files,
+        ):
             return tuple(application.analyze(component, files, mode) for mode in RecoveryMode)
 
     # --- small helpers -------------------------------------------------------------------
@@ -293,6 +302,11 @@ class FastRecovery:
     ) -> CopyWish:
         if isinstance(components, str):
             raise UsageError("components is a list of names", hint=f"Say [{components!r}].")
+        if not all(name.strip() for name in components):
+            raise UsageError(
+                "the name of a component is empty",
+                hint="A variable of a script may be unset; name each storage group.",
+            )
         return CopyWish(
             id=CopyId(self.parts.ids.guid()),
             server=server,
@@ -301,6 +315,14 @@ class FastRecovery:
             kind=kind,
             check=check,
         )
+
+    @contextmanager
+    def _read_alone(self, copy: CopyId | str, doing: str) -> Iterator[Copy]:
+        """A copy's record, to be mounted and read while no other operation moves its members."""
+        wanted = self._id(copy)
+        server = self.parts.catalog.get(wanted).server
+        with self.parts.locks.hold(f"server-{server}", doing):
+            yield self._looked_at(self.parts.catalog.get(wanted))
 
     def _id(self, text: str) -> CopyId:
         """A full id, from a full id or the unique beginning of one."""
@@ -325,14 +347,35 @@ class FastRecovery:
         alive = {each.id for each in states if each.state is not CopyState.INVALID}
         if alive == set(held):
             return copy
-        lost = ", ".join(sorted(set(held) - alive))
-        decayed = evolve(
-            self.parts.catalog.get(copy.id),
-            verdict=Verdict.DECAYED,
-            failure=f"the array lost {lost}",
+        lost = set(held) - alive
+
+        def decay(record: Copy) -> Copy:
+            """Unless a recovery or deletion has given the lost members up meanwhile."""
+            still = {m.storage for m in record.members if m.life is MemberLife.HELD} & lost
+            if not still or record.verdict is not Verdict.VERIFIED:
+                return record
+            failure = f"the array lost {', '.join(sorted(still))}"
+            return evolve(record, verdict=Verdict.DECAYED, failure=failure)
+
+        return self.parts.catalog.update(copy.id, decay)
+
+
+def _check_unused(copy: Copy, production: Production) -> None:
+    """Whether a copy may be deleted now; the caller holds the server's lock."""
+    if copy.life is CopyLife.DELETED:
+        raise CopyNotFound(f"copy {copy.id} was deleted before", context={"copy": copy.id})
+    if copy.life is CopyLife.PRESENTED:
+        raise CopyInUse(f"copy {copy.id} is mounted", context={"copy": copy.id})
+    if copy.stage == RECOVERING:
+        raise CopyInUse(
+            f"a recovery from copy {copy.id} is not ended",
+            hint="Run 'frskit resume'.",
+            context={"copy": copy.id},
         )
-        self.parts.catalog.put(decayed)
-        return decayed
+    mounted = {one for each in production.server.volumes() for one in each.storages}
+    used = [m.storage for m in copy.members if m.life is MemberLife.HELD]
+    if mounted.intersection(used):
+        raise CopyInUse(f"production runs on a LUN of copy {copy.id}", context={"copy": copy.id})
 
 
 if TYPE_CHECKING:

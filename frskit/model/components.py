@@ -144,9 +144,12 @@ class Component:
     files: tuple[FileSet, ...] = ()
 
     def answers_to(self, name: str) -> bool:
-        """Whether people may call it by `name` (name, caption or full path, any case)."""
+        """Whether people may call it by `name` (name, caption or full path, any case).
+
+        Nothing answers to an empty name: a component without a caption is not called "".
+        """
         wanted = name.casefold()
-        return wanted in (
+        return bool(wanted) and wanted in (
             self.id.name.casefold(),
             self.caption.casefold(),
             self.id.full_path.casefold(),

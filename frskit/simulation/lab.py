@@ -335,9 +335,15 @@ def _adopt(parties: Parties, edbs: Sequence[Path]) -> None:
 
 
 def _being_recovered(directory: Path, parties: Parties) -> list[str]:
-    """Storage groups whose recovery was interrupted: an administrator would not mount them."""
+    """Storage groups whose recovery was interrupted: an administrator would not mount them.
+
+    Every group, if the journal does not tell which one it was.
+    """
     journal = Journal(directory / "state" / "journal", parties.clock)
-    return [str(each.facts["group"]) for each in journal.unfinished() if each.kind == "recovery"]
+    found = [each.facts.get("group") for each in journal.unfinished() if each.kind == "recovery"]
+    if None in found:
+        return [group.name for group in parties.exchange.groups]
+    return [str(group) for group in found]
 
 
 def _save(directory: Path, parties: Parties) -> None:

@@ -85,6 +85,8 @@ class Parties:
     ) -> Parties:
         """Start everything: the array, then the servers, then what runs on them.
 
+        All but Exchange, which the caller starts once it knows what must stay offline.
+
         Args:
             clock: Time.
             rng: Chance.

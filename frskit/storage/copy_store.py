@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from frskit.errors import FrskitError, StorageNotFound, UnsupportedKind
+from frskit.errors import ArrayError, FrskitError, StorageNotFound, UnsupportedKind
+from frskit.scopes import told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -131,13 +132,21 @@ class ArrayCopyStore:
 def _each(
     objects: Iterable[_T], action: Callable[[_T], None], name: Callable[[_T], str]
 ) -> list[tuple[str, FrskitError]]:
-    """Do something with every object; texts and errors of those that failed."""
+    """Do something with every object; texts and errors of those that failed.
+
+    Whatever the array raises, the other objects get their turn; what is foreign becomes an
+    `ArrayError`.
+    """
     failures: list[tuple[str, FrskitError]] = []
     for each in objects:
         try:
             action(each)
         except FrskitError as error:
             failures.append((f"{name(each)}: {error}", error))
+        except Exception as error:  # noqa: BLE001 - parties are strangers: law 11
+            typed = ArrayError(told(error))
+            typed.__cause__ = error
+            failures.append((f"{name(each)}: {typed}", typed))
     return failures
 
 

@@ -39,14 +39,19 @@ def by_caption(world, caption: str) -> Component:
 
 def reopened(world, data: dict[str, object] | None = None) -> SimulatedExchange:
     """Another process: an Exchange of stored settings on the same volumes."""
-    return SimulatedExchange.from_settings(
-        data or json.loads(json.dumps(world.exchange.to_settings())),
+    settings = data or json.loads(json.dumps(world.exchange.to_settings()))
+    made = SimulatedExchange.from_settings(
+        settings,
         world.server,
         clock=world.clock,
         rng=random.Random(2),
         ids=IdFactory(random.Random(2)),
         profile=world.exchange.profile,
     )
+    assert not made.running  # the host decides when it starts
+    if settings["running"]:
+        made.start()
+    return made
 
 
 @pytest.mark.rule("EXC-04")

@@ -63,3 +63,15 @@ def test_an_interrupted_operation_can_be_ended_by_a_later_process(tmp_path):
     assert list(Journal(tmp_path, VirtualClock()).unfinished()) == []
     (lines,) = Journal(tmp_path, VirtualClock()).entries()
     assert [line["phase"] for line in lines] == ["begin", "intent", "end"]
+
+
+def test_no_two_operations_share_a_number(tmp_path):
+    """Files that somebody deleted or put there do not make a number come again."""
+    journal = Journal(tmp_path, VirtualClock())
+    for name in "abc":
+        journal.begin("copy", name).end("parked")
+    (tmp_path / "000000-copy-a.jsonl").unlink()
+    (tmp_path / "notes.jsonl").write_text("")
+    journal.begin("copy", "d")
+    assert [path.name[:6] for path in sorted(tmp_path.glob("0*"))] == ["000001", "000002", "000003"]
+    assert [lines[0]["subject"] for lines in journal.interrupted()] == ["d"]

@@ -28,6 +28,7 @@ from frskit.events import CallableSink
 
 WRITER = "frskit.exchange.writer:ExchangeWriter"
 EVA = "frskit.eva.array:SimulatedEva"
+SERVER = "frskit.hosts.simulated:SimulatedServer"
 
 
 def mail(site, group="sg1"):
@@ -376,6 +377,40 @@ def test_a_recovery_killed_before_replay_is_undone(place, shell, damaged, step):
         assert mail(site) == 40
     with frskit.open_site(place) as site:
         assert mail(site) == 40
+
+
+BEFORE_REPLAY = [*UNDONE[:3], f"{SERVER}.set_flags:before", f"{SERVER}.set_flags:after"]
+
+
+@pytest.mark.rule("FRS-49", "FRS-31", "HAZ-01")
+@pytest.mark.parametrize("look", [False, True], ids=["resume only", "looked at before"])
+@pytest.mark.parametrize("step", BEFORE_REPLAY)
+def test_nothing_is_mounted_before_the_journal_was_read(place, shell, step, look):
+    """Healthy production, killed in a swap: no store mounts on half-swapped LUNs, none is lost.
+
+    A store that mounts replays, and replay into a mixture of old and new LUNs ruins both.
+    """
+    (older,) = shell.copies()
+    shell.killed(step, "recover", older.id, "--mode", "point-in-time")
+    if look:
+        states = {state for state, _ in shell.messages().values()}
+        assert "mounted" not in states
+    (done,) = shell.json("resume")["copies"]
+    assert done["result"] == "the recovery of sg1 was undone"
+    with frskit.open_site(place) as site:
+        check_alive(site, older)
+        site.frs.recover(site.frs.plan_recovery(older.id, mode=RecoveryMode.POINT_IN_TIME))
+        assert mail(site) == 30
+
+
+def test_a_recovery_whose_journal_does_not_say_the_group_keeps_every_group_offline(place, shell):
+    """The first line is torn: nobody knows which group it was, so none is mounted."""
+    (older,) = shell.copies()
+    shell.killed("swap#2", "recover", older.id, "--mode", "point-in-time")
+    (path,) = (place / "state" / "journal").glob("*recovery*.jsonl")
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"\xff" + lines[0][:20] + b"\n" + b"".join(lines[1:]))
+    assert {state for state, _ in shell.messages().values()} == {"dismounted"}
 
 
 @pytest.mark.rule("FRS-49", "HAZ-25", "EXC-75")

@@ -1,0 +1,190 @@
+"""A checker's report counts only as far as it names what the copy holds."""
+
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+
+import frskit
+from frskit import BackupType, Completion, CopyLife, Verdict
+from frskit.errors import FrskitError, IntegrityError
+from frskit.model.checks import FileVerdict
+from frskit.model.components import ComponentId
+from frskit.model.files import FileRole
+
+
+class Liar:
+    """The site's checker, with a report that a lie has been put into."""
+
+    def __init__(self, honest, lie):
+        self._honest, self._lie = honest, lie
+
+    @property
+    def name(self):
+        """Its name."""
+        return "liar 1.0"
+
+    def available(self, server):
+        """It is always there."""
+        return self._honest.available(server)
+
+    def check(self, target, **options):
+        """The lie."""
+        return self._lie(self._honest.check(target, **options))
+
+
+def without(report, role):
+    """The report without one file of this kind."""
+    (gone, *_) = [each for each in report.files if each.role is role]
+    return evolve(report, files=tuple(each for each in report.files if each is not gone))
+
+
+def damaged(report, role):
+    """The report with one needed file of this kind damaged, and the verdict left good."""
+    (hit, *_) = [each for each in report.files if each.role is role]
+    bad = evolve(hit, verdict=FileVerdict.DAMAGED, needed=True)
+    return evolve(report, files=tuple(bad if each is hit else each for each in report.files))
+
+
+def of_another(report):
+    """A report about a component that nobody asked about."""
+    other = ComponentId(writer_id="w", logical_path="", name="another")
+    return evolve(report, components=(evolve(report.components[0], component=other),))
+
+
+def twice(report):
+    """Two verdicts on one component: the first one bad."""
+    bad = evolve(report.components[0], image_ok=False)
+    return evolve(report, components=(bad, *report.components))
+
+
+def crash(report):
+    """A defect of the checker."""
+    raise ZeroDivisionError("vendor bug")
+
+
+LIES = {
+    "no files": lambda report: evolve(report, files=()),
+    "no components": lambda report: evolve(report, components=()),
+    "nothing at all": lambda report: evolve(report, files=(), components=()),
+    "another component only": of_another,
+    "two verdicts": twice,
+    "one database left out": lambda report: without(report, FileRole.DATABASE),
+    "one log left out": lambda report: without(report, FileRole.LOG),
+    "the checkpoint left out": lambda report: without(report, FileRole.CHECKPOINT),
+    "a damaged database passed": lambda report: damaged(report, FileRole.DATABASE),
+    "None": lambda report: None,
+    "a dictionary": lambda report: {"image_ok": True},
+    "a crash": crash,
+}
+
+
+def logs(site):
+    """Production's log files."""
+    place = site.parties.production.resolve("L:\\exchsrvr\\sg1")
+    return set(site.parties.production.files(place.volume).listdir(place.path))
+
+
+def lying(site, lie):
+    """The same site with a checker that lies."""
+    production = site.parts.productions["evs1"]
+    parts = evolve(
+        site.parts,
+        productions={"evs1": evolve(production, checker=Liar(production.checker, lie))},
+    )
+    return frskit.FastRecovery(parts)
+
+
+@pytest.mark.rule("FRS-08", "HAZ-17")
+@pytest.mark.parametrize("lie", LIES.values(), ids=LIES.keys())
+def test_no_lie_of_a_checker_verifies_a_copy_or_cuts_a_log(lie):
+    """Typed, with a reason; nothing is truncated; the writer is told failure; production runs."""
+    with frskit.lab(seed=8) as site:
+        site.deliver("evs1", "sg1", messages=30)
+        site.exchange.group("sg1").roll()
+        before = logs(site)
+        with pytest.raises(IntegrityError) as caught:
+            lying(site, lie).create_copy("evs1", ["sg1"], backup_type=BackupType.FULL)
+        assert len(str(caught.value)) > len("the copy did not pass its check: ")
+        copy = caught.value.copy
+        assert copy.life is CopyLife.FAILED
+        assert copy.verdict in (Verdict.CORRUPT, Verdict.UNKNOWN)
+        assert copy.completion is Completion.FAILED
+        assert copy.truncated == () or not sum(each.count for each in copy.truncated)
+        assert logs(site) >= before
+        assert site.deliver("evs1", "sg1", messages=1) == 1
+        assert site.frs.create_copy("evs1", ["sg1"], backup_type=BackupType.FULL).recoverable
+
+
+def test_the_honest_report_stays_as_it_is():
+    """Nothing is added to a report that names everything."""
+    seen = []
+    with frskit.lab(seed=8) as site:
+        copy = lying(site, lambda report: seen.append(report) or report).create_copy(
+            "evs1", ["sg1"], backup_type=BackupType.FULL
+        )
+        assert [copy.report] == seen
+
+
+def test_a_database_that_is_in_neither_copy_nor_report_fails_the_copy():
+    """A store whose file the copy lacks is missed even if the checker forgets it too."""
+    with frskit.lab(seed=8) as site:
+
+        def forget(report):
+            (store, *_) = [each for each in report.files if each.path.endswith("mbx-sg1.edb")]
+            assert store.verdict is FileVerdict.MISSING
+            kept = tuple(each for each in report.files if each is not store)
+            good = tuple(
+                evolve(each, image_ok=True, truncation_ok=True, problems=())
+                for each in report.components
+            )
+            return evolve(report, files=kept, components=good)
+
+        def remove():
+            (member,) = [
+                each.storage
+                for each in site.frs.copy(site.frs.copies()[0].id).members
+                if each.mount_point == "M:\\"
+            ]
+            _without_store(site, member)
+
+        site.frs.subscribe(_AtNormalized(remove))
+        with pytest.raises(IntegrityError, match="mbx-sg1"):
+            lying(site, forget).create_copy("evs1", ["sg1"], backup_type=BackupType.FULL)
+
+
+class _AtNormalized:
+    def __init__(self, action):
+        self._action = action
+
+    def emit(self, event):
+        if getattr(event, "stage", None) == "normalized":
+            self._action()
+
+
+def _without_store(site, storage):
+    """Delete the mailbox store on a LUN of the copy, as a host that frskit does not know."""
+    from frskit.clock import Budget
+    from frskit.storage.label import read_label
+    from frskit.storage.simfs import SimFs
+
+    budget = Budget.of(site.clock)
+    host = site.eva.add_host("stranger", ports=["1000-0000-C9F0-00FE"])
+    shown = site.eva.present(storage, host, read_only=False, budget=budget)
+    device = site.eva.open_lun(host, shown.access.number)
+    volume = SimFs.mount(read_label(device).volume(device), read_only=False)
+    volume.remove("exchsrvr/sg1/mbx-sg1.edb")
+    volume.sync()
+    device.flush()
+    site.eva.unpresent(shown, budget=budget)
+
+
+def test_a_checker_that_times_out_stays_typed():
+    """An error of frskit's own tree is not renamed."""
+
+    def stop(report):
+        raise frskit.errors.TimedOut("too slow")
+
+    with frskit.lab(seed=8) as site, pytest.raises(FrskitError) as caught:
+        lying(site, stop).create_copy("evs1", ["sg1"], backup_type=BackupType.FULL)
+    assert isinstance(caught.value, frskit.errors.TimedOut)
