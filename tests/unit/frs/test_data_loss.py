@@ -417,6 +417,21 @@ def test_an_undo_that_got_stuck_after_the_intent_to_replay_is_ended_as_an_undo(
     assert site.frs.resume() == ()
 
 
+@pytest.mark.rule("FRS-49")
+def test_a_stuck_undo_of_a_copy_back_is_ended_as_an_undo(site, monkeypatch):
+    """Files leave no mark in the mounts: the journal's line alone says that there is no way on."""
+    plan = site.frs.plan_recovery(only(site).id, mode=PIT, method=RecoveryMethod.COPY_BACK)
+    application = site.exchange.application
+    with monkeypatch.context() as patch:
+        Failing(patch, application, "bring_online", StoreError("replay failed"))
+        Failing(patch, application, "allow_overwrite", StoreError("stuck"), at=2)
+        with pytest.raises(RecoveryFailed):
+            site.frs.recover(plan)
+    (resumed,) = site.frs.resume()
+    assert resumed.result == "the recovery of sg1 was undone"
+    assert mail(site) == ("mounted", 70)
+
+
 @pytest.mark.rule("FRS-33")
 def test_an_application_that_fails_after_its_stores_came_up_did_not_fail(site, monkeypatch):
     """What is true counts, not what was said: clients write to these stores already."""
