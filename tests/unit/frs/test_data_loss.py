@@ -205,6 +205,31 @@ def test_two_writers_of_one_record_lose_nothing():
         assert site.frs.copy(copy.id).note == "x" * 100
 
 
+def test_two_processes_change_one_record_one_after_the_other(tmp_path):
+    """Another catalog on the same file waits until the first has written what it read."""
+    from frskit.frs import SqliteCatalog
+
+    with frskit.lab(seed=3) as site:
+        record = site.frs.create_copy("evs1", ["sg1"], backup_type=FULL)
+    mine, other = (SqliteCatalog(tmp_path / "catalog.sqlite") for _ in range(2))
+    mine.put(record)
+    theirs = threading.Thread(
+        target=other.update, args=(record.id, lambda each: evolve(each, note=each.note + "b"))
+    )
+
+    def change(each):
+        theirs.start()
+        theirs.join(0.3)
+        assert theirs.is_alive()
+        return evolve(each, note=each.note + "a")
+
+    mine.update(record.id, change)
+    theirs.join()
+    assert mine.get(record.id).note == "ab"
+    mine.close()
+    other.close()
+
+
 # --- names ---------------------------------------------------------------------------------------
 
 
