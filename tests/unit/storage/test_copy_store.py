@@ -44,7 +44,7 @@ class Array:
     name: str = "EVA1"
     held: list[StorageId] = field(factory=lambda: [*MEMBERS])
     shown: list[Presentation] = field(factory=list)
-    broken: dict[str, ArrayError] = field(factory=dict)
+    broken: dict[str, Exception] = field(factory=dict)
 
     @property
     def capabilities(self) -> ArrayCapabilities:
@@ -208,6 +208,20 @@ def test_delete_tells_what_could_not_be_hidden() -> None:
         f"storage {MEMBERS[1]}: still presented",
     )
     assert array.held == [MEMBERS[1]]
+
+
+@pytest.mark.parametrize("command", ["unpresent", "delete"])
+def test_a_foreign_exception_of_the_array_stops_no_other_member(command: str) -> None:
+    """The others are hidden and deleted; the error is typed, and its cause is kept."""
+    odd = KeyError("lun")
+    array = Array(broken={f"{command} {MEMBERS[0]}": odd})
+    store = ArrayCopyStore(array)
+    store.present(MEMBERS, FRS1, read_only=True, budget=BUDGET)
+    with pytest.raises(ArrayError, match="KeyError: 'lun'") as caught:
+        store.delete(MEMBERS, budget=BUDGET)
+    assert array.held == MEMBERS[:1]
+    assert caught.value.__cause__ is odd
+    assert any(MEMBERS[0] in text for text in caught.value.leftovers)
 
 
 def test_states_and_find() -> None:
