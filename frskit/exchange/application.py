@@ -27,7 +27,7 @@ from frskit.model.plans import (
 if TYPE_CHECKING:
     from frskit.clock import Budget
     from frskit.exchange.groups import StorageGroup
-    from frskit.exchange.server import SimulatedExchange
+    from frskit.exchange.host import ExchangeHost
     from frskit.model.plans import FileAction
     from frskit.protocols import Application, CopyFiles
 
@@ -37,7 +37,7 @@ __all__ = ["ExchangeApplication"]
 class ExchangeApplication:
     """Implements `frskit.protocols.Application` for a `SimulatedExchange`."""
 
-    def __init__(self, exchange: SimulatedExchange) -> None:
+    def __init__(self, exchange: ExchangeHost) -> None:
         self._exchange = exchange
 
     @property
@@ -144,4 +144,4 @@ class ExchangeApplication:
 
 
 if TYPE_CHECKING:
-    _: Callable[[SimulatedExchange], Application] = ExchangeApplication
+    _: Callable[[ExchangeHost], Application] = ExchangeApplication

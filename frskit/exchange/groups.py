@@ -85,13 +85,12 @@ class StorageGroup:
     Attributes:
         settings: What it is told to be; replaced when something changes.
         backup: The backup in progress, if any [EXC-12].
-        held_by: The backup for which administration is blocked [EXC-16].
     """
 
     def __init__(self, settings: GroupSettings, host: GroupHost) -> None:
         self.settings: GroupSettings = settings
         self.backup: SetId | None = None
-        self.held_by: SetId | None = None
+        self._held_by: SetId | None = None
         self._host = host
         self._engine: StorageGroupEngine | None = None
         self._seen_events = 0
@@ -203,7 +202,7 @@ class StorageGroup:
         A backup in progress loses its state and cannot be completed any more [EXC-14].
         """
         engine, self._engine = self._engine, None
-        self.held_by = None
+        self._held_by = None
         if engine is None:
             return
         try:
@@ -288,11 +287,11 @@ class StorageGroup:
                 continue
 
     def _require_free(self, what: str) -> None:
-        if self.held_by is not None and self.busy:
+        if self._held_by is not None and self.busy:
             raise StoreError(
                 f"{what} is not possible in {self.name}: a shadow copy is being made",
                 hint="Wait until the copy has been made.",
-                context={"group": self.name, "session": self.held_by},
+                context={"group": self.name, "session": self._held_by},
                 native=-2403,
             )
 
@@ -388,12 +387,24 @@ class StorageGroup:
         self.collect_events()
         return prepared
 
+    def hold(self, session: SetId) -> None:
+        """Block administration for a backup: no mount, no dismount until `let_go` [EXC-16]."""
+        self._held_by = session
+
+    def let_go(self) -> None:
+        """Allow administration again. Idempotent."""
+        self._held_by = None
+
+    def forget_backup(self) -> None:
+        """The service stops: whatever backup was in progress is lost [EXC-14]."""
+        self.backup = None
+
     def end_backup(self, session: SetId) -> None:
         """Forget a backup; another one's marks stay."""
         if self.backup == session:
             self.backup = None
-        if self.held_by == session:
-            self.held_by = None
+        if self._held_by == session:
+            self._held_by = None
 
     def required_range(self) -> tuple[int, int] | None:
         """Rmin and Rmax of the mounted databases, by their headers on disk."""

@@ -256,7 +256,7 @@ class SimulatedExchange:
             self.writer.service_crashed()
         for group in self._groups.values():
             group.close(clean=clean)
-            group.backup = None
+            group.forget_backup()
         self.running = False
 
     def mount(self, group: str, database: str) -> None:

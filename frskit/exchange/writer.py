@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from frskit.clock import Budget
     from frskit.exchange.groups import StorageGroup
-    from frskit.exchange.server import SimulatedExchange
+    from frskit.exchange.host import ExchangeHost
     from frskit.exchange.settings import DatabaseSettings
     from frskit.model.components import WriterSession
     from frskit.model.ids import SetId
@@ -72,7 +72,7 @@ class ExchangeWriter:
     A veto carries its HRESULT as ``native`` and the engine's error as ``context["error"]``.
     """
 
-    def __init__(self, exchange: SimulatedExchange) -> None:
+    def __init__(self, exchange: ExchangeHost) -> None:
         self._exchange = exchange
         self._jobs: dict[SetId, BackupJob] = {}
 
@@ -144,7 +144,7 @@ class ExchangeWriter:
                     f"volumes {', '.join(sorted(missing))} of {each.group.name} are not in the set",
                 )
         for each in job.groups:
-            each.group.held_by = session.session_id
+            each.group.hold(session.session_id)
         self._report(9608, f"prepared for snapshot: {self._names(job)}")
 
     def freeze(self, session: WriterSession, *, budget: Budget) -> None:
@@ -202,7 +202,7 @@ class ExchangeWriter:
         """Allow administration again; return stamp and needed logs per storage group."""
         job = self._advance("post_snapshot", session)
         for each in job.groups:
-            each.group.held_by = None
+            each.group.let_go()
         self._report(9622, f"copied: {self._names(job)}")
         return tuple(
             WriterRecord(
@@ -399,4 +399,4 @@ def _number(error: FrskitError) -> int:
 
 
 if TYPE_CHECKING:
-    _: Callable[[SimulatedExchange], Writer] = ExchangeWriter
+    _: Callable[[ExchangeHost], Writer] = ExchangeWriter

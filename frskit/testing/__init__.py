@@ -10,8 +10,10 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from frskit.testing.array_kit import ArrayWorld, KitReport, ScsiWorld, check_disk_array
+    from frskit.testing.array_kit import check_disk_array
+    from frskit.testing.array_world import ArrayWorld, ScsiWorld
     from frskit.testing.provider_kit import ProviderWorld, check_provider
+    from frskit.testing.report import KitReport
     from frskit.testing.requestor_kit import RequestorWorld, check_requestor
     from frskit.testing.writer_kit import WriterWorld, check_writer
 
@@ -29,11 +31,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ArrayWorld": "array_kit",
-    "KitReport": "array_kit",
+    "ArrayWorld": "array_world",
+    "KitReport": "report",
     "ProviderWorld": "provider_kit",
     "RequestorWorld": "requestor_kit",
-    "ScsiWorld": "array_kit",
+    "ScsiWorld": "array_world",
     "WriterWorld": "writer_kit",
     "check_disk_array": "array_kit",
     "check_provider": "provider_kit",

@@ -25,7 +25,8 @@ from frskit.errors import (
     MissingDependency,
 )
 from frskit.model.storage import CopyKind, CopyRequest, CopyState, StagedCopies
-from frskit.testing.array_scenarios import demand, kit_key, used_bytes
+from frskit.testing.array_scenarios import kit_key, used_bytes
+from frskit.testing.report import demand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from frskit.model.ids import CopyKey, StorageId
     from frskit.model.storage import ArrayCopy, Presentation
     from frskit.protocols import DiskArray
-    from frskit.testing.array_kit import ArrayWorld, KitReport
+    from frskit.testing.array_world import ArrayWorld
+    from frskit.testing.report import KitReport
 
 __all__ = ["ArrayHistory", "run_histories"]
 

@@ -22,25 +22,21 @@ from frskit.errors import (
 )
 from frskit.model.ids import CopyKey, HostRef, StorageId
 from frskit.model.storage import CopyKind, CopyRequest, CopyState, SetAtomicity
+from frskit.testing.report import demand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from frskit.model.storage import ArrayCopy, StagedCopies
     from frskit.protocols import DiskArray
-    from frskit.testing.array_kit import ArrayWorld, KitReport
+    from frskit.testing.array_world import ArrayWorld
+    from frskit.testing.report import KitReport
 
 __all__ = ["demand", "kit_key", "run_scenarios", "take_set", "used_bytes"]
 
 _POLLS = 8  # of 1000 s each, until normalization must have ended
 _ROUNDS = 12  # cuts under load; one torn set in a few is enough to be caught
 _BUDGET = Budget.unlimited()
-
-
-def demand(condition: bool, text: str) -> None:
-    """Fail the kit."""
-    if not condition:
-        raise AssertionError(text)
 
 
 def kit_key(number: int) -> CopyKey:

@@ -19,7 +19,7 @@ from frskit.errors import FrskitError, MissingDependency, ProviderVeto
 from frskit.model.ids import SetId, ShadowId, StorageId
 from frskit.model.shadows import LunInformation
 from frskit.protocols import HardwareProvider
-from frskit.testing.array_kit import KitReport
+from frskit.testing.report import KitReport
 from frskit.vss.states import PROVIDER_TABLE, ProviderAction, ProviderCall, ProviderState
 
 if TYPE_CHECKING:

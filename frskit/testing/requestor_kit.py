@@ -15,8 +15,7 @@ from frskit.errors import CopyNotFound, FrskitError, IntegrityError, NotFound
 from frskit.model.components import BackupType
 from frskit.model.copies import Copy, Verdict
 from frskit.protocols import Requestor
-from frskit.testing.array_kit import KitReport
-from frskit.testing.array_scenarios import demand
+from frskit.testing.report import KitReport, demand
 
 __all__ = ["RequestorWorld", "check_requestor"]
 

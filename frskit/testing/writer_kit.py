@@ -26,7 +26,7 @@ from frskit.model.components import (
 )
 from frskit.model.ids import SetId, VolumeId
 from frskit.protocols import Writer
-from frskit.testing.array_kit import KitReport
+from frskit.testing.report import KitReport
 from frskit.vss.components import supports_type
 from frskit.vss.documents import schema_bits, schema_of
 from frskit.vss.metadata import read_writer_metadata, write_writer_metadata

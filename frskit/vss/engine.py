@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Protocol
 
 from attrs import define, field
 
@@ -20,7 +21,7 @@ from frskit.vss.roster import Roster
 from frskit.vss.states import SHADOW_TABLE, ShadowStep
 from frskit.vss.trace import Tracer
 
-__all__ = ["Engine", "OpenSet", "SetMember", "SetSlot", "lun_information"]
+__all__ = ["Engine", "EngineOwner", "OpenSet", "SetMember", "SetSlot", "lun_information"]
 
 
 class SetSlot:
@@ -213,3 +214,15 @@ def lun_information(disk: Disk) -> LunInformation:
             storage=disk.storage, identifiers=access.identifiers, signature=disk.signature
         )
     return LunInformation(storage=disk.storage, signature=disk.signature, bus="other")
+
+
+class EngineOwner(Protocol):
+    """A shadow copy service as its sessions and requestor objects see it: whoever has the engine.
+
+    `Coordinator` is one.
+    """
+
+    @property
+    def engine(self) -> Engine:
+        """What the parts of the service share."""
+        ...

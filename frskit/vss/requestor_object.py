@@ -25,7 +25,7 @@ from frskit.vss.roster import Enrolled
 from frskit.vss.states import REQUESTOR_TABLE, RequestorCall, RequestorState, legal_calls
 
 if TYPE_CHECKING:
-    from frskit.vss.coordinator import Coordinator
+    from frskit.vss.engine import EngineOwner
 
 __all__ = ["ComponentHandle", "RequestorObject"]
 
@@ -65,7 +65,7 @@ class RequestorObject:
         service: The coordinator of the server.
     """
 
-    def __init__(self, service: Coordinator) -> None:
+    def __init__(self, service: EngineOwner) -> None:
         self._engine = service.engine
         self._state = RequestorState.NEW
         self._context: int | None = None

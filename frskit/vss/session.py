@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from frskit.protocols import HardwareProvider
-    from frskit.vss.coordinator import Coordinator
+    from frskit.vss.engine import EngineOwner
 
 __all__ = ["EngineRestoreSession", "EngineSession", "context_of"]
 
@@ -57,7 +57,7 @@ def context_of(request: ShadowRequest) -> int:
 class EngineSession:
     """A `ShadowSession` of frskit's own coordinator."""
 
-    def __init__(self, service: Coordinator, request: ShadowRequest) -> None:
+    def __init__(self, service: EngineOwner, request: ShadowRequest) -> None:
         self._service = service
         self._request = request
         self._components: BackupComponents | None = None
@@ -85,9 +85,13 @@ class EngineSession:
             raise BadState("a session can be entered once", native=hresult("VSS_E_BAD_STATE"))
         components = BackupComponents(self._service)
         self._components = components
-        components.initialize_for_backup()
-        components.set_context(context_of(self._request))
-        components.set_backup_state(self._request.backup_type)
+        try:
+            components.initialize_for_backup()
+            components.set_context(context_of(self._request))
+            components.set_backup_state(self._request.backup_type)
+        except BaseException:
+            self.abandon()
+            raise
         return self
 
     def __exit__(
@@ -111,8 +115,8 @@ class EngineSession:
         writers = components.get_writer_metadata()
         if not writers:
             raise WriterNotFound(
-                f"no writer on server {self._service.server.name} answered",
-                context={"server": self._service.server.name},
+                f"no writer on server {self._service.engine.server.name} answered",
+                context={"server": self._service.engine.server.name},
             )
         selection = select_components(
             writers,
@@ -136,7 +140,7 @@ class EngineSession:
         )
 
     def _locate(self, files: FileSet) -> VolumeId:
-        return self._service.server.resolve(files.path).volume
+        return self._service.engine.server.resolve(files.path).volume
 
     def _check_storages(self, selection: Selection) -> tuple[StorageId, ...]:
         """The LUNs; fails now if their provider would refuse them together [R-23]."""
@@ -173,12 +177,12 @@ class EngineSession:
         return place + ("/" if "/" in place else "\\")
 
     def _volume(self, volume_id: VolumeId) -> Volume:
-        for volume in self._service.server.volumes():
+        for volume in self._service.engine.server.volumes():
             if volume.id == volume_id and volume.mount_points:
                 return volume
         # The files were found there a moment ago, so it has been dismounted meanwhile.
         raise UsageError(
-            f"volume {volume_id} of server {self._service.server.name} is not mounted any more",
+            f"volume {volume_id} of server {self._service.engine.server.name} is not mounted any more",
             context={"volume": volume_id},
             hint="Mount it and try again.",
         )
@@ -266,7 +270,7 @@ class EngineSession:
 class EngineRestoreSession:
     """A `RestoreSession` of frskit's own coordinator."""
 
-    def __init__(self, service: Coordinator, request: RestoreRequest) -> None:
+    def __init__(self, service: EngineOwner, request: RestoreRequest) -> None:
         self._service = service
         self._request = request
         self._components: BackupComponents | None = None

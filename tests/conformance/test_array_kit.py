@@ -15,8 +15,10 @@ from frskit.errors import CopyConflict, InsufficientCapacity
 from frskit.eva import EVA8000, ExhaustionPolicy, SimulatedEva
 from frskit.eva.copying import CopyingEva
 from frskit.model.storage import CopyKind
-from frskit.testing.array_kit import KitReport, ScsiWorld, check_disk_array
+from frskit.testing.array_kit import check_disk_array
 from frskit.testing.array_machine import run_histories
+from frskit.testing.array_world import ScsiWorld
+from frskit.testing.report import KitReport
 
 SIZE = 64 * 1024
 GROUP = 256 * 1024 * 1024

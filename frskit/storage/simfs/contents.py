@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from frskit.errors import FileSystemDamaged, NoSpace
 from frskit.storage.simfs.cache import FileCache
+from frskit.storage.simfs.extent_reads import check_span, read_extents
 from frskit.storage.simfs.extents import FreeMap
-from frskit.storage.simfs.files import check_span, read_extents
 from frskit.storage.simfs.layout import (
     BLOCK_BYTES,
     MAP_BYTES,

@@ -7,56 +7,51 @@ volume; it can be pickled if its device can.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import field, frozen
 
 from frskit.errors import FileSystemError, WriteProtected
+from frskit.storage.simfs.extent_reads import check_span, read_extents
 from frskit.storage.simfs.extents import ExtentMap
-from frskit.storage.simfs.layout import BLOCK_BYTES
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
     from frskit.protocols.small import BlockDevice, FileRef, ReadableFile, WritableFile
-    from frskit.storage.simfs.filesystem import SimFs
 
-__all__ = ["ExtentFile", "SimFile", "SimFileRef", "check_span", "read_extents"]
-
-
-def check_span(offset: int, length: int) -> None:
-    """Refuse negative positions.
-
-    Raises:
-        FileSystemError: Offset or length is negative.
-    """
-    if offset < 0 or length < 0:
-        raise FileSystemError(
-            "a file has no negative positions", context={"offset": offset, "length": length}
-        )
+__all__ = ["ExtentFile", "SimFile", "SimFileRef"]
 
 
-def read_extents(device: BlockDevice, extents: ExtentMap, offset: int, length: int) -> bytes:
-    """Bytes of a file whose extents are known; holes read as zero."""
-    first, skip = divmod(offset, BLOCK_BYTES)
-    count = -(-(skip + length) // BLOCK_BYTES)
-    parts: list[bytes] = []
-    for piece in extents.pieces(first, count):
-        step = min(length, piece.blocks * BLOCK_BYTES - skip)
-        if piece.physical is None:
-            parts.append(bytes(step))
-        else:
-            parts.append(device.read(piece.physical * BLOCK_BYTES + skip, step))
-        length -= step
-        skip = 0
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+class OpenVolume(Protocol):
+    """What an open file asks of the volume that it is on, by the number of its inode."""
+
+    def size_of(self, inode: int) -> int:
+        """Length in bytes as programs see it."""
+        ...
+
+    def read_inode(self, inode: int, offset: int, length: int) -> bytes:
+        """Bytes of the file; fewer at its end."""
+        ...
+
+    def write_inode(self, inode: int, offset: int, data: bytes | bytearray | memoryview) -> None:
+        """Store bytes; a gap before them reads as zero."""
+        ...
+
+    def truncate_inode(self, inode: int, size_bytes: int) -> None:
+        """Set the length."""
+        ...
+
+    def sync_inode(self, inode: int) -> None:
+        """Return when every earlier write to the file is durable."""
+        ...
 
 
 class SimFile:
     """One open file of a mounted volume; a context manager. Closing does not flush."""
 
-    def __init__(self, volume: SimFs, inode: int, path: str, *, writable: bool) -> None:
+    def __init__(self, volume: OpenVolume, inode: int, path: str, *, writable: bool) -> None:
         self._volume = volume
         self._inode = inode
         self._path = path

@@ -441,3 +441,26 @@ def test_key_is_used_once(site):
         session.create(budget=site.budget())
     assert caught.value.native == 0x8004230D
     assert len(site.copies()) == 2
+
+
+def test_a_session_that_cannot_begin_lets_go(site, monkeypatch):
+    """The requestor object is released if its preparation fails, and the session is over."""
+    from frskit.vss.backup_components import BackupComponents
+    from frskit.vss.states import RequestorState
+
+    made = []
+    real = BackupComponents.set_backup_state
+
+    def fail(self, *args):
+        made.append(self)
+        raise BadState("no")
+
+    monkeypatch.setattr(BackupComponents, "set_backup_state", fail)
+    session = site.service.session(site.request("writer-1-1"))
+    with pytest.raises(BadState, match="no"), session:
+        pass
+    assert made[0].state is RequestorState.RELEASED
+    with pytest.raises(BadState, match="over"):
+        session.plan(budget=site.budget())
+    monkeypatch.setattr(BackupComponents, "set_backup_state", real)
+    assert backup(site)[1].completed
