@@ -47,11 +47,11 @@ _VERDICTS = {
 class ExchangeChecker:
     """Checks copies of Exchange storage groups with `frskit.ese`.
 
+    A page with one correctable bit, and files that could be checked by their headers only, are
+    facts of its report and warnings; whether they may pass is the requestor's choice alone
+    (`frskit.Policy`) [R-2, R-3].
+
     Args:
-        accept_correctable: Whether a page with one correctable bit may pass; it does not by
-            default, although eseutil lets it [R-2].
-        accept_partial_coverage: Whether a truncation may follow although streaming files could be
-            checked by their headers only [R-3]; None = what the profile says.
         accept_unneeded_log_damage: Whether a truncation may follow although a log that recovery
             does not need is damaged in the copy [R-1].
         every_log_needed: Whether any damaged log fails the copy, as for an incremental or
@@ -62,17 +62,11 @@ class ExchangeChecker:
     def __init__(
         self,
         *,
-        accept_correctable: bool = False,
-        accept_partial_coverage: bool | None = None,
         accept_unneeded_log_damage: bool = False,
         every_log_needed: bool = False,
         profile: ExchangeProfile = EXCHANGE_2003,
     ) -> None:
-        if accept_partial_coverage is None:
-            accept_partial_coverage = profile.accept_partial_coverage
         self._policy = CheckPolicy(
-            accept_correctable=accept_correctable,
-            accept_partial_coverage=accept_partial_coverage,
             accept_unneeded_log_damage=accept_unneeded_log_damage,
             every_log_needed=every_log_needed,
             blank_log_tail=profile.blank_log_tail,

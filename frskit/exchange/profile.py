@@ -35,8 +35,6 @@ class ExchangeProfile:
         streaming_files: Whether a database is an .edb and an .stm [EXC-07].
         one_session_per_writer: Whether a second backup of *any* group is refused while one is in
             progress, and not only one of the same group [EXC-26].
-        accept_partial_coverage: Whether a truncation may follow a check that could read only the
-            headers of streaming files [R-3].
         blank_log_tail: Whether what follows the last record of a log is zero, so that a checker
             may insist on it. True of the lab's engine [lab-store.md 4]; how Microsoft's filled old
             logs is unknown [ese.md 13], so switch it off for files of a real server.
@@ -53,7 +51,6 @@ class ExchangeProfile:
     max_databases: int = 5
     streaming_files: bool = True
     one_session_per_writer: bool = True
-    accept_partial_coverage: bool = True
     blank_log_tail: bool = True
     store: StoreProfile = STORE_2003
 

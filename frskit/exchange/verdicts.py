@@ -36,8 +36,6 @@ _LOGS = (LogFileKind.ARCHIVED, LogFileKind.CURRENT)
 class CheckPolicy:
     """What a checker lets pass; see `ExchangeChecker`."""
 
-    accept_correctable: bool
-    accept_partial_coverage: bool
     accept_unneeded_log_damage: bool
     every_log_needed: bool
     blank_log_tail: bool
@@ -72,7 +70,7 @@ def judge(unit: Inspection, strays: Sequence[Inspection], policy: CheckPolicy) -
     _judge_checkpoint(unit, notes)
     held = _judge_chain(facts, first_relevant, policy, notes)
     _judge_recovery(facts, policy, notes)
-    _note_coverage(unit, policy, notes)
+    _note_coverage(unit, notes)
     needed = _needed(facts)
     return ComponentCheck(
         component=unit.selected,
@@ -115,9 +113,10 @@ def _judge_file(item: Item, policy: CheckPolicy, notes: _Notes) -> None:
     if item.verdict is FileVerdict.OK:
         return
     text = f"{item.path}: {item.detail}" + (f" ({item.code})" if item.code else "")
-    if (item.verdict is FileVerdict.CORRECTABLE and policy.accept_correctable) or (
-        item.role is FileRole.CHECKPOINT and item.verdict is FileVerdict.DAMAGED
-    ):
+    if item.verdict is FileVerdict.CORRECTABLE:
+        notes.warnings.append(text)  # whether it may pass is the requestor's choice [R-2]
+    elif item.role is FileRole.CHECKPOINT and item.verdict is FileVerdict.DAMAGED:
+        item.needed = False
         notes.warnings.append(text)
     elif item.role is FileRole.LOG and not item.needed:
         notes.warnings.append(f"{text}; recovery does not need it")
@@ -205,15 +204,12 @@ def _judge_recovery(facts: RecoveryFacts, policy: CheckPolicy, notes: _Notes) ->
         )
 
 
-def _note_coverage(unit: Inspection, policy: CheckPolicy, notes: _Notes) -> None:
+def _note_coverage(unit: Inspection, notes: _Notes) -> None:
     """Streaming files carry no checksums that anybody knows how to check [R-3]."""
     partial = [item for item in unit.items if item.coverage is Coverage.HEADERS]
     if not partial:
         return
-    text = f"{len(partial)} streaming files could be checked by their headers only"
-    notes.warnings.append(text)
-    if not policy.accept_partial_coverage:
-        notes.truncation.append(text)
+    notes.warnings.append(f"{len(partial)} streaming files could be checked by their headers only")
 
 
 def _bound(unit: Inspection, facts: RecoveryFacts) -> int | None:
