@@ -20,7 +20,13 @@ from frskit.ese import read_database_header
 from frskit.exchange import EXCHANGE_2003
 from frskit.frs import Journal, Policy, Production, Recovery
 from frskit.simulation.keeping import LabClock, ServiceMemory, exclusive, load_json, save_json
-from frskit.simulation.layout import GROUP_LAYOUTS, GroupLayout, foreign_layout, group_layout
+from frskit.simulation.layout import (
+    FOREIGN_GROUP,
+    GROUP_LAYOUTS,
+    GroupLayout,
+    foreign_layout,
+    group_layout,
+)
 from frskit.simulation.levers import Levers
 from frskit.simulation.parties import PRODUCTION, RECOVERY, Parties, model_profile
 from frskit.site import Site, compose
@@ -110,11 +116,11 @@ class Lab(Site):
 
 def lab(
     path: str | PathLike[str] | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     *,
-    groups: int = 1,
-    layout: str = "separate",
-    model: str = "EVA8000",
+    groups: int | None = None,
+    layout: str | None = None,
+    model: str | None = None,
     policy: Policy | None = None,
     edbs: Iterable[str | PathLike[str]] = (),
 ) -> Lab:
@@ -122,24 +128,37 @@ def lab(
 
     Args:
         path: Directory of a durable lab; None = in memory.
-        seed: Fixes every id, name and message.
-        groups: Storage groups of the production server, 1 to 4.
-        layout: ``separate`` (logs and databases apart) or ``shared`` (all on one LUN).
-        model: Array model.
+        seed: Fixes every id, name and message; 0 unless given.
+        groups: Storage groups of the production server, 1 (unless given) to 4.
+        layout: ``separate`` (logs and databases apart, unless given) or ``shared`` (all on one
+            LUN).
+        model: Array model; an EVA8000 unless given.
         policy: Choices of the requestor.
         edbs: ESE databases to adopt as page-only stores of a group ``foreign`` [R-22].
 
     Raises:
-        UsageError: A wrong argument.
+        UsageError: A wrong argument, or one that the lab in the directory contradicts.
         Busy: Another process has the directory open.
         ConfigurationError: The directory is something else.
     """
+    if path is not None and (Path(path) / SITE_FILE).exists():
+        made = open_directory(Path(path), _settings(Path(path)), policy=policy)
+        try:
+            _refuse_conflicts(made, seed=seed, model=model, layout=layout, groups=groups)
+            if any(True for _ in edbs):
+                raise UsageError(
+                    f"there is a lab in {path} already; it adopts no more databases",
+                    hint="Choose a new directory for the lab.",
+                )
+        except UsageError:
+            made.close()
+            raise
+        return made
+    seed, groups = seed or 0, 1 if groups is None else groups
+    layout, model = layout or "separate", model or "EVA8000"
     if path is not None:
-        directory = Path(path)
-        if (directory / SITE_FILE).exists():
-            return open_directory(directory, _settings(directory), policy=policy)
         return create_directory(
-            directory,
+            Path(path),
             seed=seed,
             model=model,
             groups=groups,
@@ -151,6 +170,27 @@ def lab(
     parties = Parties.boot(clock=VirtualClock(), rng=random.Random(seed), model=model)
     _furnish(parties, groups, layout, adopted)
     return _compose(parties, None, policy, parties.shut_down)
+
+
+def _refuse_conflicts(made: Lab, **asked: object) -> None:
+    """What the caller asked for must be what the lab in the directory is.
+
+    Raises:
+        UsageError: It is another one; the message says in what.
+    """
+    assert made.directory is not None
+    own = [group for group in made.groups() if group.name != FOREIGN_GROUP]
+    found = {**_settings(made.directory), "groups": len(own)}
+    wrong = [
+        f"{name} is {found.get(name)!r}, not {value!r}"
+        for name, value in asked.items()
+        if value is not None and str(value).casefold() != str(found.get(name)).casefold()
+    ]
+    if wrong:
+        raise UsageError(
+            f"there is another lab in {made.directory}: {'; '.join(wrong)}",
+            hint="Leave these arguments out to open it, or choose a new directory.",
+        )
 
 
 def create_directory(

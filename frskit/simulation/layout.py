@@ -12,9 +12,18 @@ from attrs import frozen
 
 from frskit.errors import UsageError
 
-__all__ = ["GROUP_LAYOUTS", "GroupLayout", "VolumeLayout", "foreign_layout", "group_layout"]
+__all__ = [
+    "FOREIGN_GROUP",
+    "GROUP_LAYOUTS",
+    "GroupLayout",
+    "VolumeLayout",
+    "foreign_layout",
+    "group_layout",
+]
 
 GIB = 1 << 30
+FOREIGN_GROUP = "foreign"
+"""Name of the storage group that holds adopted databases."""
 GROUP_LAYOUTS = ("separate", "shared")
 
 
@@ -73,7 +82,7 @@ def foreign_layout(server: str, size_bytes: int) -> GroupLayout:
     room = -(-max(size_bytes * 2, GIB) // GIB) * GIB
     logs, stores = "F:\\", "N:\\"
     return GroupLayout(
-        name="foreign",
+        name=FOREIGN_GROUP,
         base="E03",
         volumes=(
             VolumeLayout(disk=f"{server}-foreign-logs", mount_point=logs, size_bytes=GIB),

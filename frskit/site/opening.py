@@ -2,14 +2,13 @@
 
 The file says what kind of site it is (``kind = "lab"``); the kinds are plugins of the entry point
 group ``frskit.sites``: a function ``open(directory: Path, settings: Mapping[str, object]) -> Site``.
-The lab is built in the same way.
+The lab is one of them, without any privilege.
 """
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from importlib.metadata import entry_points
 from os import PathLike
 from pathlib import Path
@@ -23,7 +22,7 @@ __all__ = ["SITE_FILE", "Opener", "open_site", "read_settings"]
 SITE_FILE = "site.toml"
 Opener = Callable[[Path, Mapping[str, object]], Site]
 
-_BUILT_IN = {"lab": "frskit.simulation.lab:open_directory"}
+_GROUP = "frskit.sites"
 
 
 def open_site(path: str | PathLike[str]) -> Site:
@@ -60,14 +59,28 @@ def read_settings(file: Path) -> Mapping[str, object]:
 
 
 def _opener(kind: str, file: Path) -> Opener:
-    """The plugin for a kind; built-in ones cannot be overridden."""
-    if kind in _BUILT_IN:
-        module, _, name = _BUILT_IN[kind].partition(":")
-        return cast("Opener", getattr(import_module(module), name))
-    for point in entry_points(group="frskit.sites"):
-        if point.name == kind:
-            return cast("Opener", point.load())
-    raise ConfigurationError(
-        f"{file}: a site of kind {kind!r} is not known",
-        hint=f"Known are: {', '.join(sorted(_BUILT_IN))}, and installed plugins.",
-    )
+    """The plugin for a kind.
+
+    Raises:
+        ConfigurationError: None is installed, several are, or it cannot be loaded.
+    """
+    points = entry_points(group=_GROUP)
+    mine = [point for point in points if point.name == kind]
+    if not mine:
+        known = ", ".join(sorted({point.name for point in points})) or "none"
+        raise ConfigurationError(
+            f"{file}: a site of kind {kind!r} is not known",
+            hint=f"Installed are: {known}. A plugin is an entry point of the group {_GROUP}.",
+        )
+    if len({point.value for point in mine}) > 1:
+        raise ConfigurationError(
+            f"{file}: several plugins offer sites of kind {kind!r}: "
+            f"{', '.join(sorted(point.value for point in mine))}",
+            hint="Uninstall all but one of them.",
+        )
+    try:
+        return cast("Opener", mine[0].load())
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(
+            f"{file}: the plugin {mine[0].value} for sites of kind {kind!r} does not load: {error}"
+        ) from error

@@ -23,17 +23,23 @@ place = sys.argv.pop(1)
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
-if ":" in place:                       # module:Class.method:before or after
+if ":" in place:                       # module:Class.method:before or after; n-th call: method#n
     module, name, when = place.split(":")
+    name, _, count = name.partition("#")
+    left = int(count or 1)
     kind, method = name.split(".")
     owner = getattr(importlib.import_module(module), kind)
     real = getattr(owner, method)
 
     def call(*args, **kwargs):
-        if when == "before":
+        global left
+        left -= 1
+        if not left and when == "before":
             die()
-        real(*args, **kwargs)
-        die()
+        result = real(*args, **kwargs)
+        if not left:
+            die()
+        return result
 
     setattr(owner, method, call)
 else:                                  # the n-th event of a stage or step: stage or stage#n

@@ -71,6 +71,27 @@ def test_a_lab_lasts(tmp_path):
         assert mail(site) == 15
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"seed": 99}, "seed is 1, not 99"),
+        ({"groups": 3}, "groups is 2, not 3"),
+        ({"model": "EVA3000"}, "model is 'EVA8000', not 'EVA3000'"),
+        ({"layout": "shared"}, "layout is 'separate', not 'shared'"),
+        ({"edbs": ["some.edb"]}, "adopts no more"),
+    ],
+    ids=lambda each: next(iter(each)) if isinstance(each, dict) else "",
+)
+def test_a_lab_that_is_there_already_refuses_what_it_is_not(tmp_path, asked, said):
+    """Every argument is held against the lab in the directory; nothing is ignored silently."""
+    directory = tmp_path / "lab"
+    frskit.lab(directory, seed=1, groups=2).close()
+    with pytest.raises(UsageError, match=said):
+        frskit.lab(directory, **asked)
+    with frskit.lab(directory, seed=1, groups=2, model="eva8000", layout="separate") as site:
+        assert len(site.groups()) == 2
+
+
 def test_a_closed_lab_can_be_closed_again(tmp_path):
     """Closing twice is harmless, and lets go of the directory."""
     site = frskit.lab(tmp_path / "lab")
@@ -379,7 +400,8 @@ def test_a_recovery_killed_before_replay_is_undone(place, shell, damaged, step):
         assert mail(site) == 40
 
 
-BEFORE_REPLAY = [*UNDONE[:3], f"{SERVER}.set_flags:before", f"{SERVER}.set_flags:after"]
+# Three calls are those of the boot; the fourth belongs to the first swapped LUN.
+BEFORE_REPLAY = [*UNDONE[:3], *(f"{SERVER}.set_flags#{n}:before" for n in (4, 5, 6))]
 
 
 @pytest.mark.rule("FRS-49", "FRS-31", "HAZ-01")
