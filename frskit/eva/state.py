@@ -10,19 +10,17 @@ one is refused, never guessed at.
 
 from __future__ import annotations
 
-import json
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-import cattrs
 from attrs import define, field, frozen
-from cattrs.preconf.json import make_converter
 
 from frskit.errors import ArrayDamaged
 from frskit.eva.identifiers import Numbering, ObjectIdentity
 from frskit.eva.profile import ProtectionLevel, Vraid
 from frskit.model.ids import CopyKey, HostRef, StorageId
+from frskit.model.json_records import dump, load
 from frskit.model.storage import CopyKind, CopyRequest, CopyState
 
 if TYPE_CHECKING:
@@ -187,34 +185,33 @@ class ArrayRecord:
 
 
 _SCHEMAS: Final = {
-    "array": ("frskit.eva.array/1", ArrayRecord),
-    "group": ("frskit.eva.group/1", GroupRecord),
-    "host": ("frskit.eva.host/1", HostRecord),
-    "disk": ("frskit.eva.disk/1", VirtualDisk),
-    "lun": ("frskit.eva.lun/1", LunRecord),
-    "set": ("frskit.eva.set/1", CopySet),
+    "array": ("frskit.eva.array", ArrayRecord),
+    "group": ("frskit.eva.group", GroupRecord),
+    "host": ("frskit.eva.host", HostRecord),
+    "disk": ("frskit.eva.disk", VirtualDisk),
+    "lun": ("frskit.eva.lun", LunRecord),
+    "set": ("frskit.eva.set", CopySet),
 }
-
-_converter = make_converter(forbid_extra_keys=True)
 
 
 def _encode(table: str, value: object) -> bytes:
     schema, _ = _SCHEMAS[table]
-    record = {"schema": schema, "record": _converter.unstructure(value)}
-    return json.dumps(record, sort_keys=True, separators=(",", ":")).encode()
+    return dump(value, schema, under="record", sort_keys=True).encode()
 
 
 def _decode(table: str, key: str, raw: bytes) -> Any:
     schema, kind = _SCHEMAS[table]
-    try:
-        record = json.loads(raw)
-        if record["schema"] != schema:
-            raise ValueError(f"schema {record['schema']!r}, not {schema!r}")
-        return _converter.structure(record["record"], kind)
-    except (ValueError, KeyError, TypeError, cattrs.BaseValidationError) as error:
-        raise ArrayDamaged(
-            f"the record {key!r} of the array is damaged", context={"record": key}
-        ) from error
+    return load(
+        raw,
+        kind,
+        schema,
+        under="record",
+        strict=True,
+        what=f"the record {key!r} of the array",
+        error=ArrayDamaged,
+        hint=None,
+        context={"record": key},
+    )
 
 
 class Table(Generic[_Key, _Value]):

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 from attrs import evolve, frozen
 
 from frskit.errors import CatalogError, CopyNotFound
-from frskit.frs.records import dump, load
 from frskit.model.checks import IntegrityReport
 from frskit.model.components import WriterRecord
 from frskit.model.copies import Copy, CopyFilter
 from frskit.model.ids import CopyId, StorageId
+from frskit.model.json_records import dump, load
 from frskit.model.shadows import ShadowDocuments
 
 if TYPE_CHECKING:

@@ -7,19 +7,17 @@ next change. Links replaced by somebody else are left alone and reported as take
 
 from __future__ import annotations
 
-import json
 import os
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
-from cattrs import BaseValidationError
-from cattrs.preconf.json import make_converter
 
 from frskit.clock import Budget
 from frskit.errors import ConfigurationError, UsageError, VolumeBusy
 from frskit.model.ids import StorageId, VolumeId
+from frskit.model.json_records import dump, load
 from frskit.storage.durable import exclusive_lock, replace_file, sync_directory
 
 if TYPE_CHECKING:
@@ -29,10 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["MountRecord", "MountTable"]
 
-SCHEMA: Final = "frskit.mounts/1"
+SCHEMA: Final = "frskit.mounts"
 _OWN: Final = frozenset({".table.json", ".table.json.new", ".lock"})
 _PATIENCE_S: Final = 10.0
-_CONVERTER: Final = make_converter()
 
 
 @frozen(kw_only=True)
@@ -117,15 +114,17 @@ class MountTable:
             ConfigurationError: It is damaged.
         """
         path = self.root / ".table.json"
-        try:
-            document = json.loads(path.read_bytes())
-            if document["schema"] != SCHEMA:
-                raise ValueError(f"schema {document['schema']!r} is not {SCHEMA!r}")
-            records = _CONVERTER.structure(document["mounts"], tuple[MountRecord, ...])
-        except FileNotFoundError:
-            records = ()
-        except (BaseValidationError, ValueError, TypeError, KeyError) as error:
-            raise ConfigurationError(f"{path} cannot be used: {error}") from error
+        records: tuple[MountRecord, ...] = ()
+        with suppress(FileNotFoundError):
+            records = load(
+                path.read_bytes(),
+                tuple[MountRecord, ...],
+                SCHEMA,
+                under="mounts",
+                what=str(path),
+                error=ConfigurationError,
+                hint="Detach what is mounted, remove the file, and attach it again.",
+            )
         self.records = tuple(each for each in records if self._linked(each))
 
     def _linked(self, record: MountRecord) -> bool:
@@ -135,8 +134,8 @@ class MountTable:
             return False
 
     def _save(self, records: tuple[MountRecord, ...]) -> None:
-        document = {"schema": SCHEMA, "mounts": _CONVERTER.unstructure(records)}
-        replace_file(self.root / ".table.json", json.dumps(document, indent=1).encode() + b"\n")
+        document = dump(records, SCHEMA, under="mounts", indent=1)
+        replace_file(self.root / ".table.json", document.encode() + b"\n")
 
     def add(self, fresh: Sequence[MountRecord]) -> None:
         """Mount all or none.

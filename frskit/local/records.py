@@ -7,18 +7,16 @@ Layout and names are frskit's choice; the file carries ``schema`` and is refused
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from attrs import evolve, field, frozen
-from cattrs import BaseValidationError
-from cattrs.preconf.json import make_converter
 
 from frskit.errors import ArrayDamaged
 from frskit.local.reflink import remove_tree
 from frskit.model.ids import CopyKey, HostRef, StorageId
+from frskit.model.json_records import dump, load
 from frskit.model.storage import CopyKind, CopyRequest
 from frskit.storage.durable import replace_file, sync_directory
 
@@ -37,7 +35,7 @@ __all__ = [
     "save_records",
 ]
 
-SCHEMA: Final = "frskit.directory-array/1"
+SCHEMA: Final = "frskit.directory-array"
 NEW: Final = ".new-"
 """Prefix of directories whose copying is not recorded yet."""
 
@@ -125,9 +123,6 @@ class ArrayRecords:
         )
 
 
-_CONVERTER: Final = make_converter()
-
-
 def load_records(path: Path) -> ArrayRecords:
     """Read the file; one that is not there is an empty array.
 
@@ -138,15 +133,16 @@ def load_records(path: Path) -> ArrayRecords:
         data = path.read_bytes()
     except FileNotFoundError:
         return ArrayRecords()
-    try:
-        document = json.loads(data)
-        if document["schema"] != SCHEMA:
-            raise ValueError(f"schema {document['schema']!r} is not {SCHEMA!r}")
-        return _CONVERTER.structure(document["records"], ArrayRecords)
-    except (BaseValidationError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ArrayDamaged(
-            f"{path} cannot be used: {error}", context={"path": str(path)}
-        ) from error
+    return load(
+        data,
+        ArrayRecords,
+        SCHEMA,
+        under="records",
+        what=str(path),
+        error=ArrayDamaged,
+        hint="Restore the file from a copy; it says which directories are copies.",
+        context={"path": str(path)},
+    )
 
 
 def save_records(path: Path, records: ArrayRecords) -> None:
@@ -155,8 +151,7 @@ def save_records(path: Path, records: ArrayRecords) -> None:
     Raises:
         OSError: It is not known which content the file has.
     """
-    document = {"schema": SCHEMA, "records": _CONVERTER.unstructure(records)}
-    replace_file(path, json.dumps(document, indent=1).encode() + b"\n")
+    replace_file(path, dump(records, SCHEMA, under="records", indent=1).encode() + b"\n")
 
 
 class RecordsFile:

@@ -7,17 +7,15 @@ Thaw (design law 5): the record of a creation is durable before, its outcome aft
 
 from __future__ import annotations
 
-import json
 from collections.abc import MutableMapping
 from enum import Enum
 from typing import TypeVar
 
-import cattrs
 from attrs import evolve, field, frozen
 
-from frskit.errors import CatalogError
 from frskit.model.components import BackupType, ComponentId
 from frskit.model.ids import SetId
+from frskit.model.json_records import dump, load
 from frskit.model.shadows import LunInformation, Shadow
 from frskit.model.volumes import DiskFlags
 
@@ -25,8 +23,10 @@ __all__ = ["MemberRecord", "Records", "SessionRecord", "SetLife", "SetRecord", "
 
 R = TypeVar("R")
 
-_SCHEMA = 1
 _SET, _SESSION = "set/", "session/"
+_SCHEMAS = {_SET: "frskit.vss.set", _SESSION: "frskit.vss.session"}
+_FIRST = b'"schema": 1'
+"""How records said their schema before it had a name."""
 
 
 class SetLife(Enum):
@@ -70,7 +70,6 @@ class SetRecord:
     life: SetLife
     context: int
     members: tuple[MemberRecord, ...]
-    schema: int = _SCHEMA
 
     def living(self, life: SetLife) -> SetRecord:
         """The same set, somewhere else in its life."""
@@ -92,7 +91,6 @@ class SessionRecord:
     id: SetId
     backup_type: BackupType
     writers: tuple[WriterRole, ...]
-    schema: int = _SCHEMA
 
 
 class Records:
@@ -104,16 +102,15 @@ class Records:
 
     def __init__(self, memory: MutableMapping[str, bytes] | None = None) -> None:
         self._memory: MutableMapping[str, bytes] = {} if memory is None else memory
-        self._converter = cattrs.Converter(forbid_extra_keys=True)
 
     def put_set(self, record: SetRecord) -> None:
         """Store or replace."""
-        self._put(_SET + record.id, record)
+        self._memory[_SET + record.id] = _encoded(_SET, record)
 
     def get_set(self, set_id: SetId) -> SetRecord | None:
         """The set, or None."""
         data = self._memory.get(_SET + set_id)
-        return None if data is None else self._load(_SET + set_id, data, SetRecord)
+        return None if data is None else _decoded(_SET, _SET + set_id, data, SetRecord)
 
     def drop_set(self, set_id: SetId) -> None:
         """Forget; unknown is fine."""
@@ -122,14 +119,14 @@ class Records:
     def sets(self) -> tuple[SetRecord, ...]:
         """All sets, by id."""
         return tuple(
-            self._load(key, self._memory[key], SetRecord)
+            _decoded(_SET, key, self._memory[key], SetRecord)
             for key in sorted(self._memory)
             if key.startswith(_SET)
         )
 
     def put_session(self, record: SessionRecord) -> None:
         """Store or replace."""
-        self._put(_SESSION + record.id, record)
+        self._memory[_SESSION + record.id] = _encoded(_SESSION, record)
 
     def drop_session(self, session_id: SetId) -> None:
         """Forget; unknown is fine."""
@@ -138,22 +135,26 @@ class Records:
     def sessions(self) -> tuple[SessionRecord, ...]:
         """All sessions whose end is not on record, by id."""
         return tuple(
-            self._load(key, self._memory[key], SessionRecord)
+            _decoded(_SESSION, key, self._memory[key], SessionRecord)
             for key in sorted(self._memory)
             if key.startswith(_SESSION)
         )
 
-    def _put(self, key: str, record: SetRecord | SessionRecord) -> None:
-        plain = self._converter.unstructure(record)
-        self._memory[key] = json.dumps(plain, sort_keys=True).encode("utf-8")
 
-    def _load(self, key: str, data: bytes, kind: type[R]) -> R:
-        try:
-            plain = json.loads(data)
-            if plain.get("schema") != _SCHEMA:
-                raise ValueError(f"schema {plain.get('schema')!r} is not known")
-            return self._converter.structure(plain, kind)
-        except (ValueError, AttributeError, cattrs.BaseValidationError) as error:
-            raise CatalogError(
-                f"the coordinator's record {key} cannot be read: {error}", context={"key": key}
-            ) from error
+def _encoded(table: str, record: SetRecord | SessionRecord) -> bytes:
+    return dump(record, _SCHEMAS[table], sort_keys=True).encode("utf-8")
+
+
+def _decoded(table: str, key: str, data: bytes, kind: type[R]) -> R:
+    schema = _SCHEMAS[table]
+    if _FIRST in data:
+        data = data.replace(_FIRST, f'"schema": "{schema}/1"'.encode(), 1)
+    return load(
+        data,
+        kind,
+        schema,
+        strict=True,
+        what=f"the coordinator's record {key}",
+        hint=None,
+        context={"key": key},
+    )

@@ -10,12 +10,12 @@ from attrs import evolve
 
 from frskit.errors import CatalogError, CopyNotFound
 from frskit.frs import SqliteCatalog
-from frskit.frs.records import dump, load
 from frskit.model.checks import CheckedFile, ComponentCheck, FileVerdict, IntegrityReport
 from frskit.model.components import BackupType, Component, ComponentId, WriterRecord
 from frskit.model.copies import Copy, CopyFilter, CopyLife, CopyMember, Verdict
 from frskit.model.files import FileRole, FileSet
 from frskit.model.ids import CopyId, StorageId, VolumeId
+from frskit.model.json_records import dump, load
 from frskit.model.shadows import ShadowDocuments
 from frskit.model.storage import CopyKind
 
