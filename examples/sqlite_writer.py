@@ -18,16 +18,30 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from frskit.bases import ApplicationBase, WriterBase
-from frskit.errors import StorageGroupNotRecognized, WriterVeto
-from frskit.model.checks import CheckedFile, ComponentCheck, FileVerdict, IntegrityReport
-from frskit.model.components import BackupSchema, Component, ComponentId, WriterMetadata
-from frskit.model.files import FileRole, FileSet
-from frskit.model.ids import IdFactory
-from frskit.model.plans import DatabaseStatus, GroupInfo, GroupStatus, OnlineReport
+from frskit.spi import (
+    ApplicationBase,
+    BackupSchema,
+    CheckedFile,
+    Component,
+    ComponentCheck,
+    ComponentId,
+    DatabaseStatus,
+    FileRole,
+    FileSet,
+    FileVerdict,
+    GroupInfo,
+    GroupStatus,
+    IdFactory,
+    IntegrityReport,
+    OnlineReport,
+    StorageGroupNotRecognized,
+    WriterBase,
+    WriterMetadata,
+    WriterVeto,
+)
 
 if TYPE_CHECKING:
-    from frskit.protocols import Application, IntegrityChecker, Writer
+    from frskit.spi import Application, IntegrityChecker, Writer
 
 WRITER_ID = "7ad9c0a1-5d0c-4f6b-9d58-3a3f6d1c2b10"
 WINDOW_S = 20.0

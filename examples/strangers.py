@@ -28,11 +28,10 @@ from frskit import (
     SystemClock,
     compose,
 )
-from frskit.events import FanOut
-from frskit.hosts.linux import LinuxServer
+from frskit.hosts import LinuxServer
 from frskit.local import DirectoryArray
-from frskit.model.ids import HostRef, IdFactory
-from frskit.storage.copy_store import ArrayCopyStore
+from frskit.spi import FanOut, HostRef, IdFactory
+from frskit.storage import ArrayCopyStore
 from frskit.vss import ArrayProvider, Coordinator
 
 CLOCK = SystemClock()

@@ -14,13 +14,29 @@ from urllib.parse import quote
 from attrs import define, evolve, field
 from cattrs.preconf.json import make_converter
 
-from frskit import errors
-from frskit.bases import ArrayBase
-from frskit.model import storage as model
-from frskit.model.ids import CopyKey, StorageId
-from frskit.model.storage import ArrayCopy, CopyRequest, Presentation
+from frskit.spi import (
+    AccessKind,
+    ArrayBase,
+    ArrayCapabilities,
+    ArrayCopy,
+    CopyConflict,
+    CopyKey,
+    CopyKind,
+    CopyRequest,
+    CopyState,
+    HostPath,
+    Presentation,
+    PresentationFailed,
+    SetAtomicity,
+    StagedCopies,
+    StillPresented,
+    Storage,
+    StorageId,
+    StorageNotFound,
+    UnsupportedKind,
+)
 
-KIND, JSON = model.CopyKind.SNAPCLONE, make_converter()
+KIND, JSON = CopyKind.SNAPCLONE, make_converter()
 
 
 @define
@@ -33,10 +49,10 @@ class Index:
 
 class BlobArray(ArrayBase):
     name = "blobs"
-    capabilities = model.ArrayCapabilities(
+    capabilities = ArrayCapabilities(
         kinds=frozenset({KIND}),
-        access=frozenset({model.AccessKind.HOST_PATH}),
-        set_atomicity=model.SetAtomicity.WITHIN_HOLD,
+        access=frozenset({AccessKind.HOST_PATH}),
+        set_atomicity=SetAtomicity.WITHIN_HOLD,
     )
 
     def __init__(self, root: Path, *, clock, hosts) -> None:
@@ -46,7 +62,7 @@ class BlobArray(ArrayBase):
             self.index = JSON.loads((self.root / "index.json").read_bytes(), Index)
         (self.root / "blobs").mkdir(parents=True, exist_ok=True)
         sets = self.index.sets.items()
-        self._staged |= {key: model.StagedCopies(key=key, requests=each) for key, each in sets}
+        self._staged |= {key: StagedCopies(key=key, requests=each) for key, each in sets}
 
     def save(self) -> None:
         (self.root / "index.new").write_text(JSON.dumps(self.index))
@@ -71,24 +87,24 @@ class BlobArray(ArrayBase):
 
     def storage(self, ids=None):
         wanted = [each for each in self.index.disks if ids is None or each in set(ids)]
-        return [model.Storage(id=x, name=x[5:], size_bytes=self.size(x)) for x in wanted]
+        return [Storage(id=x, name=x[5:], size_bytes=self.size(x)) for x in wanted]
 
     def copies(self, *, key=None):
         return [each for each in self.index.disks.values() if each and key in (None, each.key)]
 
     def check_request(self, request) -> None:
         if request.kind is not KIND:
-            raise errors.UnsupportedKind(f"{request.kind.value} is not for a content store")
+            raise UnsupportedKind(f"{request.kind.value} is not for a content store")
         if request.source not in self.index.disks:
-            raise errors.StorageNotFound(f"there is no {request.source}")
+            raise StorageNotFound(f"there is no {request.source}")
 
     def commit_copies(self, staged, *, budget):
         if staged.key not in self.index.sets:
             if self._staged.get(staged.key) != staged:
-                raise errors.CopyConflict(f"{staged.key} is not staged")
+                raise CopyConflict(f"{staged.key} is not staged")
             made = [self.make(staged.key, *each) for each in enumerate(staged.requests)]
             if any(copy.id in self.index.disks for copy, _ in made):
-                raise errors.CopyConflict("a name is taken")
+                raise CopyConflict("a name is taken")
             self.index.disks |= {copy.id: copy for copy, _ in made}
             self.index.manifests |= {copy.id: manifest for copy, manifest in made}
             self.index.sets[staged.key] = staged.requests
@@ -103,13 +119,13 @@ class BlobArray(ArrayBase):
             blob = hashlib.sha256(data := path.read_bytes()).hexdigest()
             (self.root / "blobs" / blob).write_bytes(data)
             manifest[str(path.relative_to(self.directory(source)))] = blob
-        facts = {"kind": KIND, "state": model.CopyState.INDEPENDENT, "created_at": self.clock.now()}
+        facts = {"kind": KIND, "state": CopyState.INDEPENDENT, "created_at": self.clock.now()}
         facts |= {"id": StorageId(f"blob:{name}"), "size_bytes": self.size(source)}
         return ArrayCopy(source=source, key=key, name=name, **facts), manifest
 
     def delete_storage(self, storage, *, budget) -> None:
         if self.presentations(storage):
-            raise errors.StillPresented(f"{storage} is presented")
+            raise StillPresented(f"{storage} is presented")
         self.index.disks.pop(storage, None)
         self.index.manifests.pop(storage, None)
         self.index.sets = {k: each for k, each in self.index.sets.items() if self.copies(key=k)}
@@ -122,12 +138,12 @@ class BlobArray(ArrayBase):
 
     def present(self, storage, host, *, read_only, budget):
         if storage not in self.index.disks or host not in self.hosts:
-            raise errors.StorageNotFound(f"there is no {storage} or no host {host}")
+            raise StorageNotFound(f"there is no {storage} or no host {host}")
         top, shown = self.directory(storage), self.presentations(storage)
-        place = model.HostPath(path=str(top))
+        place = HostPath(path=str(top))
         wanted = Presentation(storage=storage, host=host, access=place, read_only=read_only)
         if evolve(wanted, read_only=not read_only) in shown:
-            raise errors.PresentationFailed(f"{storage} is presented to {host} in another way")
+            raise PresentationFailed(f"{storage} is presented to {host} in another way")
         if storage in self.index.manifests and not shown:
             shutil.rmtree(top, ignore_errors=True)  # left from an earlier presentation
             top.mkdir(parents=True)

@@ -14,12 +14,35 @@ Example:
 
 from __future__ import annotations
 
-import importlib
 import logging
 from typing import TYPE_CHECKING
 
+from frskit._lazy import face
+
 if TYPE_CHECKING:
-    from frskit import ese, eva, exchange, local, testing, vss
+    from frskit import (
+        bases,
+        cli,
+        clock,
+        codes,
+        errors,
+        ese,
+        eva,
+        events,
+        exchange,
+        frs,
+        hosts,
+        local,
+        model,
+        protocols,
+        scopes,
+        simulation,
+        site,
+        spi,
+        storage,
+        testing,
+        vss,
+    )
     from frskit.clock import Budget, CancelToken, SystemClock, VirtualClock
     from frskit.errors import FrskitError
     from frskit.frs import FastRecovery, Policy, Production, Recovery
@@ -51,13 +74,28 @@ __all__ = [
     "Verdict",
     "VirtualClock",
     "__version__",
+    "bases",
+    "cli",
+    "clock",
+    "codes",
     "compose",
+    "errors",
     "ese",
     "eva",
+    "events",
     "exchange",
+    "frs",
+    "hosts",
     "lab",
     "local",
+    "model",
     "open_site",
+    "protocols",
+    "scopes",
+    "simulation",
+    "site",
+    "spi",
+    "storage",
     "testing",
     "vss",
 ]
@@ -88,23 +126,30 @@ _HOMES = {
     "lab": "frskit.simulation.lab",
     "open_site": "frskit.site",
 }
-_MODULES = frozenset({"ese", "eva", "exchange", "local", "testing", "vss"})
+_MODULES = (
+    "bases",
+    "cli",
+    "clock",
+    "codes",
+    "ese",
+    "errors",
+    "eva",
+    "events",
+    "exchange",
+    "frs",
+    "hosts",
+    "local",
+    "model",
+    "protocols",
+    "scopes",
+    "simulation",
+    "site",
+    "spi",
+    "storage",
+    "testing",
+    "vss",
+)
 
 logging.getLogger("frskit").addHandler(logging.NullHandler())
 
-
-def __getattr__(name: str) -> object:
-    """Load a public name on first use (PEP 562)."""
-    if name in _HOMES:
-        value: object = getattr(importlib.import_module(_HOMES[name]), name)
-    elif name in _MODULES:
-        value = importlib.import_module(f"frskit.{name}")
-    else:
-        raise AttributeError(f"module 'frskit' has no attribute {name!r}")
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    """All public names, loaded or not."""
-    return sorted(__all__)
+__getattr__, __dir__ = face(__name__, _HOMES, _MODULES)

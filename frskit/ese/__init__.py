@@ -19,8 +19,9 @@ Example:
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from frskit._lazy import face
 
 if TYPE_CHECKING:
     from frskit.ese.checkpoint import pack_checkpoint, pack_checkpoint_copy, read_checkpoint
@@ -177,17 +178,4 @@ _HOMES = {
     "shadow_sector": "frskit.ese.logchain",
     "verify_page": "frskit.ese.verify",
 }
-
-
-def __getattr__(name: str) -> object:
-    """Load a public name on first use (PEP 562)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'frskit.ese' has no attribute {name!r}")
-    value: object = getattr(importlib.import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    """All public names, loaded or not."""
-    return sorted(__all__)
+__getattr__, __dir__ = face(__name__, _HOMES)

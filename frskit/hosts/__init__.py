@@ -7,8 +7,9 @@ also starts where POSIX is missing.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from frskit._lazy import face
 
 if TYPE_CHECKING:
     from frskit.hosts.linux import LinuxServer
@@ -17,10 +18,4 @@ if TYPE_CHECKING:
 __all__ = ["LinuxServer", "SimulatedServer"]
 
 _HOMES = {"LinuxServer": "frskit.hosts.linux", "SimulatedServer": "frskit.hosts.simulated"}
-
-
-def __getattr__(name: str) -> object:
-    """Load a public name on first use (PEP 562)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'frskit.hosts' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+__getattr__, __dir__ = face(__name__, _HOMES)

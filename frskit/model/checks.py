@@ -8,6 +8,7 @@ from attrs import field, frozen
 
 from frskit.model.components import ComponentId
 from frskit.model.files import FileRole
+from frskit.model.values import Value
 
 __all__ = ["CheckedFile", "ComponentCheck", "Coverage", "FileVerdict", "IntegrityReport"]
 
@@ -29,7 +30,7 @@ class Coverage(Enum):
 
 
 @frozen(kw_only=True)
-class CheckedFile:
+class CheckedFile(Value):
     """One file of a copy and its verdict.
 
     Attributes:
@@ -58,9 +59,13 @@ class CheckedFile:
     needed: bool = True
     counts: dict[str, int] = field(factory=dict, hash=False)
 
+    def __repr__(self) -> str:
+        said = f": {self.detail}" if self.detail else ""
+        return f"<CheckedFile {self.path} {self.verdict.value}{said}>"
+
 
 @frozen(kw_only=True)
-class ComponentCheck:
+class ComponentCheck(Value):
     """The verdict on one explicitly selected component.
 
     Attributes:
@@ -83,9 +88,16 @@ class ComponentCheck:
     logs_needed: tuple[int, int] | None = None
     truncation_bound: int | None = None
 
+    def __repr__(self) -> str:
+        said = f": {'; '.join(self.problems)}" if self.problems else ""
+        return (
+            f"<ComponentCheck {self.component.name}: image {'ok' if self.image_ok else 'bad'}, "
+            f"truncation {'ok' if self.truncation_ok else 'refused'}{said}>"
+        )
+
 
 @frozen(kw_only=True)
-class IntegrityReport:
+class IntegrityReport(Value):
     """Everything that a checker found out about a copy.
 
     Attributes:
@@ -97,6 +109,13 @@ class IntegrityReport:
     checker: str
     components: tuple[ComponentCheck, ...]
     files: tuple[CheckedFile, ...]
+
+    def __repr__(self) -> str:
+        verdict = "passed" if self.image_ok else "failed"
+        return (
+            f"<IntegrityReport {verdict}: {len(self.components)} components, {len(self.files)} files, "
+            f"{self.pages} pages, {self.logs} logs, {len(self.damaged)} damaged; {self.checker}>"
+        )
 
     @property
     def image_ok(self) -> bool:

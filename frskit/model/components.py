@@ -9,6 +9,7 @@ from attrs import field, frozen
 
 from frskit.model.files import FileSet
 from frskit.model.ids import SetId, VolumeId
+from frskit.model.values import Value
 
 __all__ = [
     "BackupSchema",
@@ -96,7 +97,7 @@ class WriterFailure(Enum):
 
 
 @frozen(kw_only=True)
-class ComponentId:
+class ComponentId(Value):
     """Identity of a component inside one writer class [VSS 4.3].
 
     Attributes:
@@ -122,7 +123,7 @@ class ComponentId:
 
 
 @frozen(kw_only=True)
-class Component:
+class Component(Value):
     """One component of a writer's metadata.
 
     Attributes:
@@ -143,6 +144,10 @@ class Component:
     notify_on_backup_complete: bool = False
     files: tuple[FileSet, ...] = ()
 
+    def __repr__(self) -> str:
+        called = f" {self.caption!r}" if self.caption else ""
+        return f"<Component {self.id.full_path!r}{called}: {len(self.files)} file sets>"
+
     def answers_to(self, name: str) -> bool:
         """Whether people may call it by `name` (name, caption or full path, any case).
 
@@ -157,7 +162,7 @@ class Component:
 
 
 @frozen(kw_only=True)
-class WriterMetadata:
+class WriterMetadata(Value):
     """A writer's self-description at one Identify; a saved one never changes [EXC-09].
 
     Attributes:
@@ -190,7 +195,7 @@ class WriterMetadata:
 
 
 @frozen(kw_only=True)
-class WriterSession:
+class WriterSession(Value):
     """What a writer learns about the backup (or restore) that it takes part in.
 
     Attributes:
@@ -213,7 +218,7 @@ class WriterSession:
 
 
 @frozen(kw_only=True)
-class WriterRecord:
+class WriterRecord(Value):
     """What a writer wants kept with the copy, returned from post_snapshot.
 
     Attributes:
@@ -230,9 +235,15 @@ class WriterRecord:
     attachments: dict[str, bytes] = field(factory=dict, hash=False)
     logs_needed: tuple[int, int] | None = None
 
+    def __repr__(self) -> str:
+        return (
+            f"<WriterRecord {self.component.name}: stamp {self.stamp!r}, logs {self.logs_needed}, "
+            f"{len(self.attachments)} attachments>"
+        )
+
 
 @frozen(kw_only=True)
-class WriterStatus:
+class WriterStatus(Value):
     """A writer's state as the service reports it.
 
     Attributes:

@@ -12,6 +12,7 @@ from frskit.model.components import BackupType, Component, ComponentId, WriterRe
 from frskit.model.ids import CopyId, HostRef, StorageId, VolumeId
 from frskit.model.shadows import ShadowDocuments
 from frskit.model.storage import CopyKind
+from frskit.model.values import Value
 
 __all__ = [
     "Completion",
@@ -68,7 +69,7 @@ class MemberLife(Enum):
 
 
 @frozen(kw_only=True)
-class CopyMember:
+class CopyMember(Value):
     """One LUN of a copy.
 
     Attributes:
@@ -87,7 +88,7 @@ class CopyMember:
 
 
 @frozen(kw_only=True)
-class Truncation:
+class Truncation(Value):
     """Which generations of a component's logs disappeared at completion, found by looking."""
 
     component: ComponentId
@@ -102,7 +103,7 @@ class Truncation:
 
 
 @frozen(kw_only=True)
-class Copy:
+class Copy(Value):
     """The catalog's record of one copy.
 
     Attributes:
@@ -150,6 +151,13 @@ class Copy:
     leftovers: tuple[str, ...] = ()
     note: str = ""
 
+    def __repr__(self) -> str:
+        return (
+            f"<Copy {self.id[:8]} of {self.server} {', '.join(self.components)}: "
+            f"{self.backup_type.value} {self.kind.value} of {self.created_at:%Y-%m-%d %H:%M:%S}, "
+            f"{len(self.members)} LUNs, {self.life.value}, {self.verdict.value}>"
+        )
+
     @property
     def recoverable(self) -> bool:
         """Whether recovery may use it: verified and not consumed, deleted or decayed [R-16]."""
@@ -162,7 +170,7 @@ class Copy:
 
 
 @frozen(kw_only=True)
-class CopyFilter:
+class CopyFilter(Value):
     """Which copies a listing wants; None = any."""
 
     server: str | None = None

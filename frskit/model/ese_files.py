@@ -12,6 +12,8 @@ from enum import IntEnum
 
 from attrs import field, frozen
 
+from frskit.model.values import Value
+
 __all__ = [
     "AttachInfo",
     "BackupRange",
@@ -76,7 +78,7 @@ _STATE_TEXTS: dict[int, str] = {
 
 
 @frozen(kw_only=True, order=True)
-class LgPos:
+class LgPos(Value):
     """A log position; ordered by generation, sector, byte [ese.md 1].
 
     Attributes:
@@ -100,7 +102,7 @@ class LgPos:
 
 
 @frozen(kw_only=True)
-class LogTime:
+class LogTime(Value):
     """A time stamp of eight bytes; equal means equal in all bytes [ese.md 1].
 
     Attributes:
@@ -160,7 +162,7 @@ class LogTime:
 
 
 @frozen(kw_only=True)
-class Signature:
+class Signature(Value):
     """Identity of a database or of a log stream; equal = all 28 bytes equal [ese.md 1].
 
     Attributes:
@@ -185,7 +187,7 @@ class Signature:
 
 
 @frozen(kw_only=True)
-class BackupRange:
+class BackupRange(Value):
     """What a header remembers of one backup (BKINFO) [ese.md 1].
 
     Attributes:
@@ -207,7 +209,7 @@ class BackupRange:
 
 
 @frozen(kw_only=True)
-class DbmsParameters:
+class DbmsParameters(Value):
     """The engine's settings, as kept in log headers and checkpoints (DBMS_PARAM) [ese.md 1].
 
     Paths are decoded as Latin-1, which loses no byte; they end at the first NUL.
@@ -232,7 +234,7 @@ class DbmsParameters:
 
 
 @frozen(kw_only=True)
-class AttachInfo:
+class AttachInfo(Value):
     """One attached database, as log headers and checkpoints list it (ATTACHINFO) [ese.md 1].
 
     Attributes:
@@ -266,7 +268,7 @@ class AttachInfo:
 
 
 @frozen(kw_only=True)
-class DatabaseHeader:
+class DatabaseHeader(Value):
     """The header of a database or streaming file (DBFILEHDR) [ese.md 2.1].
 
     Fields appear over time; one that a version does not know is zero. All have a default, so
@@ -408,7 +410,7 @@ class DatabaseHeader:
 
 
 @frozen(kw_only=True)
-class LogHeader:
+class LogHeader(Value):
     """The header of a transaction log file (LGFILEHDR) [ese.md 6].
 
     Attributes:
@@ -467,7 +469,7 @@ class LogHeader:
 
 
 @frozen(kw_only=True)
-class Checkpoint:
+class Checkpoint(Value):
     """The content of a checkpoint file [ese.md 9].
 
     Attributes:

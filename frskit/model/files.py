@@ -7,6 +7,8 @@ from enum import Enum
 
 from attrs import frozen
 
+from frskit.model.values import Value
+
 __all__ = ["FileRole", "FileSet", "FileStat"]
 
 
@@ -20,7 +22,7 @@ class FileRole(Enum):
 
 
 @frozen(kw_only=True)
-class FileSet:
+class FileSet(Value):
     r"""A directory and a name pattern, as a writer reports it (VSS file set).
 
     Attributes:
@@ -37,7 +39,7 @@ class FileSet:
 
 
 @frozen(kw_only=True)
-class FileStat:
+class FileStat(Value):
     """Facts about one file or directory.
 
     Attributes:

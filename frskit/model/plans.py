@@ -11,6 +11,7 @@ from frskit.model.components import BackupType, ComponentId
 from frskit.model.copies import CopyMember
 from frskit.model.ids import CopyId, HostRef, StorageId, VolumeId
 from frskit.model.storage import CopyKind
+from frskit.model.values import Value
 
 __all__ = [
     "CommandResult",
@@ -59,7 +60,7 @@ class FileActionKind(Enum):
 
 
 @frozen(kw_only=True)
-class FileAction:
+class FileAction(Value):
     """One change of production's files, in server-native paths.
 
     Attributes:
@@ -85,7 +86,7 @@ class LogVerdict(Enum):
 
 
 @frozen(kw_only=True)
-class LogAnalysis:
+class LogAnalysis(Value):
     """What a log set allows, for one mode.
 
     Attributes:
@@ -114,7 +115,7 @@ class LogAnalysis:
 
 
 @frozen(kw_only=True)
-class GroupInfo:
+class GroupInfo(Value):
     """One unit of recovery of an application (a storage group).
 
     Attributes:
@@ -132,9 +133,12 @@ class GroupInfo:
     log_path: str = ""
     system_path: str = ""
 
+    def __repr__(self) -> str:
+        return f"<GroupInfo {self.name}: {', '.join(self.databases)}; logs in {self.log_path}>"
+
 
 @frozen(kw_only=True)
-class DatabaseStatus:
+class DatabaseStatus(Value):
     """State of one database.
 
     Attributes:
@@ -151,7 +155,7 @@ class DatabaseStatus:
 
 
 @frozen(kw_only=True)
-class GroupStatus:
+class GroupStatus(Value):
     """State of one group of an application.
 
     Attributes:
@@ -167,9 +171,16 @@ class GroupStatus:
     current_log: int | None = None
     checkpoint: int | None = None
 
+    def __repr__(self) -> str:
+        states = ", ".join(
+            f"{each.name} {each.state}" + ("" if each.items is None else f" {each.items}")
+            for each in self.databases
+        )
+        return f"<GroupStatus {self.name}: {states}; logs {self.lowest_log} to {self.current_log}>"
+
 
 @frozen(kw_only=True)
-class OnlineReport:
+class OnlineReport(Value):
     """What came of bringing a group online: its state, and the generations that were replayed."""
 
     status: GroupStatus
@@ -178,7 +189,7 @@ class OnlineReport:
 
 
 @frozen(kw_only=True)
-class PlanStep:
+class PlanStep(Value):
     """One line of a plan.
 
     Attributes:
@@ -193,7 +204,7 @@ class PlanStep:
 
 
 @frozen(kw_only=True)
-class CopyPlan:
+class CopyPlan(Value):
     """What `create_copy` would do.
 
     Attributes:
@@ -217,9 +228,15 @@ class CopyPlan:
     warnings: tuple[str, ...] = ()
     steps: tuple[PlanStep, ...] = ()
 
+    def __repr__(self) -> str:
+        return (
+            f"<CopyPlan {self.server} {', '.join(self.components)}: {self.backup_type.value} "
+            f"{self.kind.value} of {len(self.storages)} LUNs, {len(self.warnings)} warnings>"
+        )
+
 
 @frozen(kw_only=True)
-class RecoveryPlan:
+class RecoveryPlan(Value):
     """What `recover` would do; making it changes nothing.
 
     Attributes:
@@ -249,9 +266,16 @@ class RecoveryPlan:
     warnings: tuple[str, ...] = ()
     consumes: bool = False
 
+    def __repr__(self) -> str:
+        return (
+            f"<RecoveryPlan {self.server} {self.group} from {self.copy[:8]}: {self.mode.value} by "
+            f"{self.method.value}, {len(self.members)} LUNs, {len(self.file_actions)} file actions, "
+            f"{len(self.warnings)} warnings>"
+        )
+
 
 @frozen(kw_only=True)
-class RecoveryReport:
+class RecoveryReport(Value):
     """What a recovery did.
 
     Attributes:
@@ -267,9 +291,13 @@ class RecoveryReport:
     replayed: tuple[int, int] | None = None
     displaced: tuple[StorageId, ...] = ()
 
+    def __repr__(self) -> str:
+        states = ", ".join(f"{each.name} {each.state}" for each in self.after.databases)
+        return f"<RecoveryReport {self.plan.group} from {self.plan.copy[:8]}: {states}>"
+
 
 @frozen(kw_only=True)
-class CommandResult:
+class CommandResult(Value):
     """What a program left: its exit status and its two outputs."""
 
     status: int

@@ -12,10 +12,11 @@ from typing import Literal, TypeAlias
 from attrs import frozen
 
 from frskit.model.ese_files import Checkpoint, DatabaseHeader, LgPos, LogHeader, Signature
+from frskit.model.values import Value
 
 __all__ = [
-    "Coverage",
     "DamagedPage",
+    "DatabaseCoverage",
     "DatabaseReport",
     "DatabaseVerdict",
     "LogProblem",
@@ -34,11 +35,11 @@ PageStatus: TypeAlias = Literal["ok", "correctable", "bad", "uninitialized"]
 PageFormat: TypeAlias = Literal["new", "old", "header", "zero"]
 PagePosition: TypeAlias = Literal["inside", "beyond", "unknown"]
 DatabaseVerdict: TypeAlias = Literal["ok", "correctable", "damaged"]
-Coverage: TypeAlias = Literal["full", "headers"]
+DatabaseCoverage: TypeAlias = Literal["full", "headers"]
 
 
 @frozen(kw_only=True)
-class PageVerdict:
+class PageVerdict(Value):
     """What the checksums say about one page [ese.md 4.5].
 
     Attributes:
@@ -61,7 +62,7 @@ class PageVerdict:
 
 
 @frozen(kw_only=True)
-class DamagedPage:
+class DamagedPage(Value):
     """One page that is not as it should be.
 
     Attributes:
@@ -82,7 +83,7 @@ class DamagedPage:
 
 
 @frozen(kw_only=True)
-class RequiredRange:
+class RequiredRange(Value):
     """Logs that a dirty database needs [ese.md 11.2].
 
     Attributes:
@@ -103,7 +104,7 @@ class RequiredRange:
 
 
 @frozen(kw_only=True)
-class DatabaseReport:
+class DatabaseReport(Value):
     """Result of checking one database file.
 
     Attributes:
@@ -148,9 +149,15 @@ class DatabaseReport:
     highest_dbtime: int = 0
     highest_dbtime_page: int = 0
     verdict: DatabaseVerdict = "ok"
-    coverage: Coverage = "full"
+    coverage: DatabaseCoverage = "full"
     required: RequiredRange | None = None
     owned_pages: int | None = None
+
+    def __repr__(self) -> str:
+        return (
+            f"<DatabaseReport {self.name}: {self.verdict}, {self.state}, {self.pages_seen} pages, "
+            f"{self.pages_bad} bad, {self.pages_correctable} correctable>"
+        )
 
     @property
     def missing_pages(self) -> int:
@@ -191,7 +198,7 @@ class LogStatus(Enum):
 
 
 @frozen(kw_only=True)
-class LogReport:
+class LogReport(Value):
     """Result of checking one log file.
 
     Attributes:
@@ -226,6 +233,10 @@ class LogReport:
     checksum: int = 0
     last_checksum: int = 0
 
+    def __repr__(self) -> str:
+        said = f": {self.problem} ({self.error})" if self.problem else ""
+        return f"<LogReport {self.name} {self.status.value}{said}>"
+
     @property
     def generation(self) -> int | None:
         """Generation by the header; None if it is not readable."""
@@ -248,7 +259,7 @@ class LogProblemKind(Enum):
 
 
 @frozen(kw_only=True)
-class LogProblem:
+class LogProblem(Value):
     """One finding about a log set.
 
     Attributes:
@@ -269,7 +280,7 @@ class LogProblem:
 
 
 @frozen(kw_only=True)
-class LogSetReport:
+class LogSetReport(Value):
     """Result of checking the logs of one storage group in one directory [ese.md 11.1].
 
     Attributes:
@@ -296,6 +307,12 @@ class LogSetReport:
     checkpoint_error: int | None = None
     signature: Signature | None = None
     problems: tuple[LogProblem, ...] = ()
+
+    def __repr__(self) -> str:
+        return (
+            f"<LogSetReport {self.base}: {len(self.logs)} logs, {len(self.problems)} problems, "
+            f"error {self.error}>"
+        )
 
     @property
     def error(self) -> int | None:

@@ -17,6 +17,7 @@ from frskit.model.components import (
 )
 from frskit.model.ids import SetId, ShadowId, StorageId, VolumeId
 from frskit.model.storage import CopyKind
+from frskit.model.values import Value
 
 __all__ = [
     "CompletionReport",
@@ -66,7 +67,7 @@ class ProviderKind(Enum):
 
 
 @frozen(kw_only=True)
-class ProviderInfo:
+class ProviderInfo(Value):
     """A registered provider."""
 
     id: str
@@ -76,7 +77,7 @@ class ProviderInfo:
 
 
 @frozen(kw_only=True)
-class LunInformation:
+class LunInformation(Value):
     """A LUN as the service and a hardware provider speak of it (VDS_LUN_INFORMATION [VSS 5.2]).
 
     Attributes:
@@ -100,7 +101,7 @@ class LunInformation:
 
 
 @frozen(kw_only=True)
-class ShadowRequest:
+class ShadowRequest(Value):
     """What a requestor wants of one shadow copy session.
 
     Attributes:
@@ -123,7 +124,7 @@ class ShadowRequest:
 
 
 @frozen(kw_only=True)
-class ExcludedComponent:
+class ExcludedComponent(Value):
     """A component that will not be in the backup, and why (never silently) [VSS-61]."""
 
     component: ComponentId
@@ -131,7 +132,7 @@ class ExcludedComponent:
 
 
 @frozen(kw_only=True)
-class SetPlan:
+class SetPlan(Value):
     """What a session would copy.
 
     Attributes:
@@ -152,7 +153,7 @@ class SetPlan:
 
 
 @frozen(kw_only=True)
-class Shadow:
+class Shadow(Value):
     """One shadow copy of one volume.
 
     Attributes:
@@ -179,7 +180,7 @@ class Shadow:
 
 
 @frozen(kw_only=True)
-class ShadowDocuments:
+class ShadowDocuments(Value):
     """The XML documents that a restore needs, kept byte-exact with the copy.
 
     Attributes:
@@ -190,9 +191,14 @@ class ShadowDocuments:
     backup_components: bytes
     writers: dict[str, bytes] = field(factory=dict, hash=False)
 
+    def __repr__(self) -> str:
+        return (
+            f"<ShadowDocuments: {len(self.backup_components)} bytes, {len(self.writers)} writers>"
+        )
+
 
 @frozen(kw_only=True)
-class ShadowSet:
+class ShadowSet(Value):
     """A created set: the application is thawed, the copies exist.
 
     Attributes:
@@ -217,7 +223,7 @@ class ShadowSet:
 
 
 @frozen(kw_only=True)
-class CompletionReport:
+class CompletionReport(Value):
     """What came of telling the writers the outcome.
 
     Attributes:
@@ -232,7 +238,7 @@ class CompletionReport:
 
 
 @frozen(kw_only=True)
-class ImportedSet:
+class ImportedSet(Value):
     """A transported set on the receiving server.
 
     Attributes:
@@ -247,7 +253,7 @@ class ImportedSet:
 
 
 @frozen(kw_only=True)
-class RestoreRequest:
+class RestoreRequest(Value):
     """What a requestor wants of one restore session.
 
     Attributes:
@@ -262,7 +268,7 @@ class RestoreRequest:
 
 
 @frozen(kw_only=True)
-class ServiceCapabilities:
+class ServiceCapabilities(Value):
     """What a shadow copy service can do.
 
     Attributes:

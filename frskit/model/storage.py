@@ -8,6 +8,7 @@ from enum import Enum
 from attrs import frozen
 
 from frskit.model.ids import CopyKey, HostRef, StorageId
+from frskit.model.values import Value
 
 __all__ = [
     "Access",
@@ -71,7 +72,7 @@ class AccessKind(Enum):
 
 
 @frozen(kw_only=True)
-class ScsiLun:
+class ScsiLun(Value):
     """A LUN as a host sees it.
 
     Attributes:
@@ -86,14 +87,14 @@ class ScsiLun:
 
 
 @frozen(kw_only=True)
-class NbdExport:
+class NbdExport(Value):
     """Storage served over the network block device protocol."""
 
     uri: str
 
 
 @frozen(kw_only=True)
-class HostPath:
+class HostPath(Value):
     """Storage that is a directory or file on the host itself."""
 
     path: str
@@ -103,7 +104,7 @@ Access = ScsiLun | NbdExport | HostPath
 
 
 @frozen(kw_only=True)
-class Storage:
+class Storage(Value):
     """One object of the array that can be copied or presented.
 
     Attributes:
@@ -126,7 +127,7 @@ class Storage:
 
 
 @frozen(kw_only=True)
-class ArrayCopy:
+class ArrayCopy(Value):
     """One member of a copy set, as the array reports it.
 
     Attributes:
@@ -153,7 +154,7 @@ class ArrayCopy:
 
 
 @frozen(kw_only=True)
-class CopyRequest:
+class CopyRequest(Value):
     """Wish for one member of a copy set.
 
     Attributes:
@@ -172,7 +173,7 @@ class CopyRequest:
 
 
 @frozen(kw_only=True)
-class StagedCopies:
+class StagedCopies(Value):
     """A prepared copy set: everything slow is done, nothing is copied yet."""
 
     key: CopyKey
@@ -180,7 +181,7 @@ class StagedCopies:
 
 
 @frozen(kw_only=True)
-class Presentation:
+class Presentation(Value):
     """A storage object made visible to a host."""
 
     storage: StorageId
@@ -190,7 +191,7 @@ class Presentation:
 
 
 @frozen(kw_only=True)
-class DiskGroup:
+class DiskGroup(Value):
     """A pool of an array, in usable bytes without redundancy.
 
     Attributes:
@@ -207,7 +208,7 @@ class DiskGroup:
 
 
 @frozen(kw_only=True)
-class ArrayCapabilities:
+class ArrayCapabilities(Value):
     """What an array can do; callers ask here and never look at the concrete type.
 
     Attributes:

@@ -6,12 +6,13 @@ from attrs import frozen
 
 from frskit.model.ids import StorageId, VolumeId
 from frskit.model.storage import Access
+from frskit.model.values import Value
 
 __all__ = ["Disk", "DiskFlags", "Extent", "Volume", "VolumePath"]
 
 
 @frozen(kw_only=True)
-class DiskFlags:
+class DiskFlags(Value):
     """Flags in a LUN's label area; a copy carries those its source had at the instant [VSS 1.1]."""
 
     hidden: bool = False
@@ -21,7 +22,7 @@ class DiskFlags:
 
 
 @frozen(kw_only=True)
-class Disk:
+class Disk(Value):
     """One disk of a server, as it was at the last rescan.
 
     Attributes:
@@ -40,7 +41,7 @@ class Disk:
 
 
 @frozen(kw_only=True)
-class Extent:
+class Extent(Value):
     """A piece of a volume on one disk."""
 
     storage: StorageId
@@ -49,7 +50,7 @@ class Extent:
 
 
 @frozen(kw_only=True)
-class Volume:
+class Volume(Value):
     """A mounted (or mountable) volume of a server.
 
     Attributes:
@@ -71,7 +72,7 @@ class Volume:
 
 
 @frozen(kw_only=True)
-class VolumePath:
+class VolumePath(Value):
     """A server-native path, resolved: which volume, and where in it (``a/b.log``)."""
 
     volume: VolumeId

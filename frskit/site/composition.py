@@ -47,6 +47,10 @@ class Site:
         self._on_close = on_close
         self._closed = False
 
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "open"
+        return f"<{type(self).__name__} {state}: {', '.join(self.servers)}>"
+
     @property
     def clock(self) -> Clock:
         """The site's clock."""

@@ -1,5 +1,6 @@
 """What lies below the wings: block devices, the label of a disk, and the lab's file system."""
 
+from frskit.storage.copy_store import ArrayCopyStore
 from frskit.storage.copying import copy_device, find_difference
 from frskit.storage.devices import (
     SECTOR_BYTES,
@@ -16,6 +17,7 @@ from frskit.storage.volatile import VolatileDevice
 __all__ = [
     "LABEL_BYTES",
     "SECTOR_BYTES",
+    "ArrayCopyStore",
     "DiskLabel",
     "FileDevice",
     "MemoryDevice",

@@ -6,8 +6,9 @@ histories need the extra ``testing`` (Hypothesis).
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from frskit._lazy import face
 
 if TYPE_CHECKING:
     from frskit.testing.array_kit import check_disk_array
@@ -31,23 +32,15 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ArrayWorld": "array_world",
-    "KitReport": "report",
-    "ProviderWorld": "provider_kit",
-    "RequestorWorld": "requestor_kit",
-    "ScsiWorld": "array_world",
-    "WriterWorld": "writer_kit",
-    "check_disk_array": "array_kit",
-    "check_provider": "provider_kit",
-    "check_requestor": "requestor_kit",
-    "check_writer": "writer_kit",
+    "ArrayWorld": "frskit.testing.array_world",
+    "KitReport": "frskit.testing.report",
+    "ProviderWorld": "frskit.testing.provider_kit",
+    "RequestorWorld": "frskit.testing.requestor_kit",
+    "ScsiWorld": "frskit.testing.array_world",
+    "WriterWorld": "frskit.testing.writer_kit",
+    "check_disk_array": "frskit.testing.array_kit",
+    "check_provider": "frskit.testing.provider_kit",
+    "check_requestor": "frskit.testing.requestor_kit",
+    "check_writer": "frskit.testing.writer_kit",
 }
-
-
-def __getattr__(name: str) -> object:
-    """Load a kit on first use (PEP 562)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'frskit.testing' has no attribute {name!r}")
-    value: object = getattr(importlib.import_module(f"frskit.testing.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__, __dir__ = face(__name__, _HOMES)

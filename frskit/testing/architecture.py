@@ -9,21 +9,23 @@ from collections.abc import Mapping
 
 __all__ = ["LAYERS", "layer_of", "may_import", "table_rows"]
 
-_BASE = frozenset({"model", "errors"})
+_BASE = frozenset({"_lazy", "model", "errors"})
 _SMALL = _BASE | {"codes", "clock"}
 _SEAMS = _SMALL | {"events", "protocols"}
 _TOOLS = _SEAMS | {"storage", "bases", "scopes"}
 _WINGS = frozenset({"frs", "vss", "exchange", "eva", "local", "hosts"})
 
 LAYERS: Mapping[str, frozenset[str]] = {
+    "_lazy": frozenset(),
     "errors": frozenset(),
-    "model": frozenset({"errors"}),
+    "model": frozenset({"_lazy", "errors"}),
     "codes": _BASE,
     "clock": _BASE,
     "events": _SMALL,
     "protocols": _SMALL | {"events"},
     "bases": _SEAMS,
     "scopes": _SEAMS,
+    "spi": _SEAMS | {"bases"},
     "storage": _SEAMS | {"bases", "scopes"},
     "ese": _SMALL,
     "frs": _TOOLS,
@@ -37,6 +39,7 @@ LAYERS: Mapping[str, frozenset[str]] = {
     "cli": _TOOLS | _WINGS | {"ese", "site", "simulation", "frskit"},
     "testing": _TOOLS | _WINGS | {"ese", "site", "simulation", "cli", "frskit"},
     "__main__": frozenset({"cli"}),
+    "frskit": _TOOLS | _WINGS | {"ese", "site", "simulation", "cli", "spi", "testing"},
 }
 """By part of the package: the parts that it may import, itself always allowed."""
 

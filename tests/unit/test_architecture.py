@@ -38,8 +38,6 @@ def imports(path: Path, module: str):
 @pytest.mark.parametrize(("module", "path"), list(modules()), ids=lambda value: str(value)[-40:])
 def test_imports_go_down_only(module, path):
     """Each module imports only from layers that the table allows it."""
-    if module == "frskit":
-        return
     for target in imports(path, module):
         assert may_import(layer_of(module), layer_of(target)), f"{module} imports {target}"
 
@@ -51,7 +49,8 @@ def test_the_table_forbids_what_the_laws_forbid():
         assert not any(may_import(wing, other) for other in wings if other != wing)
         assert may_import(wing, "protocols")
         assert not may_import("protocols", wing)
-    assert not any(may_import(layer, "testing") for layer in LAYERS if layer != "testing")
+    faces = ("testing", "frskit")  # the face of the package names every room, and loads none
+    assert not any(may_import(layer, "testing") for layer in LAYERS if layer not in faces)
     assert not may_import("ese", "protocols")
     assert may_import("exchange", "ese")
     assert not may_import("eva", "ese")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import subprocess
+import sys
 
 import pytest
 
@@ -59,3 +61,44 @@ def test_lazy_names_are_the_listed_ones():
         assert getattr(frskit, name) is not None
     with pytest.raises(AttributeError):
         frskit.no_such_name  # noqa: B018
+
+
+def test_every_public_room_is_reachable_after_one_import():
+    """``import frskit; frskit.errors`` and all its brothers work in a fresh process."""
+    rooms = [
+        info.name for info in pkgutil.iter_modules(frskit.__path__) if not info.name.startswith("_")
+    ]
+    assert set(rooms) <= set(frskit.__all__)
+    code = f"import frskit\nfor room in {rooms!r}: assert getattr(frskit, room).__doc__"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_strangers_party_needs_one_import():
+    """`frskit.spi` has every protocol, value, base, error, event and clock, and nothing else."""
+    from frskit import spi
+
+    rooms = ("bases", "clock", "errors", "events", "model", "protocols")
+    wanted = {
+        name: getattr(frskit, room) for room in rooms for name in getattr(frskit, room).__all__
+    }
+    assert set(spi.__all__) == set(wanted)
+    for name, room in wanted.items():
+        assert getattr(spi, name) is getattr(room, name)
+
+
+@pytest.mark.parametrize(
+    "name", ["frskit", "frskit.ese", "frskit.hosts", "frskit.model", "frskit.spi"]
+)
+def test_a_lazy_face_loads_only_what_is_asked_for(name):
+    """Importing it loads none of the rooms behind it; ``dir`` shows the names all the same."""
+    code = (
+        f"import sys, {name} as face\n"
+        f"loaded = [m for m in sys.modules if m.startswith('frskit.') and m not in "
+        f"('{name}', 'frskit._lazy')]\n"
+        "assert not loaded, loaded\n"
+        "assert set(face.__all__) <= set(dir(face))\n"
+        "try: face.no_such_name\n"
+        "except AttributeError as error: assert 'no_such_name' in str(error)\n"
+        "else: raise SystemExit('found')\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
