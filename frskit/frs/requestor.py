@@ -16,6 +16,8 @@ from frskit.frs.interrupted import RECOVERING
 from frskit.frs.recovering import RecoveryRun
 from frskit.frs.recovery_plan import RecoveryWish, make_plan, mounted
 from frskit.frs.resuming import Resumed, resume
+from frskit.model.choices import chosen
+from frskit.model.components import BackupType
 from frskit.model.copies import Copy, CopyFilter, CopyLife, MemberLife, Verdict
 from frskit.model.ids import CopyId
 from frskit.model.plans import CopyPlan, PlanStep, RecoveryMethod, RecoveryMode
@@ -24,7 +26,6 @@ from frskit.model.storage import CopyKind, CopyState
 if TYPE_CHECKING:
     from frskit.events import EventSink
     from frskit.frs.parts import Parts, Production
-    from frskit.model.components import BackupType
     from frskit.model.plans import LogAnalysis, RecoveryPlan, RecoveryReport
     from frskit.model.shadows import SetPlan
     from frskit.protocols import (
@@ -109,8 +110,8 @@ class FastRecovery:
         server: str,
         components: Sequence[str],
         *,
-        backup_type: BackupType,
-        kind: CopyKind = CopyKind.SNAPCLONE,
+        backup_type: BackupType | str,
+        kind: CopyKind | str = CopyKind.SNAPCLONE,
     ) -> CopyPlan:
         """What `create_copy` would do; nothing on the array or at the writers stays changed."""
         production = self.parts.production(server)
@@ -147,8 +148,8 @@ class FastRecovery:
         server: str,
         components: Sequence[str],
         *,
-        backup_type: BackupType,
-        kind: CopyKind = CopyKind.SNAPCLONE,
+        backup_type: BackupType | str,
+        kind: CopyKind | str = CopyKind.SNAPCLONE,
         check: bool = True,
         budget: Budget | None = None,
     ) -> Copy:
@@ -157,8 +158,9 @@ class FastRecovery:
         Args:
             server: Production server.
             components: Storage groups, by name or caption.
-            backup_type: VSS type; FULL truncates logs after a good verdict, COPY never does.
-            kind: Kind of array copy.
+            backup_type: VSS type, or its word; FULL truncates logs after a good verdict, COPY
+                never does.
+            kind: Kind of array copy, or its word.
             check: False makes an UNVERIFIED copy and truncates nothing [FRS-54].
             budget: Deadline and cancel token for the whole run.
 
@@ -174,8 +176,8 @@ class FastRecovery:
         server: str,
         components: Sequence[str],
         *,
-        backup_type: BackupType,
-        kind: CopyKind = CopyKind.SNAPCLONE,
+        backup_type: BackupType | str,
+        kind: CopyKind | str = CopyKind.SNAPCLONE,
         check: bool = True,
     ) -> RunningCopy:
         """Begin a copy in the background."""
@@ -245,8 +247,8 @@ class FastRecovery:
         self,
         copy: CopyId | str,
         *,
-        mode: RecoveryMode,
-        method: RecoveryMethod = RecoveryMethod.SWAP,
+        mode: RecoveryMode | str,
+        method: RecoveryMethod | str = RecoveryMethod.SWAP,
         group: str | None = None,
         accept_unverified: bool = False,
     ) -> RecoveryPlan:
@@ -257,7 +259,10 @@ class FastRecovery:
             Busy: Another operation on the server is running.
         """
         wish = RecoveryWish(
-            mode=mode, method=method, group=group, accept_unverified=accept_unverified
+            mode=chosen(RecoveryMode, mode, "the mode of a recovery"),
+            method=chosen(RecoveryMethod, method, "the method of a recovery"),
+            group=group,
+            accept_unverified=accept_unverified,
         )
         with self._read_alone(copy, "planning") as record:
             return make_plan(self.parts, record, wish, Budget.of(self.parts.clock))
@@ -296,8 +301,8 @@ class FastRecovery:
         self,
         server: str,
         components: Sequence[str],
-        backup_type: BackupType,
-        kind: CopyKind,
+        backup_type: BackupType | str,
+        kind: CopyKind | str,
         check: bool,
     ) -> CopyWish:
         if isinstance(components, str):
@@ -311,8 +316,8 @@ class FastRecovery:
             id=CopyId(self.parts.ids.guid()),
             server=server,
             components=tuple(components),
-            backup_type=backup_type,
-            kind=kind,
+            backup_type=chosen(BackupType, backup_type, "the type of a backup"),
+            kind=chosen(CopyKind, kind, "the kind of a copy"),
             check=check,
         )
 

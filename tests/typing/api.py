@@ -512,7 +512,7 @@ def ids() -> IdFactory:
 
 def mistakes(frs: FastRecovery, sink: Percentages) -> None:
     """What must be refused; an unused ignore is an error, so each line proves a refusal."""
-    frs.create_copy("evs1", ["sg1"], backup_type="full")  # type: ignore[arg-type]
+    frs.create_copy("evs1", ["sg1"], backup_type=3)  # type: ignore[arg-type]
     frs.create_copy("evs1", ["sg1"], BackupType.FULL)  # type: ignore[call-arg]
     frs.plan_recovery(CopyId("x"), mode=RecoveryMethod.SWAP)  # type: ignore[arg-type]
     frs.recover(CopyId("x"))  # type: ignore[arg-type]
