@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib.util
 import os
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from hypothesis import HealthCheck, settings
 # implementations fail on whole disks: a diff of megabytes each time would take minutes.
 for variable in ("CI", "BUILD_NUMBER"):
     os.environ.pop(variable, None)
+
+ORACLES = ("pyesedb", "distributed")
 
 settings.register_profile(
     "default",
@@ -29,12 +32,28 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The rule marker also works where the plugin is not installed."""
+    """The rule marker also works where the plugin is not installed.
+
+    With ``FRSKIT_ORACLES=required`` the independent readers and executors must be there: tests
+    that need them are not skipped silently.
+    """
+    config.addinivalue_line("markers", "oracle: judged by a party of the group 'oracles' as well")
+    if os.environ.get("FRSKIT_ORACLES") == "required":
+        missing = [name for name in ORACLES if importlib.util.find_spec(name) is None]
+        if missing:
+            raise pytest.UsageError(f"not installed: {', '.join(missing)} (group 'oracles')")
     if not config.pluginmanager.hasplugin("frskit"):
         from frskit.testing import pytest_plugin
 
         config.pluginmanager.register(pytest_plugin, "frskit")
         pytest_plugin.pytest_configure(config)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever asks the independent readers can be selected with ``-m oracle``."""
+    for item in items:
+        if "readers" in getattr(item, "fixturenames", ()):
+            item.add_marker("oracle")
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec
 import click
 
 import frskit
+from frskit._typing import override
 from frskit.cli.output import Output, ProgressBars
 from frskit.cli.sites import opened
 from frskit.errors import Cancelled, FrskitError, UsageError
@@ -52,10 +53,12 @@ class LazyGroup(click.Group):
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
         self._lazy = lazy or {}
 
+    @override
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names of all commands."""
         return sorted({*super().list_commands(ctx), *self._lazy})
 
+    @override
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of this name."""
         if cmd_name not in self._lazy:

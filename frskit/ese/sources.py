@@ -11,12 +11,14 @@ import threading
 from collections.abc import Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeAlias, TypeGuard, cast
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeAlias, cast
 
 from frskit.errors import FileMissing, HostError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from frskit._typing import TypeIs
 
 __all__ = [
     "BytesFile",
@@ -231,7 +233,7 @@ def opened(source: Source) -> Iterator[Readable]:
         )
 
 
-def _is_stream(source: object) -> TypeGuard[BinaryIO]:
+def _is_stream(source: object) -> TypeIs[BinaryIO]:
     return hasattr(source, "read") and hasattr(source, "seek")
 
 

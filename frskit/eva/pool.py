@@ -19,6 +19,7 @@ from abc import ABC, abstractmethod
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from frskit._typing import override
 from frskit.errors import ArrayDamaged, InsufficientCapacity
 
 if TYPE_CHECKING:
@@ -158,12 +159,14 @@ class MemoryPool(PagePool):
         self.slabs: list[mmap.mmap] = []
         self._views: list[memoryview] = []
 
+    @override
     def _grow(self, pages: int) -> None:
         while len(self.slabs) << SLAB_SHIFT < pages << self.page_shift:
             slab = _anonymous_slab()
             self.slabs.append(slab)
             self._views.append(memoryview(slab))
 
+    @override
     def put(self, position: int, data: memoryview) -> None:
         """Store bytes; see the base class."""
         slab, at = position >> SLAB_SHIFT, position & SLAB_MASK
@@ -177,6 +180,7 @@ class MemoryPool(PagePool):
             self._views[slab][at : at + part] = data[done : done + part]
             slab, at, done = slab + 1, 0, done + part
 
+    @override
     def pieces(self, position: int, size: int) -> list[memoryview | bytes]:
         """Views of the slabs themselves; see the base class."""
         slab, at = position >> SLAB_SHIFT, position & SLAB_MASK
@@ -189,6 +193,7 @@ class MemoryPool(PagePool):
             slab, at, size = slab + 1, 0, size - part
         return found
 
+    @override
     def fill(self, position: int, target: memoryview) -> None:
         """Copy bytes out; see the base class."""
         done = 0
@@ -196,9 +201,11 @@ class MemoryPool(PagePool):
             target[done : done + len(piece)] = piece
             done += len(piece)
 
+    @override
     def sync(self) -> None:
         """Nothing outlives the process: nothing to do."""
 
+    @override
     def close(self) -> None:
         """Give the memory back to the machine."""
         for view in self._views:
@@ -236,9 +243,11 @@ class FilePool(PagePool):
         """Present length of the file."""
         return os.fstat(self._descriptor).st_size
 
+    @override
     def _grow(self, pages: int) -> None:
         """A file grows by being written; a new page is always written whole."""
 
+    @override
     def put(self, position: int, data: memoryview) -> None:
         """Store bytes by ``pwrite``; see the base class.
 
@@ -258,6 +267,7 @@ class FilePool(PagePool):
                 ) from error
             raise self._failed("written", error) from error
 
+    @override
     def pieces(self, position: int, size: int) -> list[memoryview | bytes]:
         """One piece, read from the file; see the base class."""
         try:
@@ -270,6 +280,7 @@ class FilePool(PagePool):
         self.fill(position, memoryview(whole))
         return [memoryview(whole)]
 
+    @override
     def fill(self, position: int, target: memoryview) -> None:
         """Copy bytes out by ``preadv``; see the base class.
 
@@ -295,6 +306,7 @@ class FilePool(PagePool):
             context={"path": str(self._path)},
         )
 
+    @override
     def sync(self) -> None:
         """``fdatasync``, unless nothing was put since the last one.
 
@@ -309,6 +321,7 @@ class FilePool(PagePool):
             raise self._failed("made durable", error) from error
         self._unsynced = False
 
+    @override
     def close(self) -> None:
         """Close the file."""
         if self._descriptor >= 0:

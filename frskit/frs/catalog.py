@@ -67,12 +67,21 @@ class SqliteCatalog:
             self._db = sqlite3.connect(
                 ":memory:" if path is None else path, check_same_thread=False, timeout=10.0
             )
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(_SCHEMA)
-            self._db.execute("INSERT OR IGNORE INTO meta VALUES ('version', ?)", (_VERSION,))
-            self._db.commit()
-            (found,) = self._db.execute("SELECT value FROM meta WHERE key='version'").fetchone()
+        try:
+            with _catalog_errors(path):
+                self._prepare()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _prepare(self) -> None:
+        """Make the tables, or see that they are of a version that is known."""
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.executescript(_SCHEMA)
+        self._db.execute("INSERT OR IGNORE INTO meta VALUES ('version', ?)", (_VERSION,))
+        self._db.commit()
+        (found,) = self._db.execute("SELECT value FROM meta WHERE key='version'").fetchone()
         if found != _VERSION:
             raise CatalogError(
                 f"the catalog is of version {found}, this frskit knows {_VERSION}",

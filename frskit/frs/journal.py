@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from frskit.errors import CatalogError, FrskitError
+from frskit.storage.durable import make_directory
 
 if TYPE_CHECKING:
     from typing import Self
@@ -119,7 +120,7 @@ class Journal:
         self._clock = clock
         self._operations: list[JournalOperation] = []
         if directory is not None:
-            directory.mkdir(parents=True, exist_ok=True)
+            make_directory(directory)
 
     def begin(self, kind: str, subject: str, **facts: object) -> JournalOperation:
         """Start recording; a directory gets a file named by number, kind and subject.

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from frskit.errors import Busy
+from frskit.storage.durable import make_directory
+from frskit.storage.locks import file_lock
 
 __all__ = ["Locks"]
 
@@ -15,8 +17,7 @@ __all__ = ["Locks"]
 class Locks:
     """Named locks: within the process, and with a directory also between processes.
 
-    The files hold nothing; the operating system drops a lock with the process that held it, so
-    there are no stale locks to clean up.
+    The files hold nothing; a lock goes with the process that held it.
     """
 
     def __init__(self, directory: Path | None = None) -> None:
@@ -24,7 +25,7 @@ class Locks:
         self._held: set[str] = set()
         self._guard = threading.Lock()
         if directory is not None:
-            directory.mkdir(parents=True, exist_ok=True)
+            make_directory(directory)
 
     @contextmanager
     def hold(self, name: str, doing: str) -> Iterator[None]:
@@ -50,14 +51,6 @@ class Locks:
         if self._directory is None:
             yield
             return
-        import fcntl
-
         safe = "".join(each if each.isalnum() or each in "-." else "-" for each in key)
-        with (self._directory / f"{safe}.lock").open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise Busy(
-                    f"{doing}: another process works on {key}", context={"on": key}
-                ) from error
+        with file_lock(self._directory / f"{safe}.lock", f"{doing} on {key}"):
             yield

@@ -18,7 +18,8 @@ from frskit.clock import Budget
 from frskit.errors import ConfigurationError, UsageError, VolumeBusy
 from frskit.model.ids import StorageId, VolumeId
 from frskit.model.json_records import dump, load
-from frskit.storage.durable import exclusive_lock, replace_file, sync_directory
+from frskit.storage.durable import replace_file, sync_directory
+from frskit.storage.locks import file_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -103,7 +104,11 @@ class MountTable:
             Busy: Another process did not let go of it in time.
         """
         waiting = Budget.of(self._clock, _PATIENCE_S, budget.token)
-        with exclusive_lock(self.root / ".lock", budget=waiting.at_most(budget.remaining_s())):
+        with file_lock(
+            self.root / ".lock",
+            "changing mounts",
+            budget=waiting.at_most(budget.remaining_s()),
+        ):
             self.load()
             yield
 

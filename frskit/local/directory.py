@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import evolve
 
+from frskit._typing import override
 from frskit.bases import ArrayBase
 from frskit.clock import Budget
 from frskit.errors import (
@@ -74,7 +75,9 @@ from frskit.model.storage import (
     StagedCopies,
     Storage,
 )
-from frskit.storage.durable import exclusive_lock, sync_directory
+from frskit.storage.durable import sync_directory
+from frskit.storage.locks import file_lock
+from frskit.storage.posix import require_posix
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -115,6 +118,7 @@ class DirectoryArray(ArrayBase):
         hosts: Collection[HostRef] | None = None,
         lock_timeout_s: float = 10.0,
     ) -> None:
+        require_posix("an array of directories")
         super().__init__()
         self._root = root.absolute()
         self._clock = clock
@@ -161,7 +165,7 @@ class DirectoryArray(ArrayBase):
         remaining_s = budget.remaining_s()
         if remaining_s is not None:
             waiting = waiting.at_most(remaining_s)
-        with exclusive_lock(self._root / "lock", budget=waiting):
+        with file_lock(self._root / "lock", "changing the array", budget=waiting):
             change = RecordsFile(self._root)
             change.settle()
             yield change
@@ -283,6 +287,7 @@ class DirectoryArray(ArrayBase):
             created_at=record.created_at,
         )
 
+    @override
     def stage_copies(
         self, requests: Sequence[CopyRequest], *, key: CopyKey, budget: Budget
     ) -> StagedCopies:

@@ -20,7 +20,6 @@ POSIX only.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import shutil
 import stat
@@ -33,6 +32,7 @@ from attrs import frozen
 from frskit.errors import CopyConflict
 from frskit.storage.durable import sync_directory
 from frskit.storage.paths import PathFileSystem
+from frskit.storage.posix import flags
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,8 +61,8 @@ _UNSUPPORTED: Final = frozenset(
     }
 )
 _PIECE_BYTES: Final = 16 * 1024 * 1024
-_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-_WRITE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ: Final = flags("O_RDONLY", "O_NOFOLLOW", "O_CLOEXEC", "O_NONBLOCK")
+_WRITE: Final = flags("O_WRONLY", "O_CREAT", "O_EXCL", "O_NOFOLLOW", "O_CLOEXEC")
 
 
 @frozen(kw_only=True)
@@ -114,6 +114,8 @@ def clone_file(source: int, target: int) -> bool:
     Raises:
         OSError: It can, but failed (no space, input/output error).
     """
+    import fcntl
+
     try:
         fcntl.ioctl(target, FICLONE, source)
     except OSError as error:
@@ -192,10 +194,10 @@ class _Cloner:
 
     def _below(self, name: str, source: int, target: int) -> None:
         os.mkdir(name, 0o700, dir_fd=target)
-        flags = _READ | os.O_DIRECTORY
-        inner = os.open(name, flags, dir_fd=source)
+        how = _READ | os.O_DIRECTORY
+        inner = os.open(name, how, dir_fd=source)
         try:
-            into = os.open(name, flags, dir_fd=target)
+            into = os.open(name, how, dir_fd=target)
             try:
                 self.directory(inner, into)
             finally:

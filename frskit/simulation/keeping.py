@@ -14,16 +14,16 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
 from pathlib import Path
 
+from frskit._typing import override
 from frskit.clock import VirtualClock
-from frskit.errors import Busy, ConfigurationError
+from frskit.errors import ConfigurationError
+from frskit.storage.durable import replace_file
 
-__all__ = ["LabClock", "ServiceMemory", "exclusive", "load_json", "save_json"]
+__all__ = ["LabClock", "ServiceMemory", "load_json", "save_json"]
 
 SCHEMA = "frskit.lab/1"
 
@@ -35,6 +35,7 @@ class LabClock(VirtualClock):
         self._file = file
         super().__init__(elapsed_s=_read_seconds(file))
 
+    @override
     def advance(self, seconds: float) -> None:
         """Move forward, and remember it."""
         super().advance(seconds)
@@ -53,13 +54,19 @@ class ServiceMemory(MutableMapping[str, bytes]):
         self._table = f"memory_{name}"
         try:
             self._db = sqlite3.connect(file, check_same_thread=False)
+        except sqlite3.Error as error:
+            raise ConfigurationError(f"{file} cannot be opened: {error}") from error
+        try:
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.execute(
                 f"CREATE TABLE IF NOT EXISTS {self._table} (k TEXT PRIMARY KEY, v BLOB)"
             )
             self._db.commit()
-        except sqlite3.Error as error:
-            raise ConfigurationError(f"{file} cannot be read: {error}") from error
+        except BaseException as error:
+            self._db.close()
+            if isinstance(error, sqlite3.Error):
+                raise ConfigurationError(f"{file} cannot be read: {error}") from error
+            raise
 
     def __getitem__(self, key: str) -> bytes:
         row = self._db.execute(f"SELECT v FROM {self._table} WHERE k=?", (key,)).fetchone()
@@ -88,23 +95,6 @@ class ServiceMemory(MutableMapping[str, bytes]):
         self._db.close()
 
 
-@contextmanager
-def exclusive(directory: Path) -> Iterator[None]:
-    """Hold the lab for this process; the system lets go if the process dies.
-
-    Raises:
-        Busy: Another process holds it.
-    """
-    import fcntl
-
-    with (directory / "lab.lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise Busy(f"another process has the lab {directory} open") from error
-        yield
-
-
 def save_json(file: Path, facts: Mapping[str, object]) -> None:
     """Write a JSON document with its schema, atomically and durably."""
     _replace(file, json.dumps({"schema": SCHEMA, **facts}, indent=1))
@@ -126,12 +116,7 @@ def load_json(file: Path) -> dict[str, object]:
 
 
 def _replace(file: Path, text: str) -> None:
-    fresh = file.with_suffix(file.suffix + ".new")
-    with fresh.open("w", encoding="utf-8") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    fresh.replace(file)
+    replace_file(file, text.encode("utf-8"))
 
 
 def _read_seconds(file: Path) -> float:

@@ -19,7 +19,7 @@ from frskit.errors import ConfigurationError, FileMissing, UsageError
 from frskit.ese import read_database_header
 from frskit.exchange import EXCHANGE_2003
 from frskit.frs import Journal, Policy, Production, Recovery
-from frskit.simulation.keeping import LabClock, ServiceMemory, exclusive, load_json, save_json
+from frskit.simulation.keeping import LabClock, ServiceMemory, load_json, save_json
 from frskit.simulation.layout import (
     FOREIGN_GROUP,
     GROUP_LAYOUTS,
@@ -31,6 +31,8 @@ from frskit.simulation.levers import Levers
 from frskit.simulation.parties import PRODUCTION, RECOVERY, Parties, model_profile
 from frskit.site import Site, compose
 from frskit.site.opening import SITE_FILE, read_settings
+from frskit.storage.durable import make_directory
+from frskit.storage.locks import file_lock
 
 if TYPE_CHECKING:
     from frskit.eva import SimulatedEva
@@ -216,7 +218,7 @@ def create_directory(
         raise ConfigurationError(
             f"{directory} is not an empty directory", hint="Choose a new directory for the lab."
         )
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     settings: dict[str, object] = {"kind": "lab", "seed": seed, "model": model, "layout": layout}
     save_json(directory / "lab.json", {"boots": 0, "mounts": {}, "exchange": None})
     made = _open(
@@ -249,7 +251,7 @@ def _open(
     furnish: Callable[[Parties], None] | None,
 ) -> Lab:
     with ExitStack() as stack:
-        stack.enter_context(exclusive(directory))
+        stack.enter_context(file_lock(directory / "lab.lock", f"opening the lab {directory}"))
         kept = load_json(directory / "lab.json")
         boots = kept.get("boots", 0)
         memories = {

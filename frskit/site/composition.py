@@ -25,6 +25,7 @@ from frskit.frs import (
     SqliteCatalog,
 )
 from frskit.model.ids import IdFactory
+from frskit.storage.durable import make_directory
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -114,11 +115,10 @@ def compose(
     """
     time = clock or SystemClock()
     if state is not None:
-        state.mkdir(parents=True, exist_ok=True)
+        make_directory(state)
     parts = Parts(
         productions={each.server.name.casefold(): each for each in productions},
         recovery=recovery,
-        catalog=SqliteCatalog(None if state is None else state / "catalog.sqlite"),
         journal=Journal(None if state is None else state / "journal", time),
         locks=Locks(None if state is None else state / "locks"),
         clock=time,
@@ -127,5 +127,7 @@ def compose(
         policy=policy or Policy(),
         executor=executor,
         state=state,
+        # Last: nothing that may fail comes after it, so that it is always closed.
+        catalog=SqliteCatalog(None if state is None else state / "catalog.sqlite"),
     )
     return Site(parts, on_close=on_close)

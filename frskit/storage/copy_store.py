@@ -10,7 +10,7 @@ What it is not: a catalog. It does not know what a copy contains or whether it i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 from frskit.errors import ArrayError, FrskitError, StorageNotFound, UnsupportedKind
 from frskit.scopes import told
@@ -18,6 +18,7 @@ from frskit.scopes import told
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from frskit._typing import TypeIs
     from frskit.clock import Budget
     from frskit.model.ids import CopyKey, HostRef, StorageId
     from frskit.model.storage import ArrayCopy, Presentation
@@ -120,13 +121,19 @@ class ArrayCopyStore:
             UnsupportedKind: The array has no `SupportsRestore`.
             CopyConflict, StillPresented: As `SupportsRestore.restore_storage`.
         """
-        if not hasattr(self._array, "restore_storage"):
+        array: object = self._array
+        if not _restores(array):
             raise UnsupportedKind(
                 f"{self._array.name} cannot restore storage from a copy",
                 hint="Recover by swapping the LUNs, or copy the files back.",
                 context={"target": target, "source": source},
             )
-        cast("SupportsRestore", self._array).restore_storage(target, source, budget=budget)
+        array.restore_storage(target, source, budget=budget)
+
+
+def _restores(array: object) -> TypeIs[SupportsRestore]:
+    """Whether the array can copy a member back by itself."""
+    return hasattr(array, "restore_storage")
 
 
 def _each(

@@ -1,31 +1,39 @@
-"""Small durable files: replaced at one instant, and changed by one process at a time.
+"""Small durable files that are replaced at one instant.
 
 For the records that arrays and servers of this machine keep. What it is not: a database; a file is
-read and written as a whole. POSIX only. Everything here is frskit's choice.
+read and written as a whole. Everything here is frskit's choice.
 """
 
 # Descriptors and path text are used on purpose, which pathlib does not offer.
-# ruff: noqa: PTH105, PTH120, PTH123
+# ruff: noqa: PTH103, PTH105, PTH120, PTH123
 
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
 
-from frskit.errors import Busy
+from frskit.errors import ConfigurationError
+from frskit.storage.posix import flags
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from frskit.clock import Budget
-
-__all__ = ["exclusive_lock", "replace_file", "sync_directory"]
-
-_POLL_S: Final = 0.02
+__all__ = ["make_directory", "replace_file", "sync_directory"]
 
 
-def replace_file(path: str | os.PathLike[str], data: bytes, *, mode: int = 0o644) -> None:
+def make_directory(path: str | os.PathLike[str]) -> None:
+    """Make a directory for frskit's own state, and those above it, readable for their owner only.
+
+    Raises:
+        ConfigurationError: It cannot be made; a file may be in the way.
+    """
+    try:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the directory {os.fspath(path)} cannot be made: {error.strerror or error}",
+            hint="Name another one, below a directory that this user can write.",
+            context={"path": os.fspath(path)},
+        ) from error
+
+
+def replace_file(path: str | os.PathLike[str], data: bytes, *, mode: int = 0o600) -> None:
     """Give a file new content, durably and at one instant.
 
     After a crash the file has the old content or the new one, never a mixture. One writer at a
@@ -36,7 +44,7 @@ def replace_file(path: str | os.PathLike[str], data: bytes, *, mode: int = 0o644
     """
     target = os.fspath(path)
     temporary = f"{target}.new"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    descriptor = os.open(temporary, flags("O_WRONLY", "O_CREAT", "O_TRUNC", "O_CLOEXEC"), mode)
     with open(descriptor, "wb") as file:
         file.write(data)
         file.flush()
@@ -46,44 +54,11 @@ def replace_file(path: str | os.PathLike[str], data: bytes, *, mode: int = 0o644
 
 
 def sync_directory(path: str | os.PathLike[str]) -> None:
-    """Make the names in a directory durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    """Make the names in a directory durable; where a directory cannot be opened, it is not asked."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    descriptor = os.open(path, flags("O_RDONLY", "O_DIRECTORY", "O_CLOEXEC"))
     try:
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def exclusive_lock(path: str | os.PathLike[str], *, budget: Budget) -> Iterator[None]:
-    """Keep every other process and thread out; a process that dies lets go.
-
-    Args:
-        path: A file that is made if need be and never removed.
-        budget: How long to wait.
-
-    Raises:
-        Busy: Somebody else held it until the end of the budget.
-        Cancelled: As the budget says.
-    """
-    import fcntl
-
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if budget.remaining_s() == 0.0:
-                    raise Busy(
-                        f"{os.fspath(path)} is held by another process or thread",
-                        context={"lock": os.fspath(path)},
-                    ) from error
-            left_s = budget.remaining_s()
-            if budget.token is not None and budget.token.cancelled:
-                budget.check("waiting for a lock")
-            budget.clock.sleep(_POLL_S if left_s is None else min(_POLL_S, left_s))
-        yield
     finally:
         os.close(descriptor)

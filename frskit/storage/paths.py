@@ -37,6 +37,7 @@ from frskit.errors import (
 )
 from frskit.model.files import FileStat
 from frskit.storage.durable import sync_directory
+from frskit.storage.posix import flags, require_posix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PathFile", "PathFileSystem", "PathRef"]
 
-_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_DIRECTORY: Final = flags("O_RDONLY", "O_DIRECTORY", "O_NOFOLLOW", "O_CLOEXEC")
 _PIECE_BYTES: Final = 1 << 30
 _ERRORS: Final[dict[int, type[FrskitError]]] = {
     errno.ENOENT: FileMissing,
@@ -95,7 +96,7 @@ def _parts(path: str) -> tuple[str, ...]:
 @contextmanager
 def _opened(root: str, parts: tuple[str, ...]) -> Iterator[int]:
     """A descriptor of a directory below `root`, reached without following any link."""
-    current = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    current = os.open(root, flags("O_RDONLY", "O_DIRECTORY", "O_CLOEXEC"))
     try:
         for part in parts:
             following = os.open(part, _DIRECTORY, dir_fd=current)
@@ -106,13 +107,13 @@ def _opened(root: str, parts: tuple[str, ...]) -> Iterator[int]:
         os.close(current)
 
 
-def _open_regular(root: str, path: str, flags: int) -> int:
+def _open_regular(root: str, path: str, how: int) -> int:
     """Open a regular file below `root`; O_NONBLOCK so that a pipe cannot block the caller."""
     parts = _parts(path)
     if not parts:
         raise FileMissing("the root of a volume is not a file", context={"path": path})
     with _typed(path), _opened(root, parts[:-1]) as directory:
-        safe = flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        safe = how | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
         descriptor = os.open(parts[-1], safe, 0o644, dir_fd=directory)
         if stat.S_ISREG(os.fstat(descriptor).st_mode):
             return descriptor
@@ -258,6 +259,7 @@ class PathFileSystem:
         read_only: bool = False,
         hidden: frozenset[str] = frozenset(),
     ) -> None:
+        require_posix("a directory that stands for a volume")
         self._root = os.path.abspath(root)
         self._read_only = read_only
         self._hidden = hidden
@@ -356,9 +358,9 @@ class PathFileSystem:
     def create(self, path: str, *, exclusive: bool = True) -> PathFile:
         """Make an empty file and open it; the directory must exist."""
         parts = self._writable(path)
-        flags = os.O_RDWR | os.O_CREAT | (os.O_EXCL if exclusive else os.O_TRUNC)
+        how = os.O_RDWR | os.O_CREAT | (os.O_EXCL if exclusive else os.O_TRUNC)
         parent = os.path.join(self._root, *parts[:-1])
-        return PathFile(_open_regular(self._root, path, flags), path, new_in=parent)
+        return PathFile(_open_regular(self._root, path, how), path, new_in=parent)
 
     def edit(self, path: str) -> PathFile:
         """Open an existing file for reading and writing."""
@@ -421,8 +423,8 @@ class PathFileSystem:
 def _sync_file(directory: int, name: str) -> None:
     """Flush one file; one that vanished meanwhile needs no flushing."""
     with suppress(FileNotFoundError):
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-        descriptor = os.open(name, flags, dir_fd=directory)
+        how = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        descriptor = os.open(name, how, dir_fd=directory)
         try:
             os.fsync(descriptor)
         finally:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 __all__ = ["LAYERS", "layer_of", "may_import", "table_rows"]
 
-_BASE = frozenset({"_lazy", "model", "errors"})
+_BASE = frozenset({"_lazy", "_typing", "model", "errors"})
 _SMALL = _BASE | {"codes", "clock"}
 _SEAMS = _SMALL | {"events", "protocols"}
 _TOOLS = _SEAMS | {"storage", "bases", "scopes"}
@@ -17,6 +17,7 @@ _WINGS = frozenset({"frs", "vss", "exchange", "eva", "local", "hosts"})
 
 LAYERS: Mapping[str, frozenset[str]] = {
     "_lazy": frozenset(),
+    "_typing": frozenset(),
     "errors": frozenset(),
     "model": frozenset({"_lazy", "errors"}),
     "codes": _BASE,

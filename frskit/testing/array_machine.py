@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import define
 
+from frskit._typing import override
 from frskit.clock import Budget
 from frskit.errors import (
     CopyConflict,
@@ -494,6 +495,7 @@ def _machine(make: Callable[[], ArrayWorld], report: KitReport) -> type[Any]:
         def lists_agree(self) -> None:
             self.history.check()
 
+        @override
         def teardown(self) -> None:
             try:
                 self.history.end()

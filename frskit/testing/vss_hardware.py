@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, evolve
 
+from frskit._typing import override
 from frskit.bases import ArrayBase
 from frskit.clock import Budget, Clock, VirtualClock
 from frskit.errors import (
@@ -125,6 +126,7 @@ class SmallArray(ArrayBase):
         found = [lun.copy for lun in self.luns.values() if lun.copy is not None]
         return tuple(each for each in found if key is None or each.key == key)
 
+    @override
     def check_request(self, request: CopyRequest) -> None:
         """Kinds and sources."""
         if request.kind not in self._kinds:
@@ -132,6 +134,7 @@ class SmallArray(ArrayBase):
         if request.source not in self.luns:
             raise StorageNotFound(f"no storage {request.source}")
 
+    @override
     def stage_copies(
         self, requests: Sequence[CopyRequest], *, key: CopyKey, budget: Budget
     ) -> StagedCopies:
@@ -171,6 +174,7 @@ class SmallArray(ArrayBase):
         self.luns[copy.id] = _Lun(bytearray(source.data), source.flags, request.name, copy)
         return copy
 
+    @override
     def discard_staged(self, key: CopyKey) -> None:
         """Forget."""
         self.script.hit(f"{self._name}.discard_staged")

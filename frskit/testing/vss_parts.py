@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from frskit._typing import override
 from frskit.bases import WriterBase
 from frskit.clock import Budget
 from frskit.events import Event, ServiceTrace
@@ -158,31 +159,37 @@ class SmallWriter(WriterBase):
     def _done(self, event: str) -> None:
         self.script.hit(f"{self.name}.{event}!")
 
+    @override
     def identify(self) -> WriterMetadata:
         """What it is."""
         self.script.hit(f"{self.name}.identify")
         return self.metadata
 
+    @override
     def prepare_backup(self, session: WriterSession) -> None:
         """Nothing but the record."""
         self._event("prepare_backup", session)
 
+    @override
     def prepare_snapshot(self, session: WriterSession) -> None:
         """Nothing but the record."""
         self._event("prepare_snapshot", session)
 
+    @override
     def freeze(self, session: WriterSession, *, budget: Budget) -> None:
         """Hold; a fault before the effect leaves it writing, one after it leaves it frozen."""
         self._event("freeze", session)
         self.frozen = True
         self._done("freeze")
 
+    @override
     def thaw(self, session: WriterSession) -> None:
         """Write again."""
         self._event("thaw", session)
         self.frozen = False
         self._done("thaw")
 
+    @override
     def post_snapshot(self, session: WriterSession) -> Sequence[WriterRecord]:
         """A stamp for each component."""
         self._event("post_snapshot", session)
@@ -191,26 +198,31 @@ class SmallWriter(WriterBase):
             for each in session.components
         )
 
+    @override
     def backup_complete(self, session: WriterSession) -> None:
         """Truncate what succeeded, and nothing else."""
         self._event("backup_complete", session)
         self.truncated += [each for each, good in session.succeeded.items() if good]
         self._done("backup_complete")
 
+    @override
     def backup_shutdown(self, session: WriterSession) -> None:
         """Release whatever is still held."""
         self.frozen = False
         self._event("backup_shutdown", session)
 
+    @override
     def abort(self, session: WriterSession) -> None:
         """Write again, then record; a fault cannot keep it frozen."""
         self.frozen = False
         self._event("abort", session)
 
+    @override
     def pre_restore(self, session: WriterSession) -> None:
         """Nothing but the record."""
         self._event("pre_restore", session)
 
+    @override
     def post_restore(self, session: WriterSession) -> None:
         """Nothing but the record."""
         self._event("post_restore", session)

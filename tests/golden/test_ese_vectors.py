@@ -156,6 +156,7 @@ def test_headers_agree_with_dissect(real, name):
         )
 
 
+@pytest.mark.oracle
 @pytest.mark.parametrize("name", DATABASES)
 def test_headers_agree_with_libesedb(unpack, name):
     """A second independent reader agrees on page size and format version."""

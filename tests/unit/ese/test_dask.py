@@ -16,7 +16,10 @@ with warnings.catch_warnings():
         "distributed", reason="dask[distributed] is not installed (dependency group oracles)"
     )
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = [
+    pytest.mark.oracle,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
 
 
 @pytest.fixture(scope="module")

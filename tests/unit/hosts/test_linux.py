@@ -27,7 +27,7 @@ from frskit.local import DirectoryArray
 from frskit.model.ids import CopyKey, HostRef, StorageId
 from frskit.model.storage import CopyKind, CopyRequest
 from frskit.model.volumes import DiskFlags
-from frskit.storage.durable import exclusive_lock
+from frskit.storage.locks import file_lock
 
 DATA, LOGS = StorageId("file:data"), StorageId("file:logs")
 HOST = HostRef("prod")
@@ -301,7 +301,7 @@ def test_a_damaged_table_is_refused(world, server, text):
 def test_another_process_at_the_table_is_waited_for(world, server):
     """Attach is Busy if the table stays locked."""
     lock = server.mounts / ".lock"
-    with exclusive_lock(lock, budget=world.budget), pytest.raises(Busy):
+    with file_lock(lock, "test", budget=world.budget), pytest.raises(Busy):
         server.attach({LOGS: "logs"}, read_only=False, budget=world.budget)
 
 

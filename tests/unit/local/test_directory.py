@@ -364,8 +364,8 @@ def test_two_processes_take_turns(array, tmp_path, clock):
         """
         import sys
         from frskit.clock import Budget, SystemClock
-        from frskit.storage.durable import exclusive_lock
-        with exclusive_lock(sys.argv[1], budget=Budget.of(SystemClock(), 10)):
+        from frskit.storage.locks import file_lock
+        with file_lock(sys.argv[1], "test", budget=Budget.of(SystemClock(), 10)):
             print("locked", flush=True)
             sys.stdin.read()
         """

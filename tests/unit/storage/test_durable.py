@@ -1,4 +1,4 @@
-"""Durable small files and the lock between processes."""
+"""Durable small files that are replaced at one instant."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import os
 
 import pytest
 
-from frskit.clock import Budget, CancelToken, VirtualClock
-from frskit.errors import Busy, Cancelled
-from frskit.storage.durable import exclusive_lock, replace_file
+from frskit.storage.durable import replace_file
 
 
 def test_a_failed_replacement_leaves_the_old_content(tmp_path, monkeypatch):
@@ -37,24 +35,3 @@ def test_the_content_is_durable_before_the_name(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "replace", lambda a, b: (calls.append("replace"), real_replace(a, b)))
     replace_file(tmp_path / "file", b"x")
     assert calls == ["fsync", "replace", "fsync"]
-
-
-def test_the_lock_excludes_and_is_released(tmp_path):
-    """A second holder is Busy after its budget, on the clock that it was given."""
-    clock = VirtualClock()
-    with exclusive_lock(tmp_path / "lock", budget=Budget.of(clock, 1)):
-        with (
-            pytest.raises(Busy),
-            exclusive_lock(tmp_path / "lock", budget=Budget.of(clock, 5)),
-        ):
-            pytest.fail("two holders")
-        assert clock.monotonic() == pytest.approx(5)
-        token = CancelToken()
-        token.cancel()
-        with (
-            pytest.raises(Cancelled),
-            exclusive_lock(tmp_path / "lock", budget=Budget.of(clock, None, token)),
-        ):
-            pytest.fail("two holders")
-    with exclusive_lock(tmp_path / "lock", budget=Budget.of(clock, 0)):
-        pass
