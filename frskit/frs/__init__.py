@@ -13,16 +13,20 @@ from frskit.frs.locks import Locks
 from frskit.frs.parts import Parts, Policy, Production, Recovery
 from frskit.frs.requestor import FastRecovery, RunningCopy
 from frskit.frs.resuming import Resumed
+from frskit.frs.steps import OperationKind, Phase, RecoveryStep
 
 __all__ = [
     "LEGALITY",
     "FastRecovery",
     "Journal",
     "Locks",
+    "OperationKind",
     "Parts",
+    "Phase",
     "Policy",
     "Production",
     "Recovery",
+    "RecoveryStep",
     "Resumed",
     "RunningCopy",
     "SqliteCatalog",

@@ -28,6 +28,7 @@ from frskit.errors import (
 from frskit.events import CopyStage, Progress, Warned
 from frskit.frs.ledger import log_files, outcomes, truncations
 from frskit.frs.report_check import held_against_files
+from frskit.frs.steps import CopyStep, OperationKind
 from frskit.frs.target import MountedCopy, mount_points
 from frskit.model.checks import FileVerdict
 from frskit.model.copies import Completion, Copy, CopyLife, CopyMember, Verdict
@@ -129,7 +130,10 @@ class CopyRun:
             self._precheck(production)
             self._record("requested")
             self._journal = self._parts.journal.begin(
-                "copy", self.copy.id, server=self.copy.server, components=self.copy.components
+                OperationKind.COPY,
+                self.copy.id,
+                server=self.copy.server,
+                components=self.copy.components,
             )
             try:
                 self._make(production)
@@ -157,7 +161,7 @@ class CopyRun:
         with production.service.session(self._wish.request()) as session:
             plan = session.plan(budget=self._budget)
             self._planned(plan)
-            with self._step("create", set=self.copy.id, storages=plan.storages):
+            with self._step(CopyStep.CREATE, set=self.copy.id, storages=plan.storages):
                 created = session.create(budget=self._budget)
             self._created(created)
             try:
@@ -234,7 +238,7 @@ class CopyRun:
         budget = self._budget.at_most(self._parts.policy.verdict_deadline_s)
         if self.copy.documents is None:
             raise WriterError("the shadow copy service returned no documents")
-        with self._step("import"):
+        with self._step(CopyStep.IMPORT):
             recovery.service.import_set(self.copy.documents, budget=budget)
         self.copy = evolve(self.copy, life=CopyLife.IMPORTED)
         self._record("imported")
@@ -341,7 +345,7 @@ class CopyRun:
         """Tell the writers the outcome; what came of it is recorded, never raised."""
         want = all(success.values())
         try:
-            with self._step("complete", success=want):
+            with self._step(CopyStep.COMPLETE, success=want):
                 told = session.complete(success, budget=Budget.of(self._parts.clock))
         except OutcomeUnknown as error:
             completion = Completion.UNKNOWN
@@ -357,11 +361,11 @@ class CopyRun:
     def _park(self) -> None:
         """Let go of the set: from now on the copy is managed by the identity of its members."""
         recovery = self._parts.recovery
-        with self._step("break"):
+        with self._step(CopyStep.BREAK):
             recovery.service.break_set(SetId(self.copy.id), budget=self._budget)
         storages = [member.storage for member in self.copy.members]
         production = self._parts.production(self._wish.server)
-        with self._step("hide"):
+        with self._step(CopyStep.HIDE):
             production.store.unpresent(storages, budget=self._budget)
             recovery.server.rescan(budget=self._budget)
         if self.copy.life is not CopyLife.FAILED:
@@ -442,7 +446,7 @@ class CopyRun:
     def _warn(self, text: str) -> None:
         self._parts.sink.emit(Warned(at=self._parts.clock.now(), text=text))
 
-    def _step(self, name: str, **facts: object) -> AbstractContextManager[None]:
+    def _step(self, name: CopyStep, **facts: object) -> AbstractContextManager[None]:
         return nullcontext() if self._journal is None else self._journal.step(name, **facts)
 
     def _progress(self, operation: str) -> Callable[[int, int], None]:

@@ -18,9 +18,9 @@ from attrs import evolve
 from frskit.clock import Budget
 from frskit.errors import FrskitError
 from frskit.frs.file_actions import undo_copy_in, undo_move
+from frskit.frs.steps import Phase, RecoveryStep
 from frskit.model.copies import CopyLife, MemberLife
 from frskit.model.ids import CopyId, StorageId
-from frskit.model.plans import FileActionKind
 from frskit.model.volumes import DiskFlags
 from frskit.scopes import Releases
 
@@ -31,16 +31,12 @@ if TYPE_CHECKING:
     from frskit.frs.parts import Parts, Production
     from frskit.model.copies import Copy
 
-__all__ = ["MOUNTED", "RECOVERING", "REPLAY", "finish_recovery", "release", "settle"]
+__all__ = ["MOUNTED", "finish_recovery", "release", "settle"]
 
-RECOVERING = "recovering"
-"""Stage of a copy's record while a recovery uses it, durable before the first step."""
-REPLAY = "mount and replay"
-"""The step that is the point of no return for a swapped copy."""
 MOUNTED = "mounted"
 """State of a database that is up."""
 
-_MOVES = frozenset({FileActionKind.SET_ASIDE.value, FileActionKind.RENAME.value})
+_MOVES = frozenset({RecoveryStep.SET_ASIDE, RecoveryStep.RENAME})
 
 
 def finish_recovery(parts: Parts, operation: JournalOperation) -> tuple[Copy, str]:
@@ -64,7 +60,7 @@ def _replay_may_have_begun(copy: Copy, operation: JournalOperation) -> bool:
     """The record says so first, the journal next; either is enough."""
     used = {each.storage for each in copy.members if each.life is MemberLife.CONSUMED}
     return any(
-        step == REPLAY or (step == "swap" and facts.get("new") in used)
+        step == RecoveryStep.REPLAY or (step == RecoveryStep.SWAP and facts.get("new") in used)
         for step, facts in operation.intents()
     )
 
@@ -74,7 +70,7 @@ def _was_undone(production: Production, operation: JournalOperation) -> bool:
 
     The journal may lack the line (its disk was full); then where production runs decides.
     """
-    if operation.reached("undo") or operation.reached("undone"):
+    if operation.reached(Phase.UNDO) or operation.reached(Phase.UNDONE):
         return True
     at = {
         (point.casefold(), storage)
@@ -85,7 +81,7 @@ def _was_undone(production: Production, operation: JournalOperation) -> bool:
     return any(
         (str(facts["mount"]).casefold(), facts["old"]) in at
         for step, facts in operation.intents()
-        if step == "swap"
+        if step == RecoveryStep.SWAP
     )
 
 
@@ -112,9 +108,9 @@ def _forward(
         return f"the recovery of {group} cannot be ended: {', '.join(broken)} did not come up"
     production.application.allow_overwrite(group, False)
     for step, facts in operation.intents():
-        if step == "swap":
+        if step == RecoveryStep.SWAP:
             settle(parts, copy.id, StorageId(str(facts["old"])), StorageId(str(facts["new"])))
-        elif step == FileActionKind.COPY_IN.value:
+        elif step == RecoveryStep.COPY_IN:
             undo_copy_in(production.server, str(facts["path"]), existed=True, restore=False)
     release(parts, copy.id)
     operation.end("recovered by a resume")
@@ -149,7 +145,7 @@ def _push_undo(
     undo: Releases, parts: Parts, production: Production, step: str, facts: Mapping[str, object]
 ) -> None:
     server = production.server
-    if step == "swap":
+    if step == RecoveryStep.SWAP:
         mount, old, new = (str(facts[key]) for key in ("mount", "old", "new"))
         undo.push(
             f"{old} at {mount}",
@@ -158,7 +154,7 @@ def _push_undo(
     elif step in _MOVES:
         path, target = str(facts["path"]), str(facts["target"])
         undo.push(f"name of {path}", lambda: undo_move(server, path, target))
-    elif step == FileActionKind.COPY_IN.value:
+    elif step == RecoveryStep.COPY_IN:
         path, existed = str(facts["path"]), bool(facts["existed"])
         undo.push(
             f"former {path}", lambda: undo_copy_in(server, path, existed=existed, restore=True)

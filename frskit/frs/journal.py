@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from frskit.errors import CatalogError, FrskitError
+from frskit.frs.steps import OperationKind, Phase
 from frskit.storage.durable import make_directory
 
 if TYPE_CHECKING:
@@ -48,10 +49,10 @@ class JournalOperation:
     def intents(self) -> Iterator[tuple[str, Mapping[str, object]]]:
         """Step and facts of every outside call that was begun, in order."""
         for line in self.lines:
-            if line.get("phase") == "intent":
+            if line.get("phase") == Phase.INTENT:
                 yield str(line.get("step")), _facts(line)
 
-    def reached(self, phase: str) -> bool:
+    def reached(self, phase: Phase) -> bool:
         """Whether a line says this phase."""
         return any(line.get("phase") == phase for line in self.lines)
 
@@ -64,7 +65,7 @@ class JournalOperation:
         found._torn = not path.read_bytes().endswith(b"\n")
         return found
 
-    def write(self, phase: str, step: str, **facts: object) -> None:
+    def write(self, phase: Phase, step: str, **facts: object) -> None:
         """Append one line; durable when it returns.
 
         Raises:
@@ -96,20 +97,20 @@ class JournalOperation:
     @contextmanager
     def step(self, name: str, **facts: object) -> Iterator[None]:
         """An outside call: intent before, done or failed after."""
-        self.write("intent", name, **facts)
+        self.write(Phase.INTENT, name, **facts)
         try:
             yield
         except FrskitError as error:
-            self.write("failed", name, code=error.code, message=error.message)
+            self.write(Phase.FAILED, name, code=error.code, message=error.message)
             raise
         except BaseException as error:
-            self.write("failed", name, code=type(error).__name__, message=str(error))
+            self.write(Phase.FAILED, name, code=type(error).__name__, message=str(error))
             raise
-        self.write("done", name)
+        self.write(Phase.DONE, name)
 
     def end(self, result: str) -> None:
         """The operation is over and left nothing undone."""
-        self.write("end", result)
+        self.write(Phase.END, result)
 
 
 class Journal:
@@ -122,7 +123,7 @@ class Journal:
         if directory is not None:
             make_directory(directory)
 
-    def begin(self, kind: str, subject: str, **facts: object) -> JournalOperation:
+    def begin(self, kind: OperationKind, subject: str, **facts: object) -> JournalOperation:
         """Start recording; a directory gets a file named by number, kind and subject.
 
         The number is the highest one so far plus one, so that no two operations ever share one,
@@ -135,7 +136,7 @@ class Journal:
             path = self._directory / f"{number:06d}-{kind}-{safe}.jsonl"
         operation = JournalOperation(path, self._clock, kind, subject)
         self._operations.append(operation)
-        operation.write("begin", kind, **facts)
+        operation.write(Phase.BEGIN, kind, **facts)
         return operation
 
     def entries(self) -> Iterator[list[dict[str, object]]]:
@@ -191,7 +192,7 @@ def _tail(path: Path) -> bytes:
 
 
 def _ended(lines: Sequence[Mapping[str, object]]) -> bool:
-    return any(line.get("phase") == "end" for line in lines)
+    return any(line.get("phase") == Phase.END for line in lines)
 
 
 def _facts(line: Mapping[str, object]) -> Mapping[str, object]:

@@ -16,8 +16,9 @@ from attrs import evolve
 from frskit.errors import FrskitError, RecoveryFailed, RecoveryPrecondition
 from frskit.events import RecoveryStage
 from frskit.frs.file_actions import action_facts, drop_undo, run_action
-from frskit.frs.interrupted import MOUNTED, RECOVERING, REPLAY, release, settle
+from frskit.frs.interrupted import MOUNTED, release, settle
 from frskit.frs.recovery_plan import RecoveryWish, make_plan, mounted, used_up
+from frskit.frs.steps import RECOVERING, OperationKind, Phase, RecoveryStep
 from frskit.model.copies import CopyLife, MemberLife
 from frskit.model.plans import OnlineReport, RecoveryMethod, RecoveryReport
 from frskit.model.shadows import RestoreRequest
@@ -65,7 +66,7 @@ class RecoveryRun:
             self._still_holds(copy)
             before = production.application.status(plan.group)
             journal = parts.journal.begin(
-                "recovery", plan.copy, group=plan.group, mode=plan.mode.value
+                OperationKind.RECOVERY, plan.copy, group=plan.group, mode=plan.mode.value
             )
             try:
                 self._until_online(production, copy, journal, before)
@@ -114,7 +115,7 @@ class RecoveryRun:
         plan, application = self._plan, production.application
         self._parts.catalog.update(copy.id, lambda record: evolve(record, stage=RECOVERING))
         self._undo.push("mounts of the stores", lambda: self._back_online(production, before))
-        with self._step(journal, "take offline"):
+        with self._step(journal, RecoveryStep.TAKE_OFFLINE):
             application.take_offline(plan.group, budget=self._budget)
         self._undo.push("overwrite flag", lambda: application.allow_overwrite(plan.group, False))
         application.allow_overwrite(plan.group, True)
@@ -129,7 +130,7 @@ class RecoveryRun:
         if plan.consumes:
             self._consume(copy)
         self._undo.push("stores", lambda: application.take_offline(plan.group, budget=self._budget))
-        with self._step(journal, REPLAY):
+        with self._step(journal, RecoveryStep.REPLAY):
             self._online = self._bring_online(production)
 
     def _bring_online(self, production: Production) -> OnlineReport:
@@ -168,7 +169,7 @@ class RecoveryRun:
             for component in copy.selected
             if component.answers_to(self._plan.group) or len(copy.selected) == 1
         )
-        journal.write("intent", "PreRestore")
+        journal.write(Phase.INTENT, RecoveryStep.PRE_RESTORE)
         return production.service.restore_session(
             RestoreRequest(documents=copy.documents, components=selected)
         )
@@ -179,7 +180,13 @@ class RecoveryRun:
         """Every member takes the place of the LUN that is mounted where it came from."""
         for member in self._plan.members:
             old = self._mounted_storage(production, member)
-            with self._step(journal, "swap", mount=member.mount_point, old=old, new=member.storage):
+            with self._step(
+                journal,
+                RecoveryStep.SWAP,
+                mount=member.mount_point,
+                old=old,
+                new=member.storage,
+            ):
                 self._take_away(production, member, old)
                 self._put_in_place(production, member)
             self._displaced.append((member, old))
@@ -245,13 +252,13 @@ class RecoveryRun:
         if not from_copy:
             for action in self._plan.file_actions:
                 facts = action_facts(production.server, action)
-                with self._step(journal, action.kind.value, **facts):
+                with self._step(journal, RecoveryStep(action.kind.value), **facts):
                     run_action(production.server, None, action, self._undo)
             return
         with mounted(self._parts, production, copy, self._budget) as source:
             for action in self._plan.file_actions:
                 facts = action_facts(production.server, action)
-                with self._step(journal, action.kind.value, **facts):
+                with self._step(journal, RecoveryStep(action.kind.value), **facts):
                     run_action(production.server, source, action, self._undo)
 
     # --- the end -------------------------------------------------------------------------
@@ -304,13 +311,13 @@ class RecoveryRun:
         """
         leftovers = list(getattr(error, "leftovers", ()))
         interrupt = None if isinstance(error, Exception) else error
-        leftovers += self._noted(journal, "undo", error)
+        leftovers += self._noted(journal, Phase.UNDO, error)
         try:
             leftovers += self._undo.unwind()
         except BaseException as other:  # noqa: BLE001 - an interrupt; everything was tried
             leftovers += self._undo.leftovers
             interrupt = interrupt or other
-        leftovers += self._noted(journal, "undone", error, leftovers=leftovers)
+        leftovers += self._noted(journal, Phase.UNDONE, error, leftovers=leftovers)
         if not leftovers:
             leftovers += self._closed(journal)
         if interrupt is not None:
@@ -326,7 +333,7 @@ class RecoveryRun:
         return failed
 
     def _noted(
-        self, journal: JournalOperation, phase: str, error: BaseException, **facts: object
+        self, journal: JournalOperation, phase: Phase, error: BaseException, **facts: object
     ) -> list[str]:
         """Write a line about the undo; a journal that cannot be written does not stop it."""
         try:
@@ -356,7 +363,7 @@ class RecoveryRun:
             raise RecoveryFailed(f"mounted before and not now: {', '.join(sorted(missing))}")
 
     def _step(
-        self, journal: JournalOperation, name: str, **facts: object
+        self, journal: JournalOperation, name: RecoveryStep, **facts: object
     ) -> AbstractContextManager[None]:
         now = self._parts.clock.now()
         self._parts.sink.emit(

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from frskit.errors import CopyInUse, RecoveryPrecondition, StorageGroupNotRecognized
-from frskit.frs.interrupted import RECOVERING
 from frskit.frs.legality import objection
 from frskit.frs.paths import inside
+from frskit.frs.steps import RECOVERING
 from frskit.frs.target import MountedCopy, mount_points
 from frskit.model.copies import Copy, CopyFilter, CopyLife, CopyMember, MemberLife, Verdict
 from frskit.model.files import FileRole

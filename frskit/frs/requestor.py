@@ -12,10 +12,10 @@ from attrs import evolve
 from frskit.clock import Budget, CancelToken
 from frskit.errors import CopyInUse, CopyNotFound, TimedOut, UsageError
 from frskit.frs.copying import CopyRun, CopyWish, recoverable_names
-from frskit.frs.interrupted import RECOVERING
 from frskit.frs.recovering import RecoveryRun
 from frskit.frs.recovery_plan import RecoveryWish, make_plan, mounted
 from frskit.frs.resuming import Resumed, resume
+from frskit.frs.steps import RECOVERING, DeletionStep, OperationKind
 from frskit.model.choices import chosen
 from frskit.model.components import BackupType
 from frskit.model.copies import Copy, CopyFilter, CopyLife, MemberLife, Verdict
@@ -223,11 +223,11 @@ class FastRecovery:
             record = self.parts.catalog.get(wanted)
             production = self.parts.production(server)
             _check_unused(record, production)
-            journal = self.parts.journal.begin("delete", record.id)
+            journal = self.parts.journal.begin(OperationKind.DELETION, record.id)
             record = evolve(record, life=CopyLife.DELETING)
             self.parts.catalog.put(record)
             held = [m.storage for m in record.members if m.life is MemberLife.HELD]
-            with journal.step("delete", storages=held):
+            with journal.step(DeletionStep.DELETE, storages=held):
                 production.store.delete(held, budget=Budget.of(self.parts.clock))
                 self.parts.recovery.server.rescan(budget=Budget.of(self.parts.clock))
             members = tuple(

@@ -15,6 +15,7 @@ from frskit.clock import Budget
 from frskit.errors import FrskitError
 from frskit.frs.interrupted import finish_recovery
 from frskit.frs.ledger import truncated_since
+from frskit.frs.steps import OperationKind
 from frskit.model.copies import Completion, CopyFilter, CopyLife, Verdict
 from frskit.model.ids import CopyId, CopyKey, SetId
 from frskit.scopes import Releases
@@ -60,7 +61,7 @@ def resume(parts: Parts) -> Sequence[Resumed]:
 def _recoveries(parts: Parts) -> Iterator[Resumed]:
     """Recoveries first: they decide on which LUNs production runs."""
     for operation in list(parts.journal.unfinished()):
-        if operation.kind != "recovery":
+        if operation.kind != OperationKind.RECOVERY:
             continue
         copy = parts.catalog.get(CopyId(operation.subject))
         try:
@@ -74,7 +75,7 @@ def _recoveries(parts: Parts) -> Iterator[Resumed]:
 def _close_journal(parts: Parts, copy: Copy, result: str) -> None:
     """The operations of a dead process on this copy are over."""
     for operation in list(parts.journal.unfinished()):
-        if operation.subject == copy.id and operation.kind != "recovery":
+        if operation.subject == copy.id and operation.kind != OperationKind.RECOVERY:
             operation.end(f"resumed: {result}")
 
 

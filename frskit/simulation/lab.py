@@ -18,7 +18,7 @@ from frskit.clock import VirtualClock
 from frskit.errors import ConfigurationError, FileMissing, UsageError
 from frskit.ese import read_database_header
 from frskit.exchange import EXCHANGE_2003
-from frskit.frs import Journal, Policy, Production, Recovery
+from frskit.frs import Journal, OperationKind, Policy, Production, Recovery
 from frskit.simulation.keeping import LabClock, ServiceMemory, load_json, save_json
 from frskit.simulation.layout import (
     FOREIGN_GROUP,
@@ -382,7 +382,11 @@ def _being_recovered(directory: Path, parties: Parties) -> list[str]:
     Every group, if the journal does not tell which one it was.
     """
     journal = Journal(directory / "state" / "journal", parties.clock)
-    found = [each.facts.get("group") for each in journal.unfinished() if each.kind == "recovery"]
+    found = [
+        each.facts.get("group")
+        for each in journal.unfinished()
+        if each.kind == OperationKind.RECOVERY
+    ]
     if None in found:
         return [group.name for group in parties.exchange.groups]
     return [str(group) for group in found]
