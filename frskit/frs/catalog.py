@@ -200,6 +200,11 @@ class SqliteCatalog:
         with self._lock:
             self._db.close()
 
+    def __del__(self) -> None:
+        # A lab in memory is often just dropped, as in a notebook; there is nothing to lose.
+        if getattr(self, "_path", self) is None:
+            self._db.close()
+
     @staticmethod
     def _lineage(db: sqlite3.Connection, storage: StorageId) -> str:
         row = db.execute("SELECT lineage FROM lineage WHERE storage=?", (storage,)).fetchone()
