@@ -22,9 +22,10 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from frskit.errors import ArrayDamaged, Busy, InsufficientCapacity
-from frskit.eva.files import pack, release_lock, seal, sync_directory, take_lock, unpack
+from frskit.eva.files import pack, release_lock, seal, take_lock, unpack
 from frskit.eva.pool import FilePool
 from frskit.eva.tree import NUMBER_BITS, Version
+from frskit.storage.durable import make_private_file, sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -99,6 +100,7 @@ class Journal:
         tables = self._tables_path.exists()
         if pages >= 0 and not tables:
             raise self._damaged("tables.db is missing")
+        make_private_file(self._tables_path)
         self._database = database = sqlite3.connect(
             self._tables_path, isolation_level=None, check_same_thread=False, timeout=0.0
         )
@@ -118,7 +120,7 @@ class Journal:
         return self._parse_head(stored["head"])
 
     def _found(self, page_shift: int) -> dict[str, Any]:
-        self.pool_path.touch()
+        make_private_file(self.pool_path)
         head: dict[str, Any] = {
             "format": _FORMAT,
             "page_shift": page_shift,

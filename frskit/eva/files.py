@@ -17,7 +17,7 @@ from frskit.errors import Busy, UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["pack", "release_lock", "seal", "sync_directory", "take_lock", "unpack"]
+__all__ = ["pack", "release_lock", "seal", "take_lock", "unpack"]
 
 
 def seal(key: int | str, data: bytes) -> bytes:
@@ -63,8 +63,8 @@ def take_lock(directory: Path) -> int:
             "a durable block store needs a POSIX system; this one has no fcntl"
         ) from error
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise UsageError(
             f"{directory} cannot hold a block store: {error}", context={"path": str(directory)}
@@ -89,12 +89,3 @@ def release_lock(lock: int) -> None:
 
     fcntl.flock(lock, fcntl.LOCK_UN)
     os.close(lock)
-
-
-def sync_directory(directory: Path) -> None:
-    """Make the names in a directory durable."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

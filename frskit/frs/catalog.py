@@ -24,6 +24,7 @@ from frskit.model.copies import Copy, CopyFilter
 from frskit.model.ids import CopyId, StorageId
 from frskit.model.json_records import dump, load
 from frskit.model.shadows import ShadowDocuments
+from frskit.storage.durable import make_private_file
 
 if TYPE_CHECKING:
     from frskit.protocols import CopyCatalog
@@ -64,6 +65,8 @@ class SqliteCatalog:
         self._lock = threading.RLock()
         self._path = path
         with _catalog_errors(path):
+            if path is not None:
+                make_private_file(path)
             self._db = sqlite3.connect(
                 ":memory:" if path is None else path, check_same_thread=False, timeout=10.0
             )
@@ -223,7 +226,7 @@ def _catalog_errors(path: Path | None) -> Iterator[None]:
     """Turn the database's own errors into typed ones."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise CatalogError(
             f"the catalog {path or '(in memory)'} cannot be used: {error}",
             hint="Restore it from a copy, or rebuild it from the copies' evidence and the array.",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from frskit.errors import CatalogError, FrskitError
 from frskit.frs.steps import OperationKind, Phase
-from frskit.storage.durable import make_directory
+from frskit.storage.durable import make_directory, make_private_file
 
 if TYPE_CHECKING:
     from typing import Self
@@ -85,6 +85,7 @@ class JournalOperation:
         if self._path is None:
             return
         try:
+            make_private_file(self._path)
             with self._path.open("a", encoding="utf-8") as file:
                 file.write("\n" if self._torn else "")
                 file.write(json.dumps(line, separators=(",", ":"), default=str) + "\n")

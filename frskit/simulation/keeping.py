@@ -21,7 +21,7 @@ from pathlib import Path
 from frskit._typing import override
 from frskit.clock import VirtualClock
 from frskit.errors import ConfigurationError
-from frskit.storage.durable import replace_file
+from frskit.storage.durable import make_private_file, replace_file
 
 __all__ = ["LabClock", "ServiceMemory", "load_json", "save_json"]
 
@@ -53,8 +53,9 @@ class ServiceMemory(MutableMapping[str, bytes]):
     def __init__(self, file: Path, name: str) -> None:
         self._table = f"memory_{name}"
         try:
+            make_private_file(file)
             self._db = sqlite3.connect(file, check_same_thread=False)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise ConfigurationError(f"{file} cannot be opened: {error}") from error
         try:
             self._db.execute("PRAGMA synchronous=FULL")

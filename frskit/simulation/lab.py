@@ -31,7 +31,7 @@ from frskit.simulation.levers import Levers
 from frskit.simulation.parties import PRODUCTION, RECOVERY, Parties, model_profile
 from frskit.site import Site, compose
 from frskit.site.opening import SITE_FILE, read_settings
-from frskit.storage.durable import make_directory
+from frskit.storage.durable import make_directory, replace_file
 from frskit.storage.locks import file_lock
 
 if TYPE_CHECKING:
@@ -228,7 +228,7 @@ def create_directory(
         lambda parties: _furnish(parties, groups, layout, adopted),
     )
     lines = [f"{key} = {_toml(value)}" for key, value in settings.items()]
-    (directory / SITE_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    replace_file(directory / SITE_FILE, ("\n".join(lines) + "\n").encode("utf-8"))
     return made
 
 

@@ -14,7 +14,7 @@ import os
 from frskit.errors import ConfigurationError
 from frskit.storage.posix import flags
 
-__all__ = ["make_directory", "replace_file", "sync_directory"]
+__all__ = ["make_directory", "make_private_file", "replace_file", "sync_directory"]
 
 
 def make_directory(path: str | os.PathLike[str]) -> None:
@@ -31,6 +31,15 @@ def make_directory(path: str | os.PathLike[str]) -> None:
             hint="Name another one, below a directory that this user can write.",
             context={"path": os.fspath(path)},
         ) from error
+
+
+def make_private_file(path: str | os.PathLike[str]) -> None:
+    """Make an empty file that only its owner can read; one that is there stays as it is.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    os.close(os.open(path, flags("O_RDWR", "O_CREAT", "O_CLOEXEC"), 0o600))
 
 
 def replace_file(path: str | os.PathLike[str], data: bytes, *, mode: int = 0o600) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -90,6 +91,22 @@ def test_a_lab_that_is_there_already_refuses_what_it_is_not(tmp_path, asked, sai
         frskit.lab(directory, **asked)
     with frskit.lab(directory, seed=1, groups=2, model="eva8000", layout="separate") as site:
         assert len(site.groups()) == 2
+
+
+def test_nobody_else_can_read_what_a_lab_keeps(tmp_path):
+    """Whatever the umask: directories are 0700, files 0600."""
+    old = os.umask(0)
+    try:
+        with frskit.lab(tmp_path / "lab") as site:
+            copied(site)
+    finally:
+        os.umask(old)
+    modes = {
+        path.relative_to(tmp_path).as_posix(): path.stat().st_mode & 0o777
+        for path in (tmp_path / "lab", *(tmp_path / "lab").rglob("*"))
+    }
+    wanted = {name: 0o700 if (tmp_path / name).is_dir() else 0o600 for name in modes}
+    assert modes == wanted
 
 
 def test_a_closed_lab_can_be_closed_again(tmp_path):
