@@ -108,7 +108,15 @@ def test_damaged_record_before_good_ones_is_not_taken_for_the_end() -> None:
         SimFs.mount(disk)
 
 
-@pytest.mark.parametrize("junk", [b"SFJR", b"xSFJR" * 100, b"\0" * 510 + b"SFJR" * 200])
+@pytest.mark.parametrize(
+    "junk",
+    [
+        b"SFJR",
+        b"xSFJR" * 100,
+        b"\0" * 510 + b"SFJR" * 200,
+        b"\0" * 3 * SECTOR_BYTES + b"SFJR",
+    ],
+)
 def test_a_late_record_is_found_behind_anything(junk: bytes) -> None:
     """Whatever lies between, and however much it looks like records, a later record is seen."""
     good = encode_record(7, 0, b"first")
