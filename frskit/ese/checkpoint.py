@@ -10,7 +10,7 @@ from frskit.errors import FormatError
 from frskit.ese.checksums import seal_header
 from frskit.ese.header import HeaderCondition, copies_condition, header_is_sound
 from frskit.ese.sources import Readable, Source, opened, read_exactly, source_name
-from frskit.ese.structures import Field, pack_fields, unpack_fields
+from frskit.ese.structures import Layout, pack_fields, unpack_fields
 from frskit.model.ese_files import Checkpoint, FileKind
 
 __all__ = [
@@ -25,9 +25,8 @@ __all__ = [
 CHECKPOINT_COPY_SIZE = 4096
 """Bytes of each of the two copies [ese.md 9]."""
 
-CHECKPOINT_LAYOUT: tuple[Field, ...] = tuple(
-    Field(name, offset, kind)
-    for name, offset, kind in (
+CHECKPOINT_LAYOUT: Layout = Layout(
+    (
         ("checksum", 0, "u32"),
         ("full_backup_checkpoint", 4, "lgpos"),
         ("position", 12, "lgpos"),

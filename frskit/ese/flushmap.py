@@ -13,7 +13,7 @@ from frskit.errors import FormatError
 from frskit.ese.checksums import is_new_format, new_checksums, stored_checksums
 from frskit.ese.header import header_is_sound
 from frskit.ese.sources import Source, opened, read_exactly, source_name
-from frskit.ese.structures import Field, unpack_fields
+from frskit.ese.structures import Layout, unpack_fields
 from frskit.ese.verify import judge_new
 from frskit.model.ese_files import FileKind, LogTime, Signature
 
@@ -22,21 +22,23 @@ __all__ = ["FLUSH_MAP_PAGE_SIZE", "FlushMapHeader", "FlushMapReport", "check_flu
 FLUSH_MAP_PAGE_SIZE = 8192
 """Bytes per page of a flush map [MS flushmap.hxx]."""
 
-_LAYOUT = (
-    Field("version_major", 4, "u32"),
-    Field("version_update_major", 8, "u32"),
-    Field("version_update_minor", 12, "u32"),
-    Field("flags", 36, "u32"),
-    Field("created", 40, "time"),
-    Field("attached", 48, "time"),
-    Field("detached", 56, "time"),
-    Field("gen_min_required", 64, "i32"),
-    Field("gen_min_required_target", 68, "i32"),
-    Field("flush_started", 72, "time"),
-    Field("flush_completed", 80, "time"),
-    Field("header_flush_signature", 88, "signature"),
-    Field("flush_map_signature", 116, "signature"),
-    Field("file_type", 667, "u32"),
+_LAYOUT = Layout(
+    (
+        ("version_major", 4, "u32"),
+        ("version_update_major", 8, "u32"),
+        ("version_update_minor", 12, "u32"),
+        ("flags", 36, "u32"),
+        ("created", 40, "time"),
+        ("attached", 48, "time"),
+        ("detached", 56, "time"),
+        ("gen_min_required", 64, "i32"),
+        ("gen_min_required_target", 68, "i32"),
+        ("flush_started", 72, "time"),
+        ("flush_completed", 80, "time"),
+        ("header_flush_signature", 88, "signature"),
+        ("flush_map_signature", 116, "signature"),
+        ("file_type", 667, "u32"),
+    )
 )
 
 

@@ -13,8 +13,8 @@ from attrs import frozen
 from frskit.errors import FormatError
 from frskit.ese.checksums import PAGE_SIZES, header_checksum, seal_header
 from frskit.ese.sources import Readable, Source, opened, read_exactly, source_name
-from frskit.ese.structures import Field, pack_fields, unpack_fields
-from frskit.model.ese_files import DATABASE_MAGIC, DatabaseHeader, FileKind
+from frskit.ese.structures import Layout, pack_fields, unpack_fields
+from frskit.model.ese_files import DATABASE_MAGIC, DEFAULT_PAGE_SIZE, DatabaseHeader, FileKind
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -34,9 +34,8 @@ __all__ = [
 HeaderCondition: TypeAlias = Literal["ok", "copies differ", "primary bad", "secondary bad"]
 """What the two copies look like; "copies differ" = both good, the first one counts [ese.md 2.2]."""
 
-DATABASE_LAYOUT: tuple[Field, ...] = tuple(
-    Field(name, offset, kind)
-    for name, offset, kind in (
+DATABASE_LAYOUT: Layout = Layout(
+    (
         ("checksum", 0, "u32"),
         ("magic", 4, "u32"),
         ("format_version", 8, "u32"),
@@ -133,6 +132,7 @@ DATABASE_LAYOUT: tuple[Field, ...] = tuple(
 )
 """Offset and kind of every field of DBFILEHDR [ese.md 2.1]."""
 
+_PAGE_SIZE_AT = 236
 _FILE_TYPE_AT = 667
 _SMALL_HEADER = 4096
 
@@ -200,12 +200,13 @@ def read_header_copies(file: Readable, name: str = "database") -> HeaderCopies:
     Raises:
         FormatError: Neither copy is good (native -1018), or the file is of another kind (-1812).
     """
-    firsts = [size for size in PAGE_SIZES if _copy_is_good(file, 0, size)]
-    seconds = [size for size in PAGE_SIZES if _copy_is_good(file, size, size)]
+    head = read_exactly(file, 0, 2 * max(PAGE_SIZES))
+    firsts = [size for size in PAGE_SIZES if _copy_is_good(head[:size], size)]
+    seconds = [size for size in PAGE_SIZES if _copy_is_good(head[size : 2 * size], size)]
     size = next(iter(firsts or seconds), None)
     if size is None:
         raise _unreadable(file, name)
-    first, second = (read_exactly(file, at, size) for at in (0, size))
+    first, second = head[:size], head[size : 2 * size]
     header = parse_database_header(first if firsts else second)
     if header.magic != DATABASE_MAGIC:
         raise _unreadable(file, name)
@@ -229,11 +230,12 @@ def copies_condition(*, first: bool, second: bool, same: bool) -> HeaderConditio
     return "ok" if same else "copies differ"
 
 
-def _copy_is_good(file: Readable, offset: int, size: int) -> bool:
-    data = read_exactly(file, offset, size)
-    if len(data) < size or not header_is_sound(data):
+def _copy_is_good(copy: bytes, size: int) -> bool:
+    """Whether a copy says that its pages have this size, and is sound as one of them."""
+    if len(copy) < size:
         return False
-    return parse_database_header(data).page_size_bytes == size
+    stored = int.from_bytes(copy[_PAGE_SIZE_AT : _PAGE_SIZE_AT + 4], "little")
+    return (stored or DEFAULT_PAGE_SIZE) == size and header_is_sound(copy)
 
 
 def _stored(copy: bytes, size: int) -> int | None:

@@ -11,7 +11,7 @@ from frskit.errors import FormatError
 from frskit.ese.checksums import seal_header
 from frskit.ese.header import header_is_sound
 from frskit.ese.sources import Readable, Source, opened, read_exactly, source_name
-from frskit.ese.structures import Field, pack_fields, unpack_fields
+from frskit.ese.structures import Layout, pack_fields, unpack_fields
 from frskit.model.ese_files import FileKind, LogHeader
 
 __all__ = [
@@ -25,9 +25,8 @@ __all__ = [
 LOG_HEADER_SIZE = 4096
 """Bytes of a log header, whatever the sector size [ese.md 6]."""
 
-LOG_LAYOUT: tuple[Field, ...] = tuple(
-    Field(name, offset, kind)
-    for name, offset, kind in (
+LOG_LAYOUT: Layout = Layout(
+    (
         ("checksum", 0, "u32"),
         ("generation", 4, "i32"),
         ("sector_size", 8, "u16"),

@@ -110,8 +110,23 @@ class PathFile:
         Raises:
             HostError: The operating system could not read.
         """
-        buffer = bytearray(min(length, max(0, self.size_bytes - offset)))
-        return bytes(memoryview(buffer)[: self.read_into(offset, memoryview(buffer))])
+        length = min(length, max(0, self.size_bytes - offset))
+        pieces: list[bytes] = []
+        try:
+            while length and (piece := self._read_piece(offset, length)):
+                pieces.append(piece)
+                offset, length = offset + len(piece), length - len(piece)
+        except OSError as error:
+            raise _cannot_read(self.path, error) from error
+        # One piece, which is all but always the case, is handed on without being copied.
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _read_piece(self, offset: int, length: int) -> bytes:
+        if hasattr(os, "pread"):
+            return os.pread(self._file.fileno(), length, offset)
+        with self._lock:
+            self._file.seek(offset)
+            return self._file.read(length) or b""
 
     def read_into(self, offset: int, buffer: memoryview) -> int:
         """Fill `buffer` from `offset`; the number of bytes read, less only at the end."""

@@ -1,7 +1,7 @@
 """Small structures of ESE files, and tables that turn header bytes into values and back.
 
-A header is described by a tuple of `Field` rows (name, offset, kind); `unpack` and `pack` do the
-rest. Layouts from [ese.md 1]. Nothing here knows about checksums or files.
+A header is described by a `Layout` of `Field` rows (name, offset, kind); `unpack_fields` and
+`pack_fields` do the rest. Layouts from [ese.md 1]. Nothing here knows about checksums or files.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import field, frozen
 
 from frskit.errors import FormatError
 from frskit.model.ese_files import (
@@ -22,7 +22,7 @@ from frskit.model.ese_files import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "BackupRange",
     "DbmsParameters",
     "Field",
+    "Layout",
     "LgPos",
     "LogTime",
     "Signature",
@@ -219,37 +220,69 @@ _KINDS: Mapping[str, _Kind] = {
 
 @frozen
 class Field:
-    """One row of a header layout: where a value lies and how it is coded."""
+    """One row of a header layout: where a value lies and how it is coded.
+
+    Attributes:
+        name: Name of the value.
+        offset: Where it begins.
+        kind: How it is coded.
+        end: Offset of the first byte after the field.
+    """
 
     name: str
     offset: int
     kind: str
+    end: int = field(init=False, eq=False, repr=False)
 
-    @property
-    def end(self) -> int:
-        """Offset of the first byte after the field."""
+    @end.default
+    def _end(self) -> int:
         return self.offset + _KINDS[self.kind].size
 
 
-def unpack_fields(layout: Sequence[Field], data: bytes) -> dict[str, Any]:
+def _fields(rows: Iterable[tuple[str, int, str]]) -> tuple[Field, ...]:
+    return tuple(Field(*row) for row in rows)
+
+
+@frozen
+class Layout:
+    """The rows of a header.
+
+    Attributes:
+        rows: The fields, made from name, offset and kind of each.
+        end: Offset of the first byte after all of them, known once and for all: headers are read
+            often.
+    """
+
+    rows: tuple[Field, ...] = field(converter=_fields)
+    end: int = field(init=False)
+
+    @end.default
+    def _end(self) -> int:
+        return max(row.end for row in self.rows)
+
+    def __iter__(self) -> Iterator[Field]:
+        return iter(self.rows)
+
+
+def unpack_fields(layout: Layout, data: bytes) -> dict[str, Any]:
     """The values of all fields by name; `data` must reach to the end of the layout.
 
     Raises:
         FormatError: `data` is too short.
     """
-    if len(data) < max(row.end for row in layout):
+    if len(data) < layout.end:
         raise FormatError("the bytes end inside the header", context={"length": len(data)})
-    return {row.name: _KINDS[row.kind].parse(data[row.offset : row.end]) for row in layout}
+    return {row.name: _KINDS[row.kind].parse(data[row.offset : row.end]) for row in layout.rows}
 
 
-def pack_fields(layout: Sequence[Field], value: object, size: int) -> bytearray:
+def pack_fields(layout: Layout, value: object, size: int) -> bytearray:
     """A zeroed area of `size` bytes with every field of `value` in its place.
 
     Raises:
         FormatError: A value does not fit into its field.
     """
     area = bytearray(size)
-    for row in layout:
+    for row in layout.rows:
         try:
             raw = _KINDS[row.kind].pack(getattr(value, row.name))
         except (struct.error, UnicodeEncodeError) as error:

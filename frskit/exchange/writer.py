@@ -8,6 +8,7 @@ logs in exactly one place: `backup_complete` for a component whose success was s
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from frskit.errors import FrskitError, StoreError, WriterNotFound, WriterVeto
@@ -131,6 +132,8 @@ class ExchangeWriter:
     def prepare_snapshot(self, session: WriterSession) -> None:
         """Block mounting and dismounting; every volume of a group must be in the set [EXC-15].
 
+        The next logs get their space here, not while mail stands still.
+
         Raises:
             WriterVeto: A volume is missing (INCONSISTENT_SNAPSHOT).
         """
@@ -145,6 +148,8 @@ class ExchangeWriter:
                 )
         for each in job.groups:
             each.group.hold(session.session_id)
+            with suppress(FrskitError):  # a session that is over is refused at the freeze
+                each.session.make_ready()
         self._report(9608, f"prepared for snapshot: {self._names(job)}")
 
     def freeze(self, session: WriterSession, *, budget: Budget) -> None:

@@ -32,6 +32,7 @@ from frskit.protocols.small import (
     FileSystem,
     FileTree,
     ReadableFile,
+    SupportsDirectorySync,
     WritableFile,
 )
 from frskit.protocols.writer import Writer
@@ -59,6 +60,7 @@ __all__ = [
     "ServerDirectory",
     "ShadowCopyService",
     "ShadowSession",
+    "SupportsDirectorySync",
     "SupportsLogAnalysis",
     "SupportsProvisioning",
     "SupportsRecovery",

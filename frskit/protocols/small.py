@@ -7,7 +7,7 @@ case-insensitively where the file system says so (NTFS and the lab's simfs do).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +25,7 @@ __all__ = [
     "FileSystem",
     "FileTree",
     "ReadableFile",
+    "SupportsDirectorySync",
     "WritableFile",
 ]
 
@@ -232,6 +233,22 @@ class FileSystem(FileTree, Protocol):
 
     def sync(self) -> None:
         """Return when everything written or renamed before is durable."""
+        ...
+
+
+@runtime_checkable
+class SupportsDirectorySync(Protocol):
+    """A `FileSystem` whose `sync` is dear, because it goes through all files, and need not be.
+
+    What its `makedirs` makes is durable by itself.
+    """
+
+    def sync_directory(self, path: str) -> None:
+        """Return when the names in one directory are durable: what was made, renamed, removed.
+
+        Raises:
+            FileMissing: No such directory.
+        """
         ...
 
 

@@ -44,7 +44,13 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from frskit.protocols.small import FileRef, FileSystem, ReadableFile, WritableFile
+    from frskit.protocols.small import (
+        FileRef,
+        FileSystem,
+        ReadableFile,
+        SupportsDirectorySync,
+        WritableFile,
+    )
 
 __all__ = ["PathFile", "PathFileSystem", "PathRef"]
 
@@ -244,7 +250,7 @@ class PathFileSystem:
     """The files of one directory of this machine.
 
     Names are compared exactly (Linux). `sync` flushes every file of the tree, also those that
-    other programs wrote.
+    other programs wrote; it is not for use after each of many changes, `sync_directory` is.
 
     Args:
         root: The directory; it is the volume's root.
@@ -368,17 +374,18 @@ class PathFileSystem:
         return PathFile(_open_regular(self._root, path, os.O_RDWR), path)
 
     def makedirs(self, path: str) -> None:
-        """Make the directory and its parents; existing ones are fine."""
+        """Make the directory and its parents, durably; existing ones are fine."""
         parts = self._writable(path) if _parts(path) else ()
         with _typed(path):
             for depth, name in enumerate(parts):
                 with _opened(self._root, parts[:depth]) as above, suppress(FileExistsError):
                     os.mkdir(name, dir_fd=above)
+                    os.fsync(above)
             with _opened(self._root, parts):
                 pass
 
     def rename(self, old: str, new: str, *, replace: bool = False) -> None:
-        """Rename a file inside the volume; atomic.
+        """Rename a file inside the volume; atomic, and durable when this returns.
 
         Without `replace`, looking for `new` and renaming are two steps: another program that
         creates `new` in between loses its file.
@@ -395,7 +402,8 @@ class PathFileSystem:
         ):
             os.rename(source[-1], target[-1], src_dir_fd=out_of, dst_dir_fd=into)
             os.fsync(into)
-            os.fsync(out_of)
+            if source[:-1] != target[:-1]:
+                os.fsync(out_of)
 
     def remove(self, path: str) -> None:
         """Remove a file."""
@@ -408,6 +416,11 @@ class PathFileSystem:
     def sync(self) -> None:
         """Return when every file and directory of the tree is durable."""
         self._sync(())
+
+    def sync_directory(self, path: str) -> None:
+        """Return when the names in one directory are durable; other directories are left alone."""
+        with _typed(path), _opened(self._root, self._inside(path)) as directory:
+            os.fsync(directory)
 
     def _sync(self, parts: tuple[str, ...]) -> None:
         path = "/".join(parts)
@@ -433,6 +446,7 @@ def _sync_file(directory: int, name: str) -> None:
 
 if TYPE_CHECKING:
     _file_system: type[FileSystem] = PathFileSystem
+    _directory_sync: type[SupportsDirectorySync] = PathFileSystem
     _ref: type[FileRef] = PathRef
     _readable: type[ReadableFile] = PathFile
     _writable: type[WritableFile] = PathFile

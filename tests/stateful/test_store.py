@@ -329,6 +329,9 @@ class Site:
         kind = SnapshotKind.FULL if number % 3 else SnapshotKind.COPY
         self.session = self.engine.snapshot_prepare(kind)
         try:
+            if number % 2 == 0:
+                self.session.make_ready()
+                self.check_disk()
             self.session.freeze()
             self.check_disk()
             if number % 5 == 0:

@@ -79,6 +79,11 @@ class MessageTree:
         for leaf in self.leaves():
             yield from leaf.nodes()
 
+    def walk_keys(self) -> Iterator[bytes]:
+        """All keys in order, without the rows' data; the tree must not change meanwhile."""
+        for leaf in self.leaves():
+            yield from leaf.keys()
+
     def last_key(self) -> bytes:
         """The highest key, empty if there is no row."""
         for leaf in self.leaves(backwards=True):

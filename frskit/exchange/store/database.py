@@ -60,12 +60,16 @@ class CachedPage:
     """A page in memory.
 
     Attributes:
+        number: Which page.
         page: Its content.
-        first: Position of the oldest change that is not on disk; None = clean.
+        first: Position of the oldest change that is not on disk; None = clean. Changed by
+            `Database.mark` only.
         needs: Pages that must be on disk before this one.
-        torn: Whether the page on disk is broken and its content here is not known yet.
+        torn: Whether the page on disk is broken and its content here is not known yet. Set by
+            `Database.tear` only.
     """
 
+    number: int
     page: Page
     first: LgPos | None = None
     needs: set[int] = field(factory=set)
@@ -88,7 +92,11 @@ class Database:
         self.dbtime: int = header.dbtime_dirtied
         self.attached: bool = False
         self._on_disk = header
-        self._cache: OrderedDict[int, CachedPage] = OrderedDict()
+        # Every page in memory; which of them wait for the disk, in the order of their first
+        # change; and which may be forgotten, the longest unused first. Torn ones may not.
+        self._cache: dict[int, CachedPage] = {}
+        self._waiting: dict[int, CachedPage] = {}
+        self._idle: OrderedDict[int, None] = OrderedDict()
         self._cache_pages = cache_pages
         self._file: WritableFile | None = None
 
@@ -228,7 +236,8 @@ class Database:
         if self._file is not None:
             self._file.close()
             self._file = None
-        self._cache.clear()
+        for pages in (self._cache, self._waiting, self._idle):
+            pages.clear()
         self.attached = False
 
     def _opened(self) -> WritableFile:
@@ -256,33 +265,47 @@ class Database:
         """
         found = self._cache.get(number)
         if found is not None:
-            self._cache.move_to_end(number)
+            if number in self._idle:
+                self._idle.move_to_end(number)
             return found
         found = self._read(number)
+        self._evict(room=1)
         self._cache[number] = found
-        self._evict()
+        if not found.torn:
+            self._idle[number] = None
         return found
 
     def install(self, number: int, page: Page, position: LgPos) -> CachedPage:
         """Put whole new content in place of a page and mark it as changed at `position`."""
         found = self._cache.get(number)
         if found is None:
-            found = self._cache[number] = CachedPage(page=page)
+            found = self._cache[number] = CachedPage(number=number, page=page)
         found.page, found.torn = page, False
         self.mark(found, position)
         return found
 
-    @staticmethod
-    def mark(cached: CachedPage, position: LgPos) -> None:
+    def mark(self, cached: CachedPage, position: LgPos) -> None:
         """Note that a page was changed by the record at `position`."""
         if cached.first is None:
             cached.first = position
+            self._waiting[cached.number] = cached
+            self._idle.pop(cached.number, None)
+
+    def tear(self, cached: CachedPage) -> None:
+        """Note that a page's content is not to be believed until it is installed anew."""
+        cached.torn = True
+        self._idle.pop(cached.number, None)
+
+    @property
+    def dirty_count(self) -> int:
+        """How many changed pages wait for the disk."""
+        return len(self._waiting)
 
     def dirty(self) -> list[int]:
         """Numbers of the changed pages, the longest waiting first."""
         waiting = [
             (cached.first, number)
-            for number, cached in self._cache.items()
+            for number, cached in self._waiting.items()
             if cached.first is not None
         ]
         return [number for _, number in sorted(waiting)]
@@ -292,13 +315,13 @@ class Database:
         return [
             number
             for number in self.dirty()
-            if (first := self._cache[number].first) is not None and first.generation < generation
+            if (first := self._waiting[number].first) is not None and first.generation < generation
         ]
 
     @property
     def oldest_change(self) -> LgPos | None:
         """Position of the oldest change that is not on disk."""
-        waiting = [each.first for each in self._cache.values() if each.first is not None]
+        waiting = [each.first for each in self._waiting.values() if each.first is not None]
         return min(waiting, default=None)
 
     def write_order(self, numbers: list[int]) -> list[int]:
@@ -319,11 +342,7 @@ class Database:
         return list(order)
 
     def _waiting_needs(self, number: int) -> list[int]:
-        return [
-            each
-            for each in sorted(self._cache[number].needs)
-            if each in self._cache and self._cache[each].first is not None
-        ]
+        return [each for each in sorted(self._cache[number].needs) if each in self._waiting]
 
     def write_pages(self, numbers: list[int]) -> None:
         """Write changed pages in the given order and wait until they are durable.
@@ -342,6 +361,9 @@ class Database:
             cached = self._cache[number]
             cached.first = None
             cached.needs.clear()
+            self._waiting.pop(number, None)
+            if not cached.torn:
+                self._idle[number] = None
         self._evict()
 
     @property
@@ -370,17 +392,18 @@ class Database:
     def _read(self, number: int) -> CachedPage:
         raw = self._opened().read_at((number + 1) * PAGE_SIZE, PAGE_SIZE).ljust(PAGE_SIZE, b"\0")
         if not any(raw):
-            return CachedPage(page=Page(bytearray(PAGE_SIZE)))
+            return CachedPage(number=number, page=Page(bytearray(PAGE_SIZE)))
         status = verify_page(raw, number).status
-        return CachedPage(page=Page(bytearray(raw)), torn=status != "ok")
+        return CachedPage(number=number, page=Page(bytearray(raw)), torn=status != "ok")
 
-    def _evict(self) -> None:
-        """Forget the longest unused clean pages above the limit."""
-        surplus = len(self._cache) - self._cache_pages
-        if surplus <= 0:
-            return
-        clean = [n for n, each in self._cache.items() if each.first is None and not each.torn]
-        for number in clean[:surplus]:
+    def _evict(self, room: int = 0) -> None:
+        """Forget the longest unused clean pages above the limit, and looks at no other page.
+
+        Room is made *before* a page comes in: whoever asked for that page is about to change it,
+        and if all the others wait for the disk, it would be the one to go.
+        """
+        while self._idle and len(self._cache) + room > self._cache_pages:
+            number, _ = self._idle.popitem(last=False)
             del self._cache[number]
 
     def _page_error(self, number: int, native: int, what: str) -> StoreError:

@@ -18,7 +18,7 @@ from frskit.exchange.store.instance import CheckpointFile, Instance
 from frskit.exchange.store.logdir import LogDirectory
 from frskit.exchange.store.logfile import StreamSettings
 from frskit.exchange.store.profile import EXCHANGE_2003
-from frskit.exchange.store.records import StoredMessage, decode_part
+from frskit.exchange.store.records import StoredMessage, decode_part, is_first_part
 from frskit.exchange.store.snapshot import SnapshotKind, SnapshotSession
 from frskit.exchange.store.startup import RecoveryReport, detach, recover
 from frskit.exchange.store.transaction import Transaction
@@ -232,8 +232,11 @@ class StorageGroupEngine(DatabaseAdministration):
                 )
 
     def count(self, database: str) -> int:
-        """How many messages a mounted database holds."""
-        return sum(1 for _ in self.messages(database))
+        """How many messages a mounted database holds, by their keys alone."""
+        with self._lock:
+            return sum(
+                is_first_part(key) for key in MessageTree(self._mounted(database)).walk_keys()
+            )
 
     def _ended(self) -> None:
         self._transaction = None

@@ -249,7 +249,7 @@ class Instance:
     def upkeep(self) -> None:
         """What every commit does for the bounds of the profile."""
         self.note_generation()
-        waiting = sum(len(each.dirty()) for each in self.attached())
+        waiting = sum(each.dirty_count for each in self.attached())
         if waiting > self.profile.dirty_page_limit:
             self.flush_pages(self.profile.flush_batch_pages)
         depth = self.stream.generation - self.checkpoint.generation

@@ -241,6 +241,15 @@ class LogStream:
         with suppress(FrskitError):
             self._allocated().close()
 
+    def allocate_prepared(self) -> None:
+        """Have the half-made next log on disk, so that the next roll writes its header alone.
+
+        What lies there afterwards is what lies there at any time: space without a valid header,
+        no generation. If there is no room for it, the roll will say so.
+        """
+        with suppress(FrskitError), self._allocated() as file:
+            file.sync()
+
     def close(self) -> None:
         """Release the current log's file; pending records are lost."""
         if self._file is not None:

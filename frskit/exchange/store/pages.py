@@ -144,6 +144,22 @@ class Page:
         raw = self._content(slot + 1)
         return raw[2 + _U16.unpack_from(raw)[0] :]
 
+    def keys(self) -> list[bytes]:
+        """Keys of all nodes; the data, most of a page, is not copied.
+
+        Raises:
+            StoreError: A node reaches past the page (native -1206).
+        """
+        found = []
+        for slot in range(self.count):
+            size, place = self._tag(slot + 1)
+            at = _HEADER + place
+            if at + size > PAGE_SIZE or size < _U16.size:
+                raise _corrupt(f"node {slot} does not lie in the page")
+            start = at + _U16.size
+            found.append(bytes(self.data[start : start + _U16.unpack_from(self.data, at)[0]]))
+        return found
+
     def child(self, slot: int) -> int:
         """Page number that a branch node names."""
         value: int = _U32.unpack(self.value(slot))[0]

@@ -134,6 +134,14 @@ def part_key(message_id: int, part: int) -> bytes:
     return key_of_long(message_id) + key_of_long(part)
 
 
+_FIRST_PART = key_of_long(0)
+
+
+def is_first_part(key: bytes) -> bool:
+    """Whether a primary key names a message's first row; every message has exactly one."""
+    return key.endswith(_FIRST_PART)
+
+
 @frozen(kw_only=True)
 class CodedRecord:
     """Column values ready to be laid out.

@@ -185,7 +185,7 @@ class Redo:
             apply_operation(cached.page, record)
         except StoreError:
             # A torn write that no checksum shows: wait for the image, as for one that it shows.
-            cached.torn = True
+            state.database.tear(cached)
             state.skipped.add(record.page)
             return
         state.database.mark(cached, position)

@@ -165,6 +165,20 @@ class SnapshotSession:
         limit_ms = int(self._instance.profile.freeze_timeout_s * 1000)
         self._instance.report(2004, f"the shadow copy freeze timed out after {limit_ms} ms")
 
+    def make_ready(self) -> None:
+        """Give the next log its space, so that the freeze writes no more than its header.
+
+        To be called shortly before the freeze, while mail still flows. Nothing depends on it: a
+        freeze without it, or after another roll of the log, only lasts longer.
+
+        Raises:
+            StoreError: Out of order (native -2401).
+        """
+        with self._lock():
+            self._require("freeze")
+            if not self._instance.settings.parameters.circular_logging:
+                self._instance.stream.allocate_prepared()
+
     def freeze(self) -> None:
         """Close the log, stop all writing; the files may then be copied.
 

@@ -326,10 +326,18 @@ def journal_records(journal: bytes, epoch: int) -> Iterator[tuple[bytes, int]]:
         position = start + length + -(start + length) % SECTOR_BYTES
         expected += 1
         yield operations, position
-    for later in range(position, len(journal), SECTOR_BYTES):
+    for later in _record_places(journal, position):
         header = _decode_header(journal, later, epoch)
         if header is not None and header[0] > expected:
             raise damaged(f"journal record {expected} is bad but record {header[0]} exists")
+
+
+def _record_places(journal: bytes, position: int) -> Iterator[int]:
+    """Sectors from `position` on that begin like a record; empty ones cost next to nothing."""
+    while (position := journal.find(_RECORD_MAGIC, position)) >= 0:
+        if position % SECTOR_BYTES == 0:
+            yield position
+        position += SECTOR_BYTES - position % SECTOR_BYTES
 
 
 def _decode_header(journal: bytes, at: int, epoch: int) -> tuple[int, int, int] | None:

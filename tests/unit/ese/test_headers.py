@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import pairwise
+from operator import eq, ge, gt, le, lt, ne
 
 import pytest
 from attrs import evolve, fields
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from frskit import ese
 from frskit.errors import FormatError
+from frskit.ese import header as headers
 from frskit.ese.checkpoint import CHECKPOINT_LAYOUT, load_checkpoint, parse_checkpoint
 from frskit.ese.checksums import seal_header
 from frskit.ese.header import (
@@ -111,9 +114,10 @@ def test_checkpoints_survive_packing(drawn):
 def test_layouts_name_every_field_and_do_not_overlap(layout, kind):
     """A layout has one row per attribute, in ascending places."""
     assert [row.name for row in layout] == [each.name for each in fields(kind)]
-    for row, following in zip(layout, layout[1:], strict=False):
+    for row, following in pairwise(layout):
         assert row.end <= following.offset, row.name
-    assert layout[-1].end in (748, 2719, 2727)
+    assert layout.end == max(row.end for row in layout)
+    assert layout.end in (748, 2719, 2727)
 
 
 def test_too_large_values_are_refused():
@@ -179,6 +183,28 @@ def test_the_good_copy_is_chosen(forge, size, damage, condition):
     copies = read_header_copies(BytesFile(data))
     assert (copies.condition, copies.page_size) == (condition, size)
     assert copies.header.dbtime_dirtied == 5
+
+
+@pytest.mark.parametrize("size", [2048, 4096, 32768])
+def test_a_header_is_read_in_one_go_and_summed_as_few_sizes(forge, monkeypatch, size):
+    """Headers are read while mail stands still: no read and no checksum for every size there is."""
+    asked, summed = [], []
+
+    class Counted(BytesFile):
+        def read_at(self, offset, length, /):
+            asked.append(offset)
+            return super().read_at(offset, length)
+
+    def counted(data):
+        summed.append(len(data))
+        return word_sum(data)
+
+    word_sum = headers.header_checksum
+    monkeypatch.setattr(headers, "header_checksum", counted)
+    found = read_header_copies(Counted(forge.header(size) * 2))
+    assert (found.page_size, found.condition) == (size, "ok")
+    assert len(asked) == 1
+    assert len(summed) <= 5
 
 
 def test_two_good_copies_that_differ_use_the_first(forge):
@@ -284,6 +310,29 @@ def test_log_positions_are_ordered_and_printed():
     assert low < high
     assert str(ese.LgPos(generation=1, sector=76, offset=444)) == "(0x1,4C,1BC)"
     assert not ese.LgPos().is_set
+
+
+PARTS = st.tuples(*[st.integers(0, 2)] * 3)
+
+
+@given(PARTS, PARTS)
+def test_log_positions_compare_as_their_three_parts_do(one, other):
+    """All six comparisons agree with each other, whichever part makes the difference."""
+    left, right = (
+        ese.LgPos(generation=generation, sector=sector, offset=offset)
+        for generation, sector, offset in (one, other)
+    )
+    for compare in (lt, le, eq, ne, gt, ge):
+        assert compare(left, right) is compare(one, other), compare
+    assert (hash(left) == hash(right)) is (one == other)
+
+
+@pytest.mark.parametrize("compare", [lt, le, gt, ge])
+def test_a_log_position_is_not_ordered_among_other_things(compare):
+    """A position and its parts are not to be mixed up: that is a mistake, not an order."""
+    with pytest.raises(TypeError):
+        compare(ese.LgPos(generation=1), (1, 0, 0))
+    assert ese.LgPos(generation=1) != (1, 0, 0)
 
 
 def test_log_times_keep_milliseconds_and_say_when_unset():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import tracemalloc
 
 import pytest
 
@@ -37,13 +38,41 @@ def test_a_path_file_reads_ranges_and_travels(path):
     again.close()
 
 
-def test_machines_without_preadv_read_all_the_same(path, monkeypatch):
+def test_machines_without_positioned_reads_read_all_the_same(path, monkeypatch):
     """Where the system has no positioned reads, seek and read do."""
     monkeypatch.delattr(os, "preadv")
+    monkeypatch.delattr(os, "pread")
     file = PathFile(path)
-    assert file.read_at(10, 5) == bytes(range(10, 15))
+    buffer = bytearray(5)
+    assert file.read_into(10, memoryview(buffer)) == 5
+    assert file.read_at(10, 5) == bytes(buffer) == bytes(range(10, 15))
     assert file.read_at(995, 100) == bytes(range(245, 250))
     file.close()
+
+
+def test_a_read_that_comes_in_pieces_is_put_together(path, monkeypatch):
+    """The system may give less than asked for; the range is whole all the same."""
+    monkeypatch.setattr(
+        os, "pread", lambda fd, length, at, read=os.pread: read(fd, min(3, length), at)
+    )
+    file = PathFile(path)
+    assert file.read_at(10, 8) == bytes(range(10, 18))
+    assert file.read_at(996, 100) == bytes(range(246, 250))
+    file.close()
+
+
+def test_a_read_needs_memory_for_its_bytes_once(tmp_path):
+    """The buffer that the system fills is what the caller gets."""
+    place = tmp_path / "large"
+    place.write_bytes(bytes(8 << 20))
+    file = PathFile(place)
+    tracemalloc.start()
+    try:
+        assert len(file.read_at(0, 8 << 20)) == 8 << 20
+        assert tracemalloc.get_traced_memory()[1] < 9 << 20
+    finally:
+        tracemalloc.stop()
+        file.close()
 
 
 def test_a_closed_or_unreadable_file_is_a_typed_error(path, tmp_path, monkeypatch):
@@ -55,10 +84,12 @@ def test_a_closed_or_unreadable_file_is_a_typed_error(path, tmp_path, monkeypatc
         raise OSError(5, "Input/output error")
 
     file = PathFile(path)
-    monkeypatch.setattr(PathFile, "_read_once", broken)
-    with pytest.raises(HostError, match="Input/output error") as caught:
-        file.read_at(0, 10)
-    assert caught.value.context["path"] == str(path)
+    monkeypatch.setattr(os, "pread", broken)
+    monkeypatch.setattr(os, "preadv", broken)
+    for read in (lambda: file.read_at(0, 10), lambda: file.read_into(0, memoryview(bytearray(10)))):
+        with pytest.raises(HostError, match="Input/output error") as caught:
+            read()
+        assert caught.value.context["path"] == str(path)
     file.close()
 
 

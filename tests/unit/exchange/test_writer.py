@@ -10,6 +10,7 @@ from attrs import evolve
 from frskit.errors import Busy, StoreError, WriterNotFound, WriterVeto
 from frskit.ese import read_database_header
 from frskit.exchange import WRITER_ID
+from frskit.exchange.store.logfile import LogStream
 from frskit.exchange.truncation import truncation_range
 from frskit.model.components import BackupSchema, BackupType, WriterFailure
 from frskit.model.ese_files import BackupRange
@@ -230,6 +231,23 @@ def test_freeze_closes_the_log_and_thaw_opens_the_next(world) -> None:
     world.writer.thaw(session)
     assert "E00.log" in world.server.names(LOGS)
     assert world.current() == closed + 1
+
+
+def test_the_next_log_gets_its_space_before_the_freeze(world, monkeypatch) -> None:
+    """PrepareSnapshot does it, for every group; by Freeze the file has its length."""
+    world.deliver(1)
+    session = world.session()
+    world.writer.prepare_backup(session)
+    made = []
+    give = LogStream.allocate_prepared
+    monkeypatch.setattr(
+        LogStream, "allocate_prepared", lambda self: (made.append(self), give(self))
+    )
+    world.writer.prepare_snapshot(session)
+    assert len(made) == 1
+    world.writer.freeze(session, budget=world.budget)
+    world.writer.thaw(session)
+    assert len(made) == 1
 
 
 @pytest.mark.rule("EXC-21")

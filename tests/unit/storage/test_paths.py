@@ -191,6 +191,37 @@ def test_a_full_volume_leaves_the_file_unchanged(tree, monkeypatch):
         assert file.read_at(0, 99) == b"database"
 
 
+def test_names_are_made_durable_directory_by_directory(tree, monkeypatch):
+    """A new directory, a rename and `sync_directory` flush the directories they changed."""
+    synced = []
+    real = os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: (synced.append(os.readlink(f"/proc/self/fd/{fd}")), real(fd))
+    )
+
+    def flushed():
+        names = sorted(os.path.relpath(path, tree.root) for path in synced)
+        synced.clear()
+        return names
+
+    tree.makedirs("logs/old/1")
+    assert flushed() == ["logs", "logs/old"]
+    tree.makedirs("logs/old/1")
+    assert flushed() == []
+    tree.rename("a.txt", "b.txt")
+    assert flushed() == ["."]
+    tree.rename("b.txt", "logs/old/b.txt")
+    assert flushed() == [".", "logs/old"]
+    tree.remove("logs/old/b.txt")
+    tree.sync_directory("logs/old")
+    assert flushed() == ["logs/old"]
+    for missing in ("none", "B.db"):
+        with pytest.raises(FileMissing):
+            tree.sync_directory(missing)
+    with pytest.raises(UsageError):
+        tree.sync_directory("../elsewhere")
+
+
 def test_sync_reaches_every_file(tree, monkeypatch):
     """`sync` flushes each file and directory, also those that others wrote."""
     synced = []

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frskit.errors import FileSystemDamaged
-from frskit.storage.devices import MemoryDevice
-from frskit.storage.simfs import BLOCK_BYTES, SimFs, check_volume
+from frskit.storage.devices import SECTOR_BYTES, MemoryDevice
+from frskit.storage.simfs import BLOCK_BYTES, SimFs, check_volume, layout
 from frskit.storage.simfs.layout import (
     MakeNode,
     MapBlocks,
@@ -25,7 +25,9 @@ from frskit.storage.simfs.layout import (
     decode_operations,
     decode_superblock,
     encode_operation,
+    encode_record,
     encode_superblock,
+    journal_records,
 )
 
 SIZE = 1 << 20
@@ -104,6 +106,46 @@ def test_damaged_record_before_good_ones_is_not_taken_for_the_end() -> None:
     disk.write(BLOCK_BYTES + 40, b"\xff")
     with pytest.raises(FileSystemDamaged, match="record 0"):
         SimFs.mount(disk)
+
+
+@pytest.mark.parametrize(
+    "junk",
+    [
+        b"SFJR",
+        b"xSFJR" * 100,
+        b"\0" * 510 + b"SFJR" * 200,
+        b"\0" * 3 * SECTOR_BYTES + b"SFJR",
+    ],
+)
+def test_a_late_record_is_found_behind_anything(junk: bytes) -> None:
+    """Whatever lies between, and however much it looks like records, a later record is seen."""
+    good = encode_record(7, 0, b"first")
+    late = encode_record(7, 3, b"late")
+    gap = junk.ljust(4 * SECTOR_BYTES, b"\0")
+    records = journal_records(good + gap + late + bytes(4096), 7)
+    assert next(records) == (b"first", SECTOR_BYTES)
+    with pytest.raises(FileSystemDamaged, match="record 3 exists"):
+        next(records)
+    assert list(journal_records(good + gap + bytes(8192), 7)) == [(b"first", SECTOR_BYTES)]
+    moved = good + gap + b"\0" + late + bytes(4096)
+    assert list(journal_records(moved, 7)) == [(b"first", SECTOR_BYTES)]
+
+
+def test_a_mount_looks_at_the_records_not_at_the_rest_of_the_journal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every copy is mounted; a large, mostly empty journal must not be gone through by sectors."""
+    looked = []
+    decode = layout._decode_header
+
+    def counted(journal: bytes, at: int, epoch: int) -> tuple[int, int, int] | None:
+        looked.append(at)
+        return decode(journal, at, epoch)
+
+    monkeypatch.setattr(layout, "_decode_header", counted)
+    journal = b"".join(encode_record(1, number, b"x") for number in range(5)) + bytes(1 << 20)
+    assert len(list(journal_records(journal, 1))) == 5
+    assert len(looked) <= 7
 
 
 def test_truncated_device() -> None:

@@ -26,11 +26,21 @@ def _clone(device):
     return twin
 
 
+class CountingDevice(MemoryDevice):
+    """A device that knows how many bytes were written to it."""
+
+    written_bytes = 0
+
+    def write(self, offset, data):
+        self.written_bytes += len(data)
+        super().write(offset, data)
+
+
 class Volume:
     """A device and the file system on it."""
 
     def __init__(self, device=None, size_bytes=VOLUME_BYTES):
-        self.device = device or MemoryDevice(size_bytes)
+        self.device = device or CountingDevice(size_bytes)
         self.fs = (
             SimFs.mount(self.device)
             if device

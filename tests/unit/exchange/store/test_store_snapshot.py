@@ -43,6 +43,91 @@ def full_backup(site, kind=SnapshotKind.FULL):
     return report
 
 
+def written_in_freeze(site, *, ready):
+    """Bytes that reach the log volume between the beginning of a freeze and its end."""
+    session = site.engine.snapshot_prepare()
+    if ready:
+        session.make_ready()
+    before = site.logs.device.written_bytes
+    session.freeze()
+    written = site.logs.device.written_bytes - before
+    session.thaw()
+    session.end()
+    return written
+
+
+@pytest.mark.parametrize("profile", [SMALL_LOGS, evolve(SMALL_LOGS, log_sectors=4096)])
+def test_a_prepared_freeze_writes_the_next_log_s_header_and_no_more(group, profile):
+    """However large the logs are: their space is there before mail has to stand still."""
+    site = group(profile=profile).with_stores()
+    site.fill(3)
+    assert written_in_freeze(site, ready=False) > profile.log_sectors * 512
+    site.fill(3)
+    assert written_in_freeze(site, ready=True) < 32 << 10
+
+
+@pytest.mark.parametrize("rolls", [0, 1])
+def test_a_log_that_was_given_space_is_no_generation(group, rolls):
+    """Ready and then no freeze: listings, checks, the next roll and a power loss do not see it."""
+    site = group().with_stores()
+    site.fill_logs(2)
+    before = site.archived()
+    session = site.engine.snapshot_prepare()
+    session.make_ready()
+    assert "E00tmp.log" in site.logs.fs.listdir("logs")
+    assert site.engine.log_directory.temporary_header() is None
+    assert site.archived() == before
+    for _ in range(rolls):
+        site.engine.roll_log()
+    site.fill(1, prefix="late")
+    assert (
+        check_logs(
+            {
+                name: site.logs.fs.open(f"logs/{name}")
+                for name in site.logs.fs.listdir("logs")
+                if name != "E00tmp.log"
+            },
+            "E00",
+        ).error
+        is None
+    )
+    after = site.subjects()
+    logs, stores = site.image()
+    site.stop()
+    twin = site.at(logs, stores)
+    twin.start()
+    assert twin.subjects() == after
+    assert after[-1] == "late0"
+
+
+def test_a_full_volume_is_noticed_by_the_freeze_not_by_getting_ready(group):
+    """Without room for the next log getting ready is in vain, and the freeze says so and thaws."""
+    site = group().with_stores()
+    session = site.engine.snapshot_prepare()
+    site.logs.fs.remove("logs/E00tmp.log")
+    with site.logs.fs.create("ballast") as file:
+        free = site.logs.fs.free_bytes
+        file.write_at(0, bytes(free - (64 << 10)))
+        file.sync()
+    session.make_ready()
+    assert native(session.freeze) == -529
+    session.abort()
+    site.logs.fs.remove("ballast")
+    assert site.fill(1)
+
+
+def test_only_a_session_before_its_freeze_gets_ready(group):
+    """Out of order is -2401, as for every call; with circular logging nothing is made."""
+    site = group().with_stores()
+    session = frozen(site)
+    assert native(session.make_ready) == -2401
+    session.abort()
+    circular = group(circular=True).with_stores()
+    written = circular.logs.device.written_bytes
+    circular.engine.snapshot_prepare().make_ready()
+    assert circular.logs.device.written_bytes == written
+
+
 REACH = {
     SnapshotState.PREPARED: (),
     SnapshotState.FROZEN: ("freeze",),

@@ -1,0 +1,328 @@
+"""Files copied back into production: what it costs, and what a crash or a fault leaves."""
+
+from __future__ import annotations
+
+import os
+import uuid
+
+import pytest
+from attrs import frozen
+
+from frskit.errors import DeviceError
+from frskit.frs.file_actions import drop_undo, run_action, undo_copy_in
+from frskit.model.ids import VolumeId
+from frskit.model.plans import FileAction, FileActionKind
+from frskit.model.volumes import VolumePath
+from frskit.protocols import SupportsDirectorySync
+from frskit.scopes import Releases
+from frskit.storage.devices import MemoryDevice
+from frskit.storage.paths import PathFileSystem
+from frskit.storage.simfs import SimFs
+
+OLD, NEW = b"production " * 500, b"from the copy " * 700
+
+
+@frozen
+class OneVolume:
+    """A server with a single volume; paths are paths on it."""
+
+    tree: object
+
+    def resolve(self, path):
+        return VolumePath(volume=VolumeId("v"), path=path)
+
+    def files(self, _volume):
+        return self.tree
+
+
+@frozen
+class TheCopy:
+    """A mounted copy that holds the files of a tree under the same paths."""
+
+    tree: object
+
+    def locate(self, path):
+        return self.tree, None, path
+
+
+def copy_in(path):
+    return FileAction(kind=FileActionKind.COPY_IN, path=path)
+
+
+def move(path, target):
+    return FileAction(kind=FileActionKind.SET_ASIDE, path=path, target=target)
+
+
+def written(tree, path, data):
+    with tree.create(path, exclusive=False) as file:
+        file.write_at(0, data)
+        file.sync()
+
+
+def content(tree, path):
+    with tree.open(path) as file:
+        return file.read_at(0, file.size_bytes)
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """A copy that holds the file `a`."""
+    (tmp_path / "copy").mkdir()
+    tree = PathFileSystem(tmp_path / "copy")
+    written(tree, "a", NEW)
+    return TheCopy(tree)
+
+
+# --- what it costs
+
+
+def syncs(monkeypatch, call):
+    """How many times anything was synced meanwhile."""
+    made = []
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda fd, real=os.fsync: (made.append(fd), real(fd)))
+        call()
+    return len(made)
+
+
+def rounds(tmp_path, monkeypatch, count):
+    """Syncs of copying so many files in and forgetting the former ones, and of undoing it."""
+    root = tmp_path / str(count)
+    (root / "copy" / "d").mkdir(parents=True)
+    (root / "production" / "d").mkdir(parents=True)
+    source, tree = PathFileSystem(root / "copy"), PathFileSystem(root / "production")
+    actions = tuple(copy_in(f"d/{number}") for number in range(count))
+    for each in actions:
+        (root / "copy" / each.path).write_bytes(NEW)
+        (root / "production" / each.path).write_bytes(OLD)
+    server, undo = OneVolume(tree), Releases()
+
+    def all_in():
+        for each in actions:
+            run_action(server, TheCopy(source), each, undo)
+
+    back = syncs(monkeypatch, all_in) + syncs(monkeypatch, undo.unwind)
+    assert {content(tree, each.path) for each in actions} == {OLD}
+    done = syncs(monkeypatch, all_in) + syncs(monkeypatch, lambda: drop_undo(server, actions))
+    assert {content(tree, each.path) for each in actions} == {NEW}
+    assert len(tree.listdir("d")) == count
+    return done, back
+
+
+def test_copying_back_syncs_what_it_touched_not_the_volume(tmp_path, monkeypatch):
+    """Four times the files are four times the syncs, forwards and in undo, and few per file."""
+    done, back = rounds(tmp_path, monkeypatch, 10)
+    done4, back4 = rounds(tmp_path, monkeypatch, 40)
+    assert done4 <= 4 * done <= 4 * 10 * 6
+    assert back4 <= 4 * back <= 4 * 10 * 9
+
+
+def test_a_move_syncs_both_directories_and_nothing_else(tmp_path, monkeypatch):
+    """Setting a log aside touches two directories; other files of the volume are left alone."""
+    tree = PathFileSystem(tmp_path)
+    for number in range(20):
+        written(tree, str(number), OLD)
+    tree.makedirs("aside")
+    synced = []
+
+    def fsync(fd, real=os.fsync):
+        synced.append(os.path.relpath(os.readlink(f"/proc/self/fd/{fd}"), tmp_path))
+        real(fd)
+
+    asked = []
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(tree, "sync_directory", asked.append)
+    undo = Releases()
+    run_action(OneVolume(tree), None, move("3", "aside/3"), undo)
+    assert set(synced) == {".", "aside"}
+    assert asked == ["", "aside"]
+    undo.unwind()
+    assert set(synced) == {".", "aside"}
+    assert content(tree, "3") == OLD
+
+
+# --- what the order of the steps is
+
+
+def test_bytes_are_durable_before_names_change_places(tmp_path, monkeypatch, copied):
+    """First the new file's bytes, then the former one aside, then the new one in its place."""
+    (tmp_path / "production").mkdir()
+    tree = PathFileSystem(tmp_path / "production")
+    written(tree, "a", OLD)
+    steps = []
+
+    def noted(name, real):
+        def call(*args, **kwargs):
+            target = args[0] if name == "rename" else os.readlink(f"/proc/self/fd/{args[0]}")
+            steps.append((name, os.path.basename(target)))
+            return real(*args, **kwargs)
+
+        return call
+
+    monkeypatch.setattr(os, "fsync", noted("fsync", os.fsync))
+    monkeypatch.setattr(os, "rename", noted("rename", os.rename))
+    run_action(OneVolume(tree), copied, copy_in("a"), Releases())
+    fresh = steps.index(("fsync", "a.frskit-new"))
+    aside = steps.index(("rename", "a"))
+    place = steps.index(("rename", "a.frskit-new"))
+    assert fresh < aside < place
+    assert ("fsync", "production") in steps[aside:place]
+    assert steps[-1] == ("fsync", "production")
+
+
+# --- crashes
+
+
+class Power(MemoryDevice):
+    """A device that loses its power at some write or flush, and with it what was not flushed."""
+
+    def __init__(self, size_bytes):
+        super().__init__(size_bytes)
+        self.left = None
+        self.durable = {}
+
+    def _step(self):
+        if self.left is not None:
+            self.left -= 1
+            if self.left < 0:
+                raise PowerLost
+
+    def write(self, offset, data):
+        self._step()
+        super().write(offset, data)
+
+    def flush(self):
+        self._step()
+        super().flush()
+        self.durable = self.image()
+
+    def image(self):
+        step = 1 << 16
+        pieces = {at: self.read(at, step) for at in range(0, self.size_bytes, step)}
+        return {at: piece for at, piece in pieces.items() if any(piece)}
+
+    def after_loss(self, *, unflushed):
+        """The device after power is back, with or without what was written and not flushed."""
+        twin = MemoryDevice(self.size_bytes)
+        for at, piece in (self.image() if unflushed else self.durable).items():
+            twin.write(at, piece)
+        return twin
+
+
+class PowerLost(Exception):
+    """The machine is off."""
+
+
+@pytest.fixture
+def volume():
+    """Makes volumes with former files `a` and `d/b`; simfs has no cheap sync of a directory."""
+
+    def make():
+        device = Power(1 << 20)
+        tree = SimFs.format(device, volume_id=uuid.UUID(int=9))
+        tree.makedirs("d")
+        for path in ("a", "d/b"):
+            written(tree, path, OLD)
+        tree.sync()
+        assert not isinstance(tree, SupportsDirectorySync)
+        return device, tree
+
+    return make
+
+
+def test_every_change_is_durable_when_it_returns(volume, copied):
+    """The journal says so afterwards: new file, kept file, move, undo, end of undo."""
+    device, tree = volume()
+    server, undo = OneVolume(tree), Releases()
+
+    def after_a_crash():
+        return SimFs.mount(device.after_loss(unflushed=False))
+
+    run_action(server, copied, copy_in("a"), undo)
+    assert content(after_a_crash(), "a") == NEW
+    assert content(after_a_crash(), "a.frskit-undo") == OLD
+    run_action(server, None, move("d/b", "d/c"), undo)
+    assert after_a_crash().listdir("d") == ["c"]
+    undo.unwind()
+    assert sorted(after_a_crash().walk()) == ["a", "d/b"]
+    assert content(after_a_crash(), "a") == OLD
+    run_action(server, copied, copy_in("a"), undo)
+    drop_undo(server, (copy_in("a"),))
+    assert sorted(after_a_crash().walk()) == ["a", "d/b"]
+    assert content(after_a_crash(), "a") == NEW
+    tree.remove("a")
+    run_action(server, copied, copy_in("a"), undo)
+    undo.unwind()
+    assert sorted(after_a_crash().walk()) == ["d/b"]
+
+
+@pytest.mark.parametrize("unflushed", [False, True])
+@pytest.mark.parametrize("existed", [False, True])
+def test_a_copy_in_cut_anywhere_is_undone_from_its_journal_line(volume, copied, unflushed, existed):
+    """Whichever write or flush the power fails at, what was there is there again, alone."""
+    for cut in range(1000):
+        device, tree = volume()
+        if not existed:
+            tree.remove("a")
+            tree.sync()
+        device.left = cut
+        try:
+            run_action(OneVolume(tree), copied, copy_in("a"), Releases())
+        except PowerLost:
+            pass
+        else:
+            assert cut > 5
+            return
+        device.left = None
+        again = SimFs.mount(device.after_loss(unflushed=unflushed))
+        undo_copy_in(OneVolume(again), "a", existed=existed, restore=True)
+        assert sorted(again.walk()) == (["a", "d/b"] if existed else ["d/b"])
+        if existed:
+            assert content(again, "a") == OLD
+    raise AssertionError("the sweep did not end")
+
+
+# --- faults
+
+
+def test_a_file_set_aside_comes_back_if_the_renaming_is_reported_as_failed(
+    tmp_path, monkeypatch, copied
+):
+    """The name changed, then making that durable failed: undo knows of it all the same."""
+    (tmp_path / "production").mkdir()
+    tree = PathFileSystem(tmp_path / "production")
+    written(tree, "a", OLD)
+
+    def rename(old, new, *, replace=False):
+        PathFileSystem.rename(tree, old, new, replace=replace)
+        raise DeviceError("injected after the renaming")
+
+    undo = Releases()
+    with monkeypatch.context() as patch:
+        patch.setattr(tree, "rename", rename)
+        with pytest.raises(DeviceError):
+            run_action(OneVolume(tree), copied, copy_in("a"), undo)
+    assert undo.unwind() == ()
+    assert content(tree, "a") == OLD
+    assert tree.listdir() == ["a"]
+
+
+def test_what_an_earlier_recovery_left_is_not_taken_for_the_former_file(
+    tmp_path, monkeypatch, copied
+):
+    """A stale file under the undo name goes before anything could be restored from it."""
+    (tmp_path / "production").mkdir()
+    tree = PathFileSystem(tmp_path / "production")
+    written(tree, "a", OLD)
+    written(tree, "a.frskit-undo", b"stale")
+
+    def refuse(*_args, **_kwargs):
+        raise DeviceError("injected before the renaming")
+
+    undo = Releases()
+    with monkeypatch.context() as patch:
+        patch.setattr(tree, "rename", refuse)
+        with pytest.raises(DeviceError):
+            run_action(OneVolume(tree), copied, copy_in("a"), undo)
+    undo.unwind()
+    assert content(tree, "a") == OLD
