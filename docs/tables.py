@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from frskit.codes.exits import EXIT_STATUSES
-from frskit.frs.explain import error_classes
-from frskit.frs.legality import table_rows as legality_rows
+from frskit.codes.explain import error_classes
+from frskit.frs.recovery.legality import table_rows as legality_rows
 from frskit.testing.architecture import table_rows as architecture_rows
 from frskit.vss.states import TABLE_NAMES
 from frskit.vss.states import table_rows as state_rows

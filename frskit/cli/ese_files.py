@@ -159,7 +159,7 @@ def is_archived(name: str) -> bool:
 def _copied(session: Session, copy: str) -> Iterator[list[Found]]:
     """All files of a copy, read from its presented LUNs."""
     from frskit.clock import Budget
-    from frskit.frs.recovery_plan import mounted
+    from frskit.frs.recovery.planning import mounted
     from frskit.model.copies import MemberLife
 
     with session.site() as site:

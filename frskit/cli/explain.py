@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from frskit.cli.app import Session, command
-from frskit.frs.explain import explain_code
+from frskit.codes.explain import explain_code
 
 __all__ = ["explain"]
 

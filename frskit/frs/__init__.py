@@ -6,14 +6,14 @@
 
 from __future__ import annotations
 
-from frskit.frs.catalog import SqliteCatalog
-from frskit.frs.journal import Journal
-from frskit.frs.legality import LEGALITY
-from frskit.frs.locks import Locks
-from frskit.frs.parts import Parts, Policy, Production, Recovery
+from frskit.frs.deployment import Parts, Policy, Production, Recovery
+from frskit.frs.recovery.legality import LEGALITY
 from frskit.frs.requestor import FastRecovery, RunningCopy
-from frskit.frs.resuming import Resumed
-from frskit.frs.steps import OperationKind, Phase, RecoveryStep
+from frskit.frs.resume import Resumed
+from frskit.frs.state.catalog import SqliteCatalog
+from frskit.frs.state.journal import Journal
+from frskit.frs.state.journal_words import OperationKind, Phase, RecoveryStep
+from frskit.frs.state.locks import Locks
 
 __all__ = [
     "LEGALITY",

@@ -11,11 +11,11 @@ from attrs import evolve
 
 from frskit.clock import Budget, CancelToken
 from frskit.errors import CopyInUse, CopyNotFound, TimedOut, UsageError
-from frskit.frs.copying import CopyRun, CopyWish, recoverable_names
-from frskit.frs.recovering import RecoveryRun
-from frskit.frs.recovery_plan import RecoveryWish, make_plan, mounted
-from frskit.frs.resuming import Resumed, resume
-from frskit.frs.steps import RECOVERING, DeletionStep, OperationKind
+from frskit.frs.copy_run import CopyRun, CopyWish, recoverable_names
+from frskit.frs.recovery.execution import RecoveryRun
+from frskit.frs.recovery.planning import RecoveryWish, make_plan, mounted
+from frskit.frs.resume import Resumed, resume
+from frskit.frs.state.journal_words import RECOVERING, DeletionStep, OperationKind
 from frskit.model.choices import chosen
 from frskit.model.components import BackupType
 from frskit.model.copies import Copy, CopyFilter, CopyLife, MemberLife, Verdict
@@ -25,7 +25,7 @@ from frskit.model.storage import CopyKind, CopyState
 
 if TYPE_CHECKING:
     from frskit.events import EventSink
-    from frskit.frs.parts import Parts, Production
+    from frskit.frs.deployment import Parts, Production
     from frskit.model.plans import LogAnalysis, RecoveryPlan, RecoveryReport
     from frskit.model.shadows import SetPlan
     from frskit.protocols import (

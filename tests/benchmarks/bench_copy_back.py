@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 import frskit
-from frskit.frs.file_actions import drop_undo, run_action
+from frskit.frs.recovery.file_actions import drop_undo, run_action
 from frskit.model.ids import VolumeId
 from frskit.model.plans import FileAction, FileActionKind
 from frskit.model.volumes import VolumePath

@@ -17,8 +17,8 @@ import frskit
 from frskit import errors, protocols
 from frskit.cli.app import main
 from frskit.cli.hpfrscli import parse
+from frskit.codes.explain import error_classes
 from frskit.errors import FrskitError, UsageError
-from frskit.frs.explain import error_classes
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

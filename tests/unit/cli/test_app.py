@@ -14,8 +14,8 @@ import frskit
 from frskit import BackupType, Policy, RecoveryMode
 from frskit.cli.app import main
 from frskit.codes.exits import EXIT_STATUSES
+from frskit.codes.explain import error_classes
 from frskit.errors import FreezeTimeout, StoreError
-from frskit.frs.explain import error_classes
 from frskit.model.copies import CopyLife
 
 

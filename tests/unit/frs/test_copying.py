@@ -23,7 +23,7 @@ from frskit.errors import (
     WriterError,
 )
 from frskit.events import CallableSink, CopyStage, Progress, ServiceTrace, Warned
-from frskit.frs.journal import JournalOperation
+from frskit.frs.state.journal import JournalOperation
 from frskit.model.copies import CopyFilter
 from frskit.model.ids import CopyKey
 

@@ -366,7 +366,7 @@ def test_a_journal_that_cannot_be_written_after_the_stores_are_up(site, monkeypa
     """No undo from a mounted store, whatever fails afterwards."""
     copy = only(site)
     plan = site.frs.plan_recovery(copy.id, mode=PIT)
-    from frskit.frs.journal import JournalOperation
+    from frskit.frs.state.journal import JournalOperation
 
     real = JournalOperation.write
 
@@ -417,7 +417,7 @@ def test_an_undo_that_got_stuck_after_the_intent_to_replay_is_ended_as_an_undo(
     """
     copy, before = only(site), site.parties.production_luns()
     plan = site.frs.plan_recovery(copy.id, mode=PIT)
-    from frskit.frs.journal import JournalOperation
+    from frskit.frs.state.journal import JournalOperation
 
     real = JournalOperation.write
 

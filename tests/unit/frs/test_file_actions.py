@@ -9,7 +9,7 @@ import pytest
 from attrs import frozen
 
 from frskit.errors import DeviceError
-from frskit.frs.file_actions import drop_undo, run_action, undo_copy_in
+from frskit.frs.recovery.file_actions import drop_undo, run_action, undo_copy_in
 from frskit.model.ids import VolumeId
 from frskit.model.plans import FileAction, FileActionKind
 from frskit.model.volumes import VolumePath

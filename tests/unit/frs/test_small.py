@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
+from frskit.codes.explain import error_classes, explain_code
 from frskit.errors import Busy, NotFound
 from frskit.frs import LEGALITY, Locks
-from frskit.frs.explain import error_classes, explain_code
-from frskit.frs.legality import objection
 from frskit.frs.paths import inside, join, matches
+from frskit.frs.recovery.legality import objection
 from frskit.model.plans import RecoveryMethod, RecoveryMode
 from frskit.model.storage import CopyKind
 

@@ -14,7 +14,7 @@ from frskit.errors import (
     RecoveryPrecondition,
     WriteProtected,
 )
-from frskit.frs.recovery_plan import mounted
+from frskit.frs.recovery.planning import mounted
 from frskit.model.checks import FileVerdict
 from frskit.model.files import FileRole
 from frskit.model.storage import CopyState

@@ -14,7 +14,7 @@ from frskit.model.plans import FileAction, FileActionKind
 from frskit.protocols.small import SupportsDirectorySync
 
 if TYPE_CHECKING:
-    from frskit.frs.target import MountedCopy
+    from frskit.frs.mounted_copy import MountedCopy
     from frskit.model.ids import VolumeId
     from frskit.protocols import FileRef, FileSystem, Server
     from frskit.scopes import Releases

@@ -26,10 +26,10 @@ from frskit.errors import (
     WriterError,
 )
 from frskit.events import CopyStage, Progress, Warned
-from frskit.frs.ledger import log_files, outcomes, truncations
-from frskit.frs.report_check import held_against_files
-from frskit.frs.steps import CopyStep, OperationKind
-from frskit.frs.target import MountedCopy, mount_points
+from frskit.frs.mounted_copy import MountedCopy, mount_points
+from frskit.frs.report_completeness import held_against_files
+from frskit.frs.state.journal_words import CopyStep, OperationKind
+from frskit.frs.truncation_ledger import log_files, outcomes, truncations
 from frskit.model.checks import FileVerdict
 from frskit.model.copies import Completion, Copy, CopyLife, CopyMember, Verdict
 from frskit.model.ids import CopyId, SetId, StorageId
@@ -40,8 +40,8 @@ from frskit.scopes import Releases, attached, told
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from frskit.frs.journal import JournalOperation
-    from frskit.frs.parts import Parts, Production
+    from frskit.frs.deployment import Parts, Production
+    from frskit.frs.state.journal import JournalOperation
     from frskit.model.checks import IntegrityReport
     from frskit.model.components import BackupType, Component, ComponentId
     from frskit.model.shadows import SetPlan, ShadowSet

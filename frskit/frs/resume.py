@@ -13,9 +13,9 @@ from attrs import evolve, frozen
 
 from frskit.clock import Budget
 from frskit.errors import FrskitError
-from frskit.frs.interrupted import finish_recovery
-from frskit.frs.ledger import truncated_since
-from frskit.frs.steps import OperationKind
+from frskit.frs.recovery.interrupted import finish_recovery
+from frskit.frs.state.journal_words import OperationKind
+from frskit.frs.truncation_ledger import truncated_since
 from frskit.model.copies import Completion, CopyFilter, CopyLife, Verdict
 from frskit.model.ids import CopyId, CopyKey, SetId
 from frskit.scopes import Releases
@@ -23,7 +23,7 @@ from frskit.scopes import Releases
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from frskit.frs.parts import Parts, Production
+    from frskit.frs.deployment import Parts, Production
     from frskit.model.copies import Copy
 
 __all__ = ["Resumed", "resume"]

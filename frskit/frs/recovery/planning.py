@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from frskit.errors import CopyInUse, RecoveryPrecondition, StorageGroupNotRecognized
-from frskit.frs.legality import objection
+from frskit.frs.mounted_copy import MountedCopy, mount_points
 from frskit.frs.paths import inside
-from frskit.frs.steps import RECOVERING
-from frskit.frs.target import MountedCopy, mount_points
+from frskit.frs.recovery.legality import objection
+from frskit.frs.state.journal_words import RECOVERING
 from frskit.model.copies import Copy, CopyFilter, CopyLife, CopyMember, MemberLife, Verdict
 from frskit.model.files import FileRole
 from frskit.model.plans import (
@@ -31,7 +31,7 @@ from frskit.scopes import attached, presented
 
 if TYPE_CHECKING:
     from frskit.clock import Budget
-    from frskit.frs.parts import Parts, Production
+    from frskit.frs.deployment import Parts, Production
     from frskit.model.components import ComponentId
     from frskit.model.ids import StorageId
     from frskit.model.plans import FileAction, GroupInfo, LogAnalysis

@@ -12,9 +12,9 @@ from attrs import field, frozen
 from frskit.clock import Clock
 from frskit.errors import ServerNotFound
 from frskit.events import FanOut
-from frskit.frs.catalog import SqliteCatalog
-from frskit.frs.journal import Journal
-from frskit.frs.locks import Locks
+from frskit.frs.state.catalog import SqliteCatalog
+from frskit.frs.state.journal import Journal
+from frskit.frs.state.locks import Locks
 from frskit.model.ids import IdFactory
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from attrs import evolve
 
 from frskit.clock import Budget
 from frskit.errors import FrskitError
-from frskit.frs.file_actions import undo_copy_in, undo_move
-from frskit.frs.steps import Phase, RecoveryStep
+from frskit.frs.recovery.file_actions import undo_copy_in, undo_move
+from frskit.frs.state.journal_words import Phase, RecoveryStep
 from frskit.model.copies import CopyLife, MemberLife
 from frskit.model.ids import CopyId, StorageId
 from frskit.model.volumes import DiskFlags
@@ -27,8 +27,8 @@ from frskit.scopes import Releases
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from frskit.frs.journal import JournalOperation
-    from frskit.frs.parts import Parts, Production
+    from frskit.frs.deployment import Parts, Production
+    from frskit.frs.state.journal import JournalOperation
     from frskit.model.copies import Copy
 
 __all__ = ["MOUNTED", "finish_recovery", "release", "settle"]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from frskit.errors import CatalogError, FrskitError
-from frskit.frs.steps import OperationKind, Phase
+from frskit.frs.state.journal_words import OperationKind, Phase
 from frskit.storage.durable import make_directory, make_private_file
 
 if TYPE_CHECKING:

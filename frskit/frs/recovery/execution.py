@@ -15,10 +15,10 @@ from attrs import evolve
 
 from frskit.errors import FrskitError, RecoveryFailed, RecoveryPrecondition
 from frskit.events import RecoveryStage
-from frskit.frs.file_actions import action_facts, drop_undo, run_action
-from frskit.frs.interrupted import MOUNTED, release, settle
-from frskit.frs.recovery_plan import RecoveryWish, make_plan, mounted, used_up
-from frskit.frs.steps import RECOVERING, OperationKind, Phase, RecoveryStep
+from frskit.frs.recovery.file_actions import action_facts, drop_undo, run_action
+from frskit.frs.recovery.interrupted import MOUNTED, release, settle
+from frskit.frs.recovery.planning import RecoveryWish, make_plan, mounted, used_up
+from frskit.frs.state.journal_words import RECOVERING, OperationKind, Phase, RecoveryStep
 from frskit.model.copies import CopyLife, MemberLife
 from frskit.model.plans import OnlineReport, RecoveryMethod, RecoveryReport
 from frskit.model.shadows import RestoreRequest
@@ -27,8 +27,8 @@ from frskit.scopes import Releases, told
 
 if TYPE_CHECKING:
     from frskit.clock import Budget
-    from frskit.frs.journal import JournalOperation
-    from frskit.frs.parts import Parts, Production
+    from frskit.frs.deployment import Parts, Production
+    from frskit.frs.state.journal import JournalOperation
     from frskit.model.copies import Copy, CopyMember
     from frskit.model.ids import StorageId
     from frskit.model.plans import GroupStatus, RecoveryPlan

@@ -17,7 +17,7 @@ from frskit.model.copies import Truncation
 from frskit.model.files import FileRole
 
 if TYPE_CHECKING:
-    from frskit.frs.parts import Policy
+    from frskit.frs.deployment import Policy
     from frskit.model.checks import CheckedFile, ComponentCheck, IntegrityReport
     from frskit.model.components import Component
     from frskit.model.copies import Copy

@@ -1,0 +1,1 @@
+"""Recovery: planning it, carrying it out, ending one that was interrupted, and what is legal."""

@@ -1,0 +1,1 @@
+"""What a requestor keeps between calls: catalog, journal, locks, and their records."""
