@@ -41,7 +41,6 @@ from frskit.cli.ese_files import (
 )
 from frskit.errors import FileMissing, FormatError, HostError, IntegrityError, UsageError
 from frskit.ese import check_database, identify, read_checkpoint
-from frskit.ese.checksums import PAGE_SIZES
 from frskit.ese.eseutil import (
     checkpoint_lines,
     checksum_lines,
@@ -52,6 +51,7 @@ from frskit.ese.eseutil import (
     log_set_lines,
 )
 from frskit.ese.header import read_header_copies
+from frskit.ese.pages.checksums import PAGE_SIZES
 from frskit.ese.sources import opened
 from frskit.model.ese_files import FileKind
 
@@ -233,7 +233,7 @@ def _streams(
 
 def _show_log(session: Session, file: Found, *, like_eseutil: bool) -> int:
     """One log by itself: header and verdict."""
-    from frskit.ese.logheader import load_log_header
+    from frskit.ese.logs.header import load_log_header
 
     result = _check_log(file)
     with opened(file.source) as reader:

@@ -15,7 +15,7 @@ from attrs import frozen
 
 from frskit.errors import CopyNotFound, FileMissing, UsageError, VolumeNotFound
 from frskit.ese import identify, parse_log_name
-from frskit.ese.lognames import LogFileKind, check_base
+from frskit.ese.logs.names import LogFileKind, check_base
 from frskit.model.ese_files import FileKind
 
 if TYPE_CHECKING:

@@ -25,10 +25,18 @@ from frskit._lazy import face
 
 if TYPE_CHECKING:
     from frskit.ese.checkpoint import pack_checkpoint, pack_checkpoint_copy, read_checkpoint
-    from frskit.ese.checksums import seal_page
     from frskit.ese.chksgfiles import CheckCode, StorageGroupCheck
     from frskit.ese.database import check_database
-    from frskit.ese.facts import (
+    from frskit.ese.flushmap import check_flush_map
+    from frskit.ese.header import identify, pack_database_header, read_database_header
+    from frskit.ese.logs.file import check_log
+    from frskit.ese.logs.format7_chain import ChecksumRecord, build_checksum_record, shadow_sector
+    from frskit.ese.logs.header import pack_log_header, read_log_header
+    from frskit.ese.logs.log_set import check_logs, facts_of_checkpoint, facts_of_logs
+    from frskit.ese.logs.names import archived_log_name, parse_log_name
+    from frskit.ese.pages.checksums import seal_page
+    from frskit.ese.pages.verify import verify_page
+    from frskit.ese.recovery_facts import (
         CheckpointFacts,
         ContiguousRun,
         DatabaseFacts,
@@ -38,16 +46,8 @@ if TYPE_CHECKING:
         database_facts,
         required_range,
     )
-    from frskit.ese.flushmap import check_flush_map
-    from frskit.ese.header import identify, pack_database_header, read_database_header
-    from frskit.ese.logchain import ChecksumRecord, build_checksum_record, shadow_sector
-    from frskit.ese.logfile import check_log
-    from frskit.ese.logheader import pack_log_header, read_log_header
-    from frskit.ese.lognames import archived_log_name, parse_log_name
-    from frskit.ese.logset import check_logs, facts_of_checkpoint, facts_of_logs
-    from frskit.ese.space import read_owned_pages
-    from frskit.ese.stm import check_streaming_file
-    from frskit.ese.verify import verify_page
+    from frskit.ese.space_trees import read_owned_pages
+    from frskit.ese.streaming_file import check_streaming_file
     from frskit.model.ese_files import (
         AttachInfo,
         BackupRange,
@@ -130,18 +130,18 @@ _HOMES = {
     "BackupRange": "frskit.model.ese_files",
     "CheckCode": "frskit.ese.chksgfiles",
     "Checkpoint": "frskit.model.ese_files",
-    "CheckpointFacts": "frskit.ese.facts",
-    "ChecksumRecord": "frskit.ese.logchain",
-    "ContiguousRun": "frskit.ese.facts",
+    "CheckpointFacts": "frskit.ese.recovery_facts",
+    "ChecksumRecord": "frskit.ese.logs.format7_chain",
+    "ContiguousRun": "frskit.ese.recovery_facts",
     "DamagedPage": "frskit.model.reports",
-    "DatabaseFacts": "frskit.ese.facts",
+    "DatabaseFacts": "frskit.ese.recovery_facts",
     "DatabaseHeader": "frskit.model.ese_files",
     "DatabaseReport": "frskit.model.reports",
     "DatabaseState": "frskit.model.ese_files",
     "DbmsParameters": "frskit.model.ese_files",
     "FileKind": "frskit.model.ese_files",
     "LgPos": "frskit.model.ese_files",
-    "LogFacts": "frskit.ese.facts",
+    "LogFacts": "frskit.ese.recovery_facts",
     "LogHeader": "frskit.model.ese_files",
     "LogReport": "frskit.model.reports",
     "LogSetReport": "frskit.model.reports",
@@ -149,33 +149,33 @@ _HOMES = {
     "LogTime": "frskit.model.ese_files",
     "PageVerdict": "frskit.model.reports",
     "RequiredRange": "frskit.model.reports",
-    "RunStop": "frskit.ese.facts",
+    "RunStop": "frskit.ese.recovery_facts",
     "Signature": "frskit.model.ese_files",
     "StorageGroupCheck": "frskit.ese.chksgfiles",
-    "archived_log_name": "frskit.ese.lognames",
-    "build_checksum_record": "frskit.ese.logchain",
+    "archived_log_name": "frskit.ese.logs.names",
+    "build_checksum_record": "frskit.ese.logs.format7_chain",
     "check_database": "frskit.ese.database",
     "check_flush_map": "frskit.ese.flushmap",
-    "check_log": "frskit.ese.logfile",
-    "check_logs": "frskit.ese.logset",
-    "check_streaming_file": "frskit.ese.stm",
-    "contiguous_run": "frskit.ese.facts",
-    "database_facts": "frskit.ese.facts",
-    "facts_of_checkpoint": "frskit.ese.logset",
-    "facts_of_logs": "frskit.ese.logset",
+    "check_log": "frskit.ese.logs.file",
+    "check_logs": "frskit.ese.logs.log_set",
+    "check_streaming_file": "frskit.ese.streaming_file",
+    "contiguous_run": "frskit.ese.recovery_facts",
+    "database_facts": "frskit.ese.recovery_facts",
+    "facts_of_checkpoint": "frskit.ese.logs.log_set",
+    "facts_of_logs": "frskit.ese.logs.log_set",
     "identify": "frskit.ese.header",
     "pack_checkpoint": "frskit.ese.checkpoint",
     "pack_checkpoint_copy": "frskit.ese.checkpoint",
     "pack_database_header": "frskit.ese.header",
-    "pack_log_header": "frskit.ese.logheader",
-    "parse_log_name": "frskit.ese.lognames",
+    "pack_log_header": "frskit.ese.logs.header",
+    "parse_log_name": "frskit.ese.logs.names",
     "read_checkpoint": "frskit.ese.checkpoint",
     "read_database_header": "frskit.ese.header",
-    "read_log_header": "frskit.ese.logheader",
-    "read_owned_pages": "frskit.ese.space",
-    "required_range": "frskit.ese.facts",
-    "seal_page": "frskit.ese.checksums",
-    "shadow_sector": "frskit.ese.logchain",
-    "verify_page": "frskit.ese.verify",
+    "read_log_header": "frskit.ese.logs.header",
+    "read_owned_pages": "frskit.ese.space_trees",
+    "required_range": "frskit.ese.recovery_facts",
+    "seal_page": "frskit.ese.pages.checksums",
+    "shadow_sector": "frskit.ese.logs.format7_chain",
+    "verify_page": "frskit.ese.pages.verify",
 }
 __getattr__, __dir__ = face(__name__, _HOMES)

@@ -7,10 +7,10 @@ whoever recovers; here it is only read and packed.
 from __future__ import annotations
 
 from frskit.errors import FormatError
-from frskit.ese.checksums import seal_header
+from frskit.ese.fields import Layout, pack_fields, unpack_fields
 from frskit.ese.header import HeaderCondition, copies_condition, header_is_sound
+from frskit.ese.pages.checksums import seal_header
 from frskit.ese.sources import Readable, Source, opened, read_exactly, source_name
-from frskit.ese.structures import Layout, pack_fields, unpack_fields
 from frskit.model.ese_files import Checkpoint, FileKind
 
 __all__ = [

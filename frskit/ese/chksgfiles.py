@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 from attrs import define, field, frozen
 
 from frskit.errors import FormatError
-from frskit.ese.facts import required_range
 from frskit.ese.header import read_header_copies
-from frskit.ese.logset import check_logs
+from frskit.ese.logs.log_set import check_logs
+from frskit.ese.pages.verify import is_trailer_page, verify_header_page, verify_page
+from frskit.ese.recovery_facts import required_range
 from frskit.ese.sources import opened
-from frskit.ese.verify import is_trailer_page, verify_header_page, verify_page
 
 if TYPE_CHECKING:
     import os

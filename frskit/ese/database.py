@@ -2,7 +2,7 @@
 
 What ``eseutil /k`` does [ese.md 5], without running recovery and without writing. Parts of the
 file are handed to an executor; the caller's thread does the headers, the pacing, the progress
-calls and the adding up. Logs are for `frskit.ese.logset`.
+calls and the adding up. Logs are for `frskit.ese.logs.log_set`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from attrs import frozen
 from frskit.clock import Budget
 from frskit.errors import FormatError, UsageError
 from frskit.ese.checkpoint import CHECKPOINT_COPY_SIZE, load_checkpoint
-from frskit.ese.checksums import PAGE_SIZES
-from frskit.ese.facts import required_range_of
 from frskit.ese.header import identify, read_header_copies
-from frskit.ese.parts import Part, PartResult, check_part
+from frskit.ese.pages.checksums import PAGE_SIZES
+from frskit.ese.pages.verify import is_trailer_page, verify_header_page
+from frskit.ese.pages.verify_many import PIECE_BYTES
+from frskit.ese.pages.worker import Part, PartResult, check_part
+from frskit.ese.recovery_facts import required_range_of
 from frskit.ese.sources import opened, read_exactly, source_name
-from frskit.ese.space import load_owned_pages, locate
-from frskit.ese.vector import PIECE_BYTES
-from frskit.ese.verify import is_trailer_page, verify_header_page
+from frskit.ese.space_trees import load_owned_pages, locate
 from frskit.model.ese_files import FileKind
 from frskit.model.reports import DamagedPage, DatabaseReport
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 from attrs import frozen
 
 from frskit.errors import FormatError
-from frskit.ese.checksums import is_new_format, new_checksums, stored_checksums
+from frskit.ese.fields import Layout, unpack_fields
 from frskit.ese.header import header_is_sound
+from frskit.ese.pages.checksums import is_new_format, new_checksums, stored_checksums
+from frskit.ese.pages.verify import judge_new
 from frskit.ese.sources import Source, opened, read_exactly, source_name
-from frskit.ese.structures import Layout, unpack_fields
-from frskit.ese.verify import judge_new
 from frskit.model.ese_files import FileKind, LogTime, Signature
 
 __all__ = ["FLUSH_MAP_PAGE_SIZE", "FlushMapHeader", "FlushMapReport", "check_flush_map"]

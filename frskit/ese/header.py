@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Literal
 from attrs import frozen
 
 from frskit.errors import FormatError
-from frskit.ese.checksums import PAGE_SIZES, header_checksum, seal_header
+from frskit.ese.fields import Layout, pack_fields, unpack_fields
+from frskit.ese.pages.checksums import PAGE_SIZES, header_checksum, seal_header
 from frskit.ese.sources import Readable, Source, opened, read_exactly, source_name
-from frskit.ese.structures import Layout, pack_fields, unpack_fields
 from frskit.model.ese_files import DATABASE_MAGIC, DEFAULT_PAGE_SIZE, DatabaseHeader, FileKind
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from attrs import define, field
 
 from frskit.errors import FormatError, VolumeNotFound
 from frskit.ese import check_database, read_checkpoint, read_database_header
-from frskit.ese.logfile import check_log
-from frskit.ese.lognames import LogFileKind, parse_log_name
+from frskit.ese.logs.file import check_log
+from frskit.ese.logs.names import LogFileKind, parse_log_name
 from frskit.exchange.inspection import Inspection, Item
 from frskit.exchange.metadata import is_foreign, log_base
 from frskit.exchange.profile import EXCHANGE_2003, ExchangeProfile

@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 
 from frskit.errors import FormatError
 from frskit.ese import database_facts, read_checkpoint, read_database_header, read_log_header
-from frskit.ese.lognames import LogFileKind, parse_log_name
+from frskit.ese.logs.names import LogFileKind, parse_log_name
 from frskit.exchange.facts import CheckpointFact, DatabaseFact, LogFact, RecoveryFacts
 from frskit.model.ese_files import DatabaseState
 

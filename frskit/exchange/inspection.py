@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from frskit.ese.lognames import LogFileKind
+from frskit.ese.logs.names import LogFileKind
 from frskit.exchange.facts import CheckpointFact, DatabaseFact, LogFact, RecoveryFacts
 from frskit.exchange.gather import database_fact, log_fact
 from frskit.exchange.settings import split_path

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, field, frozen
 
-from frskit.ese.lognames import LogFileKind, archived_log_name, parse_log_name
+from frskit.ese.logs.names import LogFileKind, archived_log_name, parse_log_name
 from frskit.exchange.analysis import Decision, decide
 from frskit.exchange.metadata import checkpoint_files, log_files
 from frskit.exchange.production import GroupFiles, below

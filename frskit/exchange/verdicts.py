@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
-from frskit.ese.lognames import LogFileKind
+from frskit.ese.logs.names import LogFileKind
 from frskit.exchange.analysis import decide
 from frskit.exchange.chains import longest_run
 from frskit.exchange.truncation import truncation_bound

@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from frskit import ese
-from frskit.ese.checksums import NEW_FORMAT_FLAG
-from frskit.ese.vector import PageVerifier
+from frskit.ese.pages.checksums import NEW_FORMAT_FLAG
+from frskit.ese.pages.verify_many import PageVerifier
 
 RUN_BYTES = 64 << 20
 REPEATS = 8

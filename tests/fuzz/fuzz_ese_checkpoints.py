@@ -13,9 +13,9 @@ import atheris
 with atheris.instrument_imports(include=["frskit"]):
     from frskit import ese
     from frskit.errors import FrskitError
-    from frskit.ese.checksums import seal_header
     from frskit.ese.eseutil import checkpoint_lines
-    from frskit.ese.facts import checkpoint_facts
+    from frskit.ese.pages.checksums import seal_header
+    from frskit.ese.recovery_facts import checkpoint_facts
 
     for name in ese.__all__:  # loaded on first use, which must be here
         getattr(ese, name)

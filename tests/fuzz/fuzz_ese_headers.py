@@ -13,10 +13,10 @@ import atheris
 with atheris.instrument_imports(include=["frskit"]):
     from frskit import ese
     from frskit.errors import FrskitError
-    from frskit.ese.checksums import seal_header
     from frskit.ese.eseutil import header_lines, log_header_lines
-    from frskit.ese.facts import database_facts
     from frskit.ese.flushmap import check_flush_map
+    from frskit.ese.pages.checksums import seal_header
+    from frskit.ese.recovery_facts import database_facts
 
     for name in ese.__all__:  # loaded on first use, which must be here
         getattr(ese, name)

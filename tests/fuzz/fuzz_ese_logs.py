@@ -14,7 +14,7 @@ with atheris.instrument_imports(include=["frskit"]):
     from frskit import ese
     from frskit.errors import FrskitError
     from frskit.ese.eseutil import log_lines, log_set_lines
-    from frskit.ese.logchain import build_checksum_record, parse_checksum_record
+    from frskit.ese.logs.format7_chain import build_checksum_record, parse_checksum_record
 
     for name in ese.__all__:  # loaded on first use, which must be here
         getattr(ese, name)

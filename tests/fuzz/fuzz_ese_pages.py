@@ -15,7 +15,7 @@ import atheris
 with atheris.instrument_imports(include=["frskit"]):
     from frskit import ese
     from frskit.errors import FormatError
-    from frskit.ese.vector import STATUS_NAMES, PageVerifier, as_words
+    from frskit.ese.pages.verify_many import STATUS_NAMES, PageVerifier, as_words
 
     for name in ese.__all__:  # loaded on first use, which must be here
         getattr(ese, name)

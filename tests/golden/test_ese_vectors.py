@@ -14,13 +14,18 @@ import pytest
 
 from frskit import ese
 from frskit.ese.checkpoint import load_checkpoint
-from frskit.ese.checksums import header_checksum, new_checksums, old_checksum, stored_checksums
 from frskit.ese.eseutil import checkpoint_lines, header_lines
 from frskit.ese.header import DATABASE_LAYOUT, pack_database_header, read_header_copies
-from frskit.ese.logchain import range_xor
-from frskit.ese.logheader import pack_log_header
+from frskit.ese.logs.format7_chain import range_xor
+from frskit.ese.logs.header import pack_log_header
+from frskit.ese.pages.checksums import (
+    header_checksum,
+    new_checksums,
+    old_checksum,
+    stored_checksums,
+)
+from frskit.ese.pages.verify_many import STATUS_NAMES, PageVerifier, as_words
 from frskit.ese.sources import BytesFile
-from frskit.ese.vector import STATUS_NAMES, PageVerifier, as_words
 
 DATABASES = [
     "basic.edb",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from frskit.clock import VirtualClock
 from frskit.errors import Busy, FileExists, FileMissing, NotFound, StoreError
 from frskit.ese import check_database, check_logs, read_checkpoint, read_database_header
-from frskit.ese.logheader import read_log_header
+from frskit.ese.logs.header import read_log_header
 from frskit.exchange.store import (
     SMALL_LOGS,
     Message,

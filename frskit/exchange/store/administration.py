@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from frskit.errors import Busy, FileExists, FormatError, FrskitError, NotFound, StoreError
-from frskit.ese.structures import pack_attachments
+from frskit.ese.fields import pack_attachments
 from frskit.exchange.store.adopted import AdoptedDatabase
 from frskit.exchange.store.btree import MessageTree
 from frskit.exchange.store.core import EngineCore

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from frskit.errors import FormatError, StoreError
-from frskit.ese.logchain import (
+from frskit.ese.logs.format7_chain import (
     CHECKSUM_RECORD_SIZE,
     ChainEnd,
     parse_checksum_record,
     walk_chain,
 )
-from frskit.ese.logheader import LOG_HEADER_SIZE, load_log_header
+from frskit.ese.logs.header import LOG_HEADER_SIZE, load_log_header
 from frskit.exchange.store.logrecords import END, Record, decode_records
 from frskit.model.ese_files import LgPos, LogHeader
 

@@ -15,7 +15,7 @@ import pytest
 import frskit
 from frskit import BackupType, ese
 from frskit.errors import HostError
-from frskit.ese.logchain import shadow_sector
+from frskit.ese.logs.format7_chain import shadow_sector
 
 PAGE = 4096
 
@@ -82,7 +82,7 @@ def old_log(generation=1, *, torn=False, signature=1, created=()):
 
 def flush_map():
     """A flush map with one page in use."""
-    from frskit.ese.checksums import seal_header
+    from frskit.ese.pages.checksums import seal_header
 
     header = bytearray(8192)
     header[36], header[667] = 1, 7

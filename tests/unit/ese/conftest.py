@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from frskit import ese
-from frskit.ese.logchain import build_checksum_record, shadow_sector
+from frskit.ese.logs.format7_chain import build_checksum_record, shadow_sector
 
 SECTOR = 512
 START = datetime(2005, 7, 15, 12, 0, tzinfo=UTC)

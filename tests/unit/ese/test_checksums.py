@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from frskit.errors import FormatError
 from frskit.ese import seal_page
-from frskit.ese.checksums import (
+from frskit.ese.pages.checksums import (
     PAGE_SIZES,
     block_checksum,
     header_checksum,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from frskit.clock import Budget, CancelToken, VirtualClock
 from frskit.errors import Cancelled, FileMissing, FormatError, TimedOut, UsageError
 from frskit.ese import check_database, database
-from frskit.ese.checksums import PAGE_SIZES
+from frskit.ese.pages.checksums import PAGE_SIZES
 from frskit.ese.sources import BytesFile, PathFile
 
 
@@ -124,7 +124,7 @@ def test_both_headers_bad_is_an_error_unless_the_page_size_is_given(forge):
 
 def test_the_trailer_page_has_a_header_checksum(forge):
     """A last page with zero words 1, 2, 3 and 6 is the patch page of a streaming backup."""
-    from frskit.ese.checksums import seal_header
+    from frskit.ese.pages.checksums import seal_header
 
     trailer = forge.content(4096)
     trailer[4:16] = bytes(12)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from frskit import ese
-from frskit.ese.facts import (
+from frskit.ese.recovery_facts import (
     LogFacts,
     RunStop,
     checkpoint_facts,

@@ -15,15 +15,15 @@ from frskit import ese
 from frskit.errors import FormatError
 from frskit.ese import header as headers
 from frskit.ese.checkpoint import CHECKPOINT_LAYOUT, load_checkpoint, parse_checkpoint
-from frskit.ese.checksums import seal_header
+from frskit.ese.fields import pack_attachments, parse_attachments
 from frskit.ese.header import (
     DATABASE_LAYOUT,
     parse_database_header,
     read_header_copies,
 )
-from frskit.ese.logheader import LOG_LAYOUT, parse_log_header
+from frskit.ese.logs.header import LOG_LAYOUT, parse_log_header
+from frskit.ese.pages.checksums import seal_header
 from frskit.ese.sources import BytesFile
-from frskit.ese.structures import pack_attachments, parse_attachments
 
 RAW = {
     "u8": st.integers(0, 2**8 - 1),

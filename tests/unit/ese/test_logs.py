@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from frskit import ese
 from frskit.errors import FormatError
 from frskit.ese.eseutil import log_lines
-from frskit.ese.logchain import (
+from frskit.ese.logs.format7_chain import (
     ChainEnd,
     build_checksum_record,
     parse_checksum_record,

@@ -11,7 +11,7 @@ from frskit import ese
 from frskit.clock import Budget, CancelToken, VirtualClock
 from frskit.errors import Cancelled, FileMissing, UsageError
 from frskit.ese import check_logs, facts_of_checkpoint, facts_of_logs
-from frskit.ese.lognames import LogFileKind, archived_log_name, parse_log_name
+from frskit.ese.logs.names import LogFileKind, archived_log_name, parse_log_name
 from frskit.model.reports import LogProblemKind as Kind
 
 

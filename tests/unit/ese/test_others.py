@@ -8,7 +8,6 @@ from frskit import ese
 from frskit.codes.ese import ESE_ERRORS, ese_code, ese_text
 from frskit.errors import FormatError
 from frskit.ese import CheckCode, StorageGroupCheck, check_flush_map, check_streaming_file
-from frskit.ese.checksums import seal_header, seal_page
 from frskit.ese.eseutil import (
     check_lines,
     checkpoint_lines,
@@ -21,6 +20,7 @@ from frskit.ese.eseutil import (
     log_set_lines,
 )
 from frskit.ese.header import read_header_copies
+from frskit.ese.pages.checksums import seal_header, seal_page
 from frskit.ese.sources import BytesFile
 
 

@@ -11,9 +11,9 @@ import pytest
 from frskit import ese
 from frskit.errors import FileMissing, FormatError, HostError
 from frskit.ese import sources
-from frskit.ese.logchain import ChecksumRecord, shadow_sector
+from frskit.ese.logs.format7_chain import ChecksumRecord, shadow_sector
+from frskit.ese.pages.verify_many import PageVerifier, as_words
 from frskit.ese.sources import BytesFile, PathFile, named_files, opened, source_name
-from frskit.ese.vector import PageVerifier, as_words
 
 
 @pytest.fixture
@@ -170,7 +170,8 @@ def test_what_is_opened_here_is_closed_here(path):
 
 def test_large_logs_are_read_in_pieces(forge, monkeypatch):
     """A log above the size that is read at once gives the same report."""
-    from frskit.ese import logchain, logfile
+    from frskit.ese.logs import file as logfile
+    from frskit.ese.logs import format7_chain as logchain
 
     log = forge.old_log(2, ((0, 300), (0, 9000), (0, 100)))
     whole = ese.check_log(log)

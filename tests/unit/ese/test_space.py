@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import frskit
 from frskit.ese import check_database, pack_database_header, read_owned_pages, seal_page
-from frskit.ese.checksums import PAGE_SIZES
+from frskit.ese.pages.checksums import PAGE_SIZES
 from frskit.ese.sources import BytesFile
 from frskit.model.ese_files import DatabaseHeader
 

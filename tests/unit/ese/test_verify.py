@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from frskit.errors import FormatError
 from frskit.ese import verify_page
-from frskit.ese.checksums import PAGE_SIZES
-from frskit.ese.vector import STATUS_NAMES, PageVerifier, as_words
+from frskit.ese.pages.checksums import PAGE_SIZES
+from frskit.ese.pages.verify_many import STATUS_NAMES, PageVerifier, as_words
 
 
 def flipped(page, *bits):

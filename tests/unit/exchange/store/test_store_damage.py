@@ -7,7 +7,7 @@ from attrs import evolve
 
 from frskit.errors import Busy, DeviceError, FrskitError, StoreError
 from frskit.ese import pack_database_header, pack_log_header, read_database_header, seal_page
-from frskit.ese.logheader import read_log_header
+from frskit.ese.logs.header import read_log_header
 from frskit.exchange.store import SMALL_LOGS, Message, SnapshotKind
 from frskit.exchange.store.btree import MessageTree
 from frskit.exchange.store.changes import PageChanges

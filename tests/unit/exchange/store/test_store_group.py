@@ -21,8 +21,8 @@ from frskit.errors import (
     UsageError,
 )
 from frskit.ese import check_database, read_database_header
-from frskit.ese.logchain import ChainEnd, walk_chain
-from frskit.ese.logheader import read_log_header
+from frskit.ese.logs.format7_chain import ChainEnd, walk_chain
+from frskit.ese.logs.header import read_log_header
 from frskit.exchange.store import EXCHANGE_2003, SMALL_LOGS, Message, StoreKind
 from frskit.exchange.store.btree import MessageTree
 

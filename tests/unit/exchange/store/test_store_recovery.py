@@ -15,7 +15,7 @@ from frskit.ese import (
     read_database_header,
     seal_page,
 )
-from frskit.ese.logheader import read_log_header
+from frskit.ese.logs.header import read_log_header
 from frskit.exchange.store import SMALL_LOGS, Message
 from frskit.exchange.store.btree import MessageTree
 from frskit.exchange.store.catalog import MESSAGES_ROOT

@@ -7,7 +7,7 @@ from attrs import evolve
 
 from frskit.errors import Busy, DeviceError, NoSpace, StoreError
 from frskit.ese import BackupRange, check_logs, read_checkpoint, read_database_header
-from frskit.ese.logheader import read_log_header
+from frskit.ese.logs.header import read_log_header
 from frskit.exchange.store import SMALL_LOGS, Message, SnapshotKind, SnapshotState
 
 KINDS = list(SnapshotKind)

@@ -18,8 +18,8 @@ from attrs import evolve, frozen
 
 from frskit.errors import FormatError
 from frskit.ese.header import read_header_copies
+from frskit.ese.pages.verify import verify_page
 from frskit.ese.sources import Readable, Source, opened, read_exactly, source_name
-from frskit.ese.verify import verify_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from frskit.errors import FormatError
-from frskit.ese.checksums import (
+from frskit.ese.pages.checksums import (
     PAGE_SIZES,
     block_size,
     header_checksum,

@@ -1,6 +1,6 @@
 """Checksums of many pages at once, with numpy; nothing but arrays is touched per page.
 
-The sums are those of `frskit.ese.checksums`, the verdicts those of `frskit.ese.verify`. The way:
+The sums are those of `frskit.ese.pages.checksums`, the verdicts those of `frskit.ese.pages.verify`. The way:
 popcount parity of every 64-bit word, packed to one bit per word; a segmented XOR per block; then a
 halving fold of the packed parities, vectorized over blocks (frskit's choice, measured against
 grids and in-place halving). Buffers are allocated once per verifier; a verifier belongs to one
@@ -15,8 +15,8 @@ import numpy as np
 from attrs import frozen
 
 from frskit.errors import FormatError
-from frskit.ese.checksums import CHECKSUM_MAGIC, NEW_FORMAT_FLAG, block_size
-from frskit.ese.verify import judge_new
+from frskit.ese.pages.checksums import CHECKSUM_MAGIC, NEW_FORMAT_FLAG, block_size
+from frskit.ese.pages.verify import judge_new
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

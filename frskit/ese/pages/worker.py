@@ -13,13 +13,20 @@ import numpy as np
 from attrs import frozen
 
 from frskit.errors import FormatError
+from frskit.ese.pages.verify_many import (
+    BAD,
+    CORRECTABLE,
+    PIECE_BYTES,
+    UNINITIALIZED,
+    PageVerifier,
+    as_words,
+)
 from frskit.ese.sources import PathFile, Source, opened, read_exactly
-from frskit.ese.vector import BAD, CORRECTABLE, PIECE_BYTES, UNINITIALIZED, PageVerifier, as_words
 from frskit.model.reports import DamagedPage
 
 if TYPE_CHECKING:
+    from frskit.ese.pages.verify_many import PageRun, Words
     from frskit.ese.sources import Readable
-    from frskit.ese.vector import PageRun, Words
 
 __all__ = ["Part", "PartResult", "check_part"]
 

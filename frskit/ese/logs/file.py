@@ -1,14 +1,14 @@
 """Checking one transaction log file: header, length, body of either format.
 
-A log alone cannot be placed in its stream; `frskit.ese.logset` does that. Facts: [ese.md 6 to 8].
+A log alone cannot be placed in its stream; `frskit.ese.logs.log_set` does that. Facts: [ese.md 6 to 8].
 """
 
 from __future__ import annotations
 
 from frskit.errors import FormatError
-from frskit.ese.logchain import ChainEnd, walk_chain
-from frskit.ese.logheader import load_log_header
-from frskit.ese.logsegments import walk_segments
+from frskit.ese.logs.format7_chain import ChainEnd, walk_chain
+from frskit.ese.logs.format8_segments import walk_segments
+from frskit.ese.logs.header import load_log_header
 from frskit.ese.sources import BytesFile, Readable, Source, opened, read_exactly, source_name
 from frskit.model.ese_files import LogHeader
 from frskit.model.reports import LogReport, LogStatus

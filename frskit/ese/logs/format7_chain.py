@@ -16,8 +16,8 @@ import numpy as np
 from attrs import evolve, frozen
 
 from frskit.errors import FormatError
-from frskit.ese.checksums import word_xor
-from frskit.ese.logheader import LOG_HEADER_SIZE
+from frskit.ese.logs.header import LOG_HEADER_SIZE
+from frskit.ese.pages.checksums import word_xor
 from frskit.ese.sources import read_exactly
 from frskit.model.ese_files import LgPos
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from attrs import define, frozen
 
-from frskit.ese.checksums import NEW_FORMAT_FLAG
+from frskit.ese.fields import parse_lgpos
+from frskit.ese.pages.checksums import NEW_FORMAT_FLAG
+from frskit.ese.pages.verify import verify_page
+from frskit.ese.pages.verify_many import BAD, CORRECTABLE, OK, UNINITIALIZED, PageVerifier, as_words
 from frskit.ese.sources import read_exactly
-from frskit.ese.structures import parse_lgpos
-from frskit.ese.vector import BAD, CORRECTABLE, OK, UNINITIALIZED, PageVerifier, as_words
-from frskit.ese.verify import verify_page
 from frskit.model.ese_files import LgPos
 from frskit.model.reports import LogStatus
 

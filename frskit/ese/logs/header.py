@@ -1,17 +1,17 @@
 """The header of a transaction log file: reading and packing.
 
-Only the 4096 bytes of the header; bodies are for `frskit.ese.logchain` (up to format 7) and
-`frskit.ese.logsegments` (8). Layouts before 7.3701 (Exchange 5.5) are out of scope. Facts:
+Only the 4096 bytes of the header; bodies are for `frskit.ese.logs.format7_chain` (up to format 7) and
+`frskit.ese.logs.format8_segments` (8). Layouts before 7.3701 (Exchange 5.5) are out of scope. Facts:
 [ese.md 6].
 """
 
 from __future__ import annotations
 
 from frskit.errors import FormatError
-from frskit.ese.checksums import seal_header
+from frskit.ese.fields import Layout, pack_fields, unpack_fields
 from frskit.ese.header import header_is_sound
+from frskit.ese.pages.checksums import seal_header
 from frskit.ese.sources import Readable, Source, opened, read_exactly, source_name
-from frskit.ese.structures import Layout, pack_fields, unpack_fields
 from frskit.model.ese_files import FileKind, LogHeader
 
 __all__ = [

@@ -14,9 +14,9 @@ from attrs import evolve, field, frozen, mutable
 from frskit.clock import Budget
 from frskit.errors import FormatError
 from frskit.ese.checkpoint import load_checkpoint
-from frskit.ese.facts import LogFacts, checkpoint_facts, log_facts
-from frskit.ese.logfile import check_open_log
-from frskit.ese.lognames import LogFileKind, LogName, check_base, parse_log_name
+from frskit.ese.logs.file import check_open_log
+from frskit.ese.logs.names import LogFileKind, LogName, check_base, parse_log_name
+from frskit.ese.recovery_facts import LogFacts, checkpoint_facts, log_facts
 from frskit.ese.sources import named_files
 from frskit.model.reports import LogProblem, LogProblemKind, LogReport, LogSetReport, LogStatus
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping, Sequence
 
-    from frskit.ese.facts import CheckpointFacts
+    from frskit.ese.recovery_facts import CheckpointFacts
     from frskit.ese.sources import NamedFiles, Source
     from frskit.model.ese_files import Checkpoint, LogHeader, Signature
 

@@ -1,8 +1,8 @@
 """Checksums of headers and pages, one page at a time, in plain Python.
 
 This is the reference that everything else is measured by: short, exact, and fast enough for a
-writer (tens of microseconds per page, on big integers). Many pages at once: `frskit.ese.vector`.
-What a mismatch means: `frskit.ese.verify`. Facts: [ese.md 4.1 to 4.4].
+writer (tens of microseconds per page, on big integers). Many pages at once: `frskit.ese.pages.verify_many`.
+What a mismatch means: `frskit.ese.pages.verify`. Facts: [ese.md 4.1 to 4.4].
 """
 
 from __future__ import annotations

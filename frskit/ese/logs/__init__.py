@@ -1,0 +1,1 @@
+"""Transaction logs: names, headers, both formats, and what a set of them adds up to."""

@@ -1,0 +1,1 @@
+"""Pages: checksums, verdicts on one page and on millions, and the worker of an executor."""
