@@ -7,10 +7,10 @@ that decide what may be copied are pure functions in `frskit.eva.rules`.
 from __future__ import annotations
 
 from frskit.eva.array import SimulatedEva
-from frskit.eva.blocks import BlockStore, CloneProgress
-from frskit.eva.history import ArrayOperation
+from frskit.eva.blocks.store import BlockStore, CloneProgress
+from frskit.eva.event_log import ArrayOperation
 from frskit.eva.identifiers import ObjectIdentity
-from frskit.eva.profile import (
+from frskit.eva.models import (
     EVA3000,
     EVA4000,
     EVA5000,
@@ -24,7 +24,7 @@ from frskit.eva.profile import (
     ProtectionLevel,
     Vraid,
 )
-from frskit.eva.state import EvaCopyRequest, VirtualDisk
+from frskit.eva.records import EvaCopyRequest, VirtualDisk
 from frskit.eva.views import DiskView
 
 __all__ = [

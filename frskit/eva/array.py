@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from frskit.eva.copying import CopyingEva
+from frskit.eva.models import EVA8000
 from frskit.eva.presenting import PresentingEva
-from frskit.eva.profile import EVA8000
 from frskit.eva.provisioning import ProvisioningEva
 from frskit.model.storage import AccessKind, ArrayCapabilities, CopyKind, SetAtomicity
 from frskit.storage.label import LABEL_BYTES
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from frskit.clock import Clock
-    from frskit.eva.history import ArrayOperation
-    from frskit.eva.profile import ModelProfile
+    from frskit.eva.event_log import ArrayOperation
+    from frskit.eva.models import ModelProfile
     from frskit.protocols import DiskArray, ScsiTarget, SupportsProvisioning, SupportsRestore
 
 __all__ = ["SimulatedEva"]

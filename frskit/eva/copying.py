@@ -22,11 +22,11 @@ from frskit.errors import (
     UnsupportedKind,
     UsageError,
 )
-from frskit.eva.core import EvaCore
-from frskit.eva.groups import disk_psegs, raw_psegs, usable_psegs
+from frskit.eva.capacity import disk_psegs, raw_psegs, usable_psegs
 from frskit.eva.identifiers import ObjectClass, storage_id
+from frskit.eva.management import EvaCore
+from frskit.eva.records import CopySet, EvaCopyRequest, VirtualDisk
 from frskit.eva.rules import CopyWish, check_copy, check_restore, check_set
-from frskit.eva.state import CopySet, EvaCopyRequest, VirtualDisk
 from frskit.model.storage import ArrayCopy, CopyKind, CopyRequest, CopyState, StagedCopies
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from frskit.errors import (
     StaleLun,
     WriteProtected,
 )
-from frskit.eva.core import EvaCore
 from frskit.eva.identifiers import ObjectClass
-from frskit.eva.state import LunRecord, VirtualDisk
+from frskit.eva.management import EvaCore
+from frskit.eva.records import LunRecord, VirtualDisk
 from frskit.model.storage import CopyKind, CopyState, Presentation, ScsiLun
 
 if TYPE_CHECKING:

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from frskit.errors import LimitExceeded, NameInUse, StillPresented, UsageError
-from frskit.eva.core import EvaCore
-from frskit.eva.groups import (
+from frskit.eva.capacity import (
     allocated_bytes,
     group_view,
     raw_psegs,
@@ -23,9 +22,10 @@ from frskit.eva.groups import (
     usable_psegs,
 )
 from frskit.eva.identifiers import ObjectClass, port_name, storage_id
-from frskit.eva.profile import PSEG_BYTES, ProtectionLevel, Vraid
+from frskit.eva.management import EvaCore
+from frskit.eva.models import PSEG_BYTES, ProtectionLevel, Vraid
+from frskit.eva.records import GroupRecord, HostRecord, VirtualDisk
 from frskit.eva.rules import check_delete, check_resize
-from frskit.eva.state import GroupRecord, HostRecord, VirtualDisk
 from frskit.eva.views import DiskView, disk_view
 from frskit.model.ids import HostRef, StorageId
 from frskit.model.storage import CopyKind, DiskGroup, Storage

@@ -25,7 +25,7 @@ from frskit.errors import (
     StillPresented,
     UnsupportedKind,
 )
-from frskit.eva.profile import ModelProfile, Vraid
+from frskit.eva.models import ModelProfile, Vraid
 from frskit.model.storage import CopyKind, CopyState
 
 __all__ = [
@@ -205,7 +205,7 @@ def check_copy(source: DiskState, wish: CopyWish, profile: ModelProfile) -> Refu
     """Whether this copy may be made now: None, or the first rule against it.
 
     Example:
-        >>> from frskit.eva.profile import EVA8000
+        >>> from frskit.eva.models import EVA8000
         >>> disk = DiskState(name="d", size_bytes=1, group="g", vraid=Vraid.VRAID1,
         ...                  kind=CopyKind.VSNAP, state=CopyState.DEPENDENT)
         >>> wish = CopyWish(kind=CopyKind.VSNAP, group="g", vraid=Vraid.VRAID1)

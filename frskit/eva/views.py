@@ -11,8 +11,8 @@ from attrs import frozen
 
 from frskit.codes.eva import DISK_TYPES, SHARING
 from frskit.eva.identifiers import ObjectIdentity, dashed
-from frskit.eva.profile import Vraid
-from frskit.eva.state import ArrayTables, VirtualDisk
+from frskit.eva.models import Vraid
+from frskit.eva.records import ArrayTables, VirtualDisk
 from frskit.model.ids import StorageId
 from frskit.model.storage import CopyKind
 

@@ -11,7 +11,7 @@ from attrs import evolve, frozen
 from frskit.clock import Budget, Clock
 from frskit.errors import UsageError
 from frskit.eva import SimulatedEva
-from frskit.eva.profile import PROFILES, ModelProfile
+from frskit.eva.models import PROFILES, ModelProfile
 from frskit.events import FanOut
 from frskit.exchange import ExchangeChecker
 from frskit.exchange.server import SimulatedExchange

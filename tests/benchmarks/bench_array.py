@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from frskit.eva.blocks import BlockStore
+from frskit.eva.blocks.store import BlockStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable

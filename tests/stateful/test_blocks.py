@@ -26,11 +26,11 @@ from hypothesis.stateful import (
 )
 
 from frskit.errors import CopyConflict, FrskitError
-from frskit.eva import durable as durable_module
-from frskit.eva.blocks import BlockStore
-from frskit.eva.durable import Journal
-from frskit.eva.pool import PagePool
-from frskit.eva.tree import NUMBER_BITS, NUMBER_MASK, Tables, Version
+from frskit.eva.blocks import commit_log as durable_module
+from frskit.eva.blocks.commit_log import Journal
+from frskit.eva.blocks.page_pool import PagePool
+from frskit.eva.blocks.page_table import NUMBER_BITS, NUMBER_MASK, Tables, Version
+from frskit.eva.blocks.store import BlockStore
 
 PAGE = 512
 MAX_PAGES = 600  # more than one leaf of the page table
@@ -396,13 +396,15 @@ def share_leaves_while_writing(patch: pytest.MonkeyPatch) -> None:
 
 def clone_without_copying(patch: pytest.MonkeyPatch) -> None:
     """A clone gets pages of its own with whatever is in them."""
-    patch.setattr("frskit.eva.pool.PagePool.copy", lambda self, source, target, pages: None)
+    patch.setattr(
+        "frskit.eva.blocks.page_pool.PagePool.copy", lambda self, source, target, pages: None
+    )
 
 
 def detach_no_clone(patch: pytest.MonkeyPatch) -> None:
     """A complete clone still shares with its source."""
     patch.setattr(
-        "frskit.eva.forest.Forest.copy_shared",
+        "frskit.eva.blocks.versions.Forest.copy_shared",
         lambda self, clone, budget: setattr(clone, "own", clone.mapped),
     )
 

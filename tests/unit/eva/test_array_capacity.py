@@ -19,7 +19,7 @@ from frskit.errors import (
     UsageError,
 )
 from frskit.eva import EVA8000, PSEG_BYTES, ExhaustionPolicy, ProtectionLevel, Vraid
-from frskit.eva.groups import fitting_psegs, raw_psegs, reserve_psegs, usable_psegs
+from frskit.eva.capacity import fitting_psegs, raw_psegs, reserve_psegs, usable_psegs
 from frskit.model.storage import CopyKind, CopyState
 
 MIB = 1 << 20

@@ -16,7 +16,7 @@ import pytest
 from frskit.clock import VirtualClock
 from frskit.errors import ArrayDamaged, Busy, ConfigurationError
 from frskit.eva import BlockStore, SimulatedEva
-from frskit.eva.state import EvaCopyRequest
+from frskit.eva.records import EvaCopyRequest
 from frskit.model.storage import CopyKind, CopyState
 
 MIB = 1 << 20

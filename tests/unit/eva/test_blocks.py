@@ -17,8 +17,8 @@ from frskit.errors import (
     StorageNotFound,
     UsageError,
 )
-from frskit.eva.blocks import BlockStore
-from frskit.eva.pool import SLAB_BYTES, MemoryPool
+from frskit.eva.blocks.page_pool import SLAB_BYTES, MemoryPool
+from frskit.eva.blocks.store import BlockStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -25,9 +25,9 @@ from frskit.errors import (
     InsufficientCapacity,
     UsageError,
 )
-from frskit.eva import durable as durable_module
-from frskit.eva.blocks import BlockStore
-from frskit.eva.durable import Journal
+from frskit.eva.blocks import commit_log as durable_module
+from frskit.eva.blocks.commit_log import Journal
+from frskit.eva.blocks.store import BlockStore
 
 PAGE = 4096
 KILLS = 60 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 10
@@ -189,7 +189,7 @@ def test_kill_at_any_moment_loses_nothing(seed: int, tmp_path: Path) -> None:
 def test_two_processes_cannot_open_one_store(tmp_path: Path) -> None:
     """The second one is told who has the store; after the first was killed it gets in."""
     script = (
-        "import sys, pathlib; from frskit.eva.blocks import BlockStore\n"
+        "import sys, pathlib; from frskit.eva.blocks.store import BlockStore\n"
         "store = BlockStore.open(pathlib.Path(sys.argv[1])); print('open', flush=True)\n"
         "sys.stdin.read()"
     )
@@ -327,7 +327,7 @@ def test_deltas_do_not_gather_for_ever(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_unflushed_changes_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A host that never flushes does not make the store gather changes without end."""
-    monkeypatch.setattr("frskit.eva.structure._AUTO_COMMIT_CHANGES", 100)
+    monkeypatch.setattr("frskit.eva.blocks.volumes._AUTO_COMMIT_CHANGES", 100)
     with BlockStore.open(tmp_path) as store:
         volume = store.create(1 << 24)
         for number in range(1000):

@@ -17,7 +17,7 @@ from frskit.errors import (
     StillPresented,
     UnsupportedKind,
 )
-from frskit.eva.profile import EVA5000, EVA8000, STRICT, Vraid
+from frskit.eva.models import EVA5000, EVA8000, STRICT, Vraid
 from frskit.eva.rules import (
     COPY_RULES,
     CopyWish,

@@ -28,14 +28,14 @@ from frskit.errors import (
     StorageNotFound,
     UsageError,
 )
-from frskit.eva.blocks import BlockStore
-from frskit.eva.demand import DemandMaps
-from frskit.eva.groups import disk_psegs, raw_psegs, used_psegs
-from frskit.eva.history import ArrayOperation
+from frskit.eva.blocks.store import BlockStore
+from frskit.eva.capacity import disk_psegs, raw_psegs, used_psegs
+from frskit.eva.demand_allocation import DemandMaps
+from frskit.eva.event_log import ArrayOperation
 from frskit.eva.identifiers import Numbering, ObjectClass, ObjectIdentity
-from frskit.eva.profile import ExhaustionPolicy
+from frskit.eva.models import ExhaustionPolicy
+from frskit.eva.records import ArrayRecord, ArrayTables, GroupRecord, HostRecord, VirtualDisk
 from frskit.eva.rules import DependentState, DiskState
-from frskit.eva.state import ArrayRecord, ArrayTables, GroupRecord, HostRecord, VirtualDisk
 from frskit.model.storage import CopyKind, CopyState
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from frskit.clock import Clock
-    from frskit.eva.profile import ModelProfile
+    from frskit.eva.models import ModelProfile
     from frskit.model.ids import HostRef, StorageId
 
 __all__ = ["EvaCore"]

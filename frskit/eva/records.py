@@ -18,7 +18,7 @@ from attrs import define, field, frozen
 
 from frskit.errors import ArrayDamaged
 from frskit.eva.identifiers import Numbering, ObjectIdentity
-from frskit.eva.profile import ProtectionLevel, Vraid
+from frskit.eva.models import ProtectionLevel, Vraid
 from frskit.model.ids import CopyKey, HostRef, StorageId
 from frskit.model.json_records import dump, load
 from frskit.model.storage import CopyKind, CopyRequest, CopyState
@@ -26,7 +26,7 @@ from frskit.model.storage import CopyKind, CopyRequest, CopyState
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from frskit.eva.blocks import BlockStore
+    from frskit.eva.blocks.store import BlockStore
 
 __all__ = [
     "ArrayRecord",

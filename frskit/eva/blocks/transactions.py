@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from frskit.eva.durable import Journal
-    from frskit.eva.forest import Forest
+    from frskit.eva.blocks.commit_log import Journal
+    from frskit.eva.blocks.versions import Forest
 
 __all__ = ["TransactionalStore"]
 
@@ -30,7 +30,7 @@ _FAILED = "the block store failed and must be opened again"
 
 
 class TransactionalStore:
-    """The base of `frskit.eva.blocks.BlockStore`.
+    """The base of `frskit.eva.blocks.store.BlockStore`.
 
     Args:
         forest: The versions, tables and pages.

@@ -7,7 +7,7 @@ one of them goes, the other one inherits. So the "hidden versions with many chil
 section do not arise; what remains of its trap 7 is that a page which *both* children have
 overwritten stays in use until one of them is deleted.
 
-No locks, no transactions, no files here: see `frskit.eva.blocks` and `frskit.eva.durable`.
+No locks, no transactions, no files here: see `frskit.eva.blocks.store` and `frskit.eva.blocks.commit_log`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from frskit.errors import ArrayDamaged, LimitExceeded
-from frskit.eva.tree import FIRST_FLOOR, NUMBER_BITS, NUMBER_MASK, Tables, Version
+from frskit.eva.blocks.page_table import FIRST_FLOOR, NUMBER_BITS, NUMBER_MASK, Tables, Version
 
 if TYPE_CHECKING:
-    from frskit.eva.pool import PagePool
+    from frskit.eva.blocks.page_pool import PagePool
 
 __all__ = ["Forest"]
 

@@ -22,11 +22,11 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from frskit.errors import UsageError
-from frskit.eva.durable import Journal
-from frskit.eva.forest import Forest
-from frskit.eva.pool import SLAB_MASK, SLAB_SHIFT, FilePool, MemoryPool
-from frskit.eva.structure import CloneProgress, VolumeId, VolumeStore
-from frskit.eva.tree import NUMBER_MASK, Tables
+from frskit.eva.blocks.commit_log import Journal
+from frskit.eva.blocks.page_pool import SLAB_MASK, SLAB_SHIFT, FilePool, MemoryPool
+from frskit.eva.blocks.page_table import NUMBER_MASK, Tables
+from frskit.eva.blocks.versions import Forest
+from frskit.eva.blocks.volumes import CloneProgress, VolumeId, VolumeStore
 
 if TYPE_CHECKING:
     import mmap
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
-    from frskit.eva.tree import Version
+    from frskit.eva.blocks.page_table import Version
 
 __all__ = ["BlockStore", "CloneProgress", "VolumeId"]
 

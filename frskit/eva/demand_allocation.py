@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Final
 from attrs import define, field
 
 from frskit.errors import ArrayDamaged
-from frskit.eva.profile import PSEG_BYTES
+from frskit.eva.models import PSEG_BYTES
 from frskit.model.ids import StorageId
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from frskit.eva.blocks import BlockStore
+    from frskit.eva.blocks.store import BlockStore
 
 __all__ = ["DemandMaps"]
 

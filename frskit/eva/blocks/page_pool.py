@@ -1,7 +1,7 @@
 """Where the pages of one simulated array lie: in memory slabs or in one file.
 
 A pool hands out page numbers, takes them back and moves bytes to and from them; it does not know
-to whom a page belongs (that is `frskit.eva.tree` and `frskit.eva.blocks`). Positions are byte
+to whom a page belongs (that is `frskit.eva.blocks.page_table` and `frskit.eva.blocks.store`). Positions are byte
 positions in the pool, page number times page size. Pools are not thread-safe: the block store
 calls them under its lock.
 

@@ -12,14 +12,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from frskit.errors import UsageError
-from frskit.eva.profile import PSEG_BYTES, ProtectionLevel, Vraid
+from frskit.eva.models import PSEG_BYTES, ProtectionLevel, Vraid
 from frskit.model.storage import CopyKind, CopyState, DiskGroup
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from frskit.eva.demand import DemandMaps
-    from frskit.eva.state import GroupRecord, VirtualDisk
+    from frskit.eva.demand_allocation import DemandMaps
+    from frskit.eva.records import GroupRecord, VirtualDisk
 
 __all__ = [
     "allocated_bytes",

@@ -22,20 +22,20 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from frskit.errors import ArrayDamaged, Busy, InsufficientCapacity
+from frskit.eva.blocks.page_pool import FilePool
+from frskit.eva.blocks.page_table import NUMBER_BITS, Version
 from frskit.eva.files import pack, release_lock, seal, take_lock, unpack
-from frskit.eva.pool import FilePool
-from frskit.eva.tree import NUMBER_BITS, Version
 from frskit.storage.durable import make_private_file, sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from frskit.eva.forest import Forest
+    from frskit.eva.blocks.versions import Forest
 
 __all__ = ["Journal"]
 
-_FORMAT: Final = "frskit.eva.blocks/1"
+_FORMAT: Final = "frskit.eva.blocks.store/1"
 _CHECKPOINT_CHANGES: Final = 1 << 15
 _CHECKPOINT_COMMITS: Final = 512
 _SCHEMA: Final = """

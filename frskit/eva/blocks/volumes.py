@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, NewType
 from attrs import frozen
 
 from frskit.errors import CopyConflict, DeviceError, StorageNotFound, UsageError
-from frskit.eva.transactions import TransactionalStore
+from frskit.eva.blocks.transactions import TransactionalStore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from frskit.eva.durable import Journal
-    from frskit.eva.forest import Forest
-    from frskit.eva.tree import Version
+    from frskit.eva.blocks.commit_log import Journal
+    from frskit.eva.blocks.page_table import Version
+    from frskit.eva.blocks.versions import Forest
 
 __all__ = ["CloneProgress", "VolumeId", "VolumeStore"]
 
@@ -44,7 +44,7 @@ class CloneProgress:
 
 
 class VolumeStore(TransactionalStore):
-    """The part of `frskit.eva.blocks.BlockStore` that knows volumes but moves no bytes.
+    """The part of `frskit.eva.blocks.store.BlockStore` that knows volumes but moves no bytes.
 
     Args:
         forest: The versions, tables and pages.
