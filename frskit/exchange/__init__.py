@@ -8,15 +8,15 @@ function. Facts: [exchange.md]; no code here has met Microsoft's Exchange.
 
 from __future__ import annotations
 
-from frskit.exchange.analysis import Decision, decide
-from frskit.exchange.application import ExchangeApplication
-from frskit.exchange.checker import ExchangeChecker
-from frskit.exchange.events import EventEntry
-from frskit.exchange.profile import EXCHANGE_2003, WRITER_ID, ExchangeProfile
-from frskit.exchange.server import SimulatedExchange
+from frskit.exchange.event_log import EventEntry
+from frskit.exchange.integrity.checker import ExchangeChecker
+from frskit.exchange.log_analysis.decision_table import Decision, decide
+from frskit.exchange.recovery.application import ExchangeApplication
 from frskit.exchange.settings import DatabaseSettings, ExchangeSettings, GroupSettings
+from frskit.exchange.simulated import SimulatedExchange
 from frskit.exchange.store import Message, StoreKind
-from frskit.exchange.writer import ExchangeWriter
+from frskit.exchange.versions import EXCHANGE_2003, WRITER_ID, ExchangeProfile
+from frskit.exchange.writer.writer import ExchangeWriter
 
 __all__ = [
     "EXCHANGE_2003",

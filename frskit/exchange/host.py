@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from frskit.errors import FrskitError
-    from frskit.exchange.events import EventEntry
-    from frskit.exchange.groups import StorageGroup
-    from frskit.exchange.profile import ExchangeProfile
+    from frskit.exchange.event_log import EventEntry
+    from frskit.exchange.storage_group import StorageGroup
+    from frskit.exchange.versions import ExchangeProfile
     from frskit.protocols import Server
 
 __all__ = ["ExchangeHost"]

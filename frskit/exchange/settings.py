@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from attrs import asdict, field, frozen
 
 from frskit.errors import ConfigurationError
-from frskit.exchange.store.profile import StoreKind
+from frskit.exchange.store.versions import StoreKind
 
 __all__ = ["DatabaseSettings", "ExchangeSettings", "GroupSettings", "split_path"]
 

@@ -36,7 +36,7 @@ from frskit.storage.locks import file_lock
 
 if TYPE_CHECKING:
     from frskit.eva import SimulatedEva
-    from frskit.exchange.server import SimulatedExchange
+    from frskit.exchange.simulated import SimulatedExchange
     from frskit.model.plans import GroupInfo, GroupStatus
 
 __all__ = ["Lab", "create_directory", "lab", "open_directory"]

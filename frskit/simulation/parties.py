@@ -14,7 +14,7 @@ from frskit.eva import SimulatedEva
 from frskit.eva.models import PROFILES, ModelProfile
 from frskit.events import FanOut
 from frskit.exchange import ExchangeChecker
-from frskit.exchange.server import SimulatedExchange
+from frskit.exchange.simulated import SimulatedExchange
 from frskit.hosts import SimulatedServer
 from frskit.model.ids import IdFactory, StorageId
 from frskit.model.volumes import DiskFlags

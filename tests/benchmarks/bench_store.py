@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import frskit
 from frskit import BackupType, RecoveryMode
-from frskit.exchange.writer import ExchangeWriter
+from frskit.exchange.writer.writer import ExchangeWriter
 from frskit.model.ese_files import LgPos
 
 if TYPE_CHECKING:

@@ -5,25 +5,25 @@ returns. The files have the published ESE formats and are opened by independent 
 records are frskit's own, and nobody claims that Microsoft's engine would attach them.
 """
 
-from frskit.exchange.store.adopted import AdoptedDatabase
+from frskit.exchange.store.adopted_database import AdoptedDatabase
 from frskit.exchange.store.database import Database, DatabaseFiles
-from frskit.exchange.store.group import StorageGroupEngine
-from frskit.exchange.store.instance import EngineEvent
-from frskit.exchange.store.profile import (
-    EXCHANGE_2003,
-    SMALL_LOGS,
-    StoreKind,
-    StoreProfile,
-)
-from frskit.exchange.store.records import Message, StoredMessage
-from frskit.exchange.store.snapshot import (
+from frskit.exchange.store.engine import StorageGroupEngine
+from frskit.exchange.store.engine_instance import EngineEvent
+from frskit.exchange.store.row_codec import Message, StoredMessage
+from frskit.exchange.store.snapshot_session import (
     SnapshotKind,
     SnapshotSession,
     SnapshotState,
     TruncationReport,
 )
-from frskit.exchange.store.startup import RecoveryReport
+from frskit.exchange.store.soft_recovery import RecoveryReport
 from frskit.exchange.store.transaction import Transaction
+from frskit.exchange.store.versions import (
+    EXCHANGE_2003,
+    SMALL_LOGS,
+    StoreKind,
+    StoreProfile,
+)
 
 __all__ = [
     "EXCHANGE_2003",

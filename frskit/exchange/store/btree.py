@@ -10,7 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from frskit.errors import StoreError
-from frskit.exchange.store.catalog import (
+from frskit.exchange.store.log_records import Operation, OperationKind
+from frskit.exchange.store.pages import Page, PageFlag
+from frskit.exchange.store.system_catalog import (
     AVAILABLE_OFFSET,
     DATABASE_ROOT,
     MESSAGES_OBJID,
@@ -19,14 +21,12 @@ from frskit.exchange.store.catalog import (
     space_entry,
     space_nodes,
 )
-from frskit.exchange.store.logrecords import Operation, OperationKind
-from frskit.exchange.store.pages import Page, PageFlag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from frskit.exchange.store.changes import PageChanges
     from frskit.exchange.store.database import Database
+    from frskit.exchange.store.logged_changes import PageChanges
 
 __all__ = ["MessageTree"]
 

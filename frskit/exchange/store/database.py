@@ -16,9 +16,14 @@ from frskit.errors import FileMissing, FormatError, NoSpace, StoreError
 from frskit.ese.header import pack_database_header, read_header_copies
 from frskit.ese.pages.checksums import seal_page
 from frskit.ese.pages.verify import verify_page
-from frskit.exchange.store.catalog import DATABASE_ROOT, OWNED_OFFSET, build_database, space_nodes
 from frskit.exchange.store.pages import PAGE_SIZE, Page, PageFlag
-from frskit.exchange.store.profile import StoreKind
+from frskit.exchange.store.system_catalog import (
+    DATABASE_ROOT,
+    OWNED_OFFSET,
+    build_database,
+    space_nodes,
+)
+from frskit.exchange.store.versions import StoreKind
 from frskit.model.ese_files import AttachInfo, DatabaseHeader, DatabaseState, FileKind, LgPos
 
 if TYPE_CHECKING:

@@ -14,9 +14,8 @@ from attrs import define, evolve, field
 
 from frskit.errors import StoreError
 from frskit.exchange.store.btree import MessageTree
-from frskit.exchange.store.changes import apply_operation
 from frskit.exchange.store.database import CachedPage, Database
-from frskit.exchange.store.logrecords import (
+from frskit.exchange.store.log_records import (
     Attach,
     Commit,
     CreateDatabase,
@@ -29,6 +28,7 @@ from frskit.exchange.store.logrecords import (
     TornPageImage,
     encode_record,
 )
+from frskit.exchange.store.logged_changes import apply_operation
 from frskit.exchange.store.pages import Page
 from frskit.exchange.store.transaction import inverse
 from frskit.model.ese_files import DatabaseHeader, DatabaseState, LgPos, LogHeader
@@ -36,7 +36,7 @@ from frskit.model.ese_files import DatabaseHeader, DatabaseState, LgPos, LogHead
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from frskit.exchange.store.instance import Instance
+    from frskit.exchange.store.engine_instance import Instance
     from frskit.model.ese_files import Signature
 
 __all__ = ["Redo", "RedoDatabase"]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from frskit.errors import FrskitError, NotFound, UsageError
 from frskit.exchange.store.btree import MessageTree
-from frskit.exchange.store.logrecords import (
+from frskit.exchange.store.log_records import (
     Begin,
     Commit,
     Operation,
@@ -21,7 +21,7 @@ from frskit.exchange.store.logrecords import (
     Rollback,
     encode_record,
 )
-from frskit.exchange.store.records import (
+from frskit.exchange.store.row_codec import (
     Message,
     decode_part,
     encode_part,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from frskit.exchange.store.database import Database
-    from frskit.exchange.store.instance import Instance
+    from frskit.exchange.store.engine_instance import Instance
 
 __all__ = ["Transaction", "inverse", "transaction_id"]
 

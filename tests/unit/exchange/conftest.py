@@ -13,9 +13,9 @@ from attrs import define, field, frozen
 
 from frskit.clock import Budget, VirtualClock
 from frskit.errors import UsageError, VolumeNotFound
-from frskit.exchange.profile import EXCHANGE_2003_SMALL_LOGS
-from frskit.exchange.server import SimulatedExchange
+from frskit.exchange.simulated import SimulatedExchange
 from frskit.exchange.store import Message
+from frskit.exchange.versions import EXCHANGE_2003_SMALL_LOGS
 from frskit.model.components import BackupType, WriterSession
 from frskit.model.ids import HostRef, IdFactory, SetId, StorageId, VolumeId
 from frskit.model.volumes import Extent, Volume, VolumePath
@@ -25,7 +25,7 @@ from frskit.storage.simfs import SimFs
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from frskit.exchange.writer import ExchangeWriter
+    from frskit.exchange.writer.writer import ExchangeWriter
     from frskit.model.components import Component, WriterRecord
     from frskit.model.files import FileSet
     from frskit.protocols import FileRef, FileSystem

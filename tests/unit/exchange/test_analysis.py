@@ -7,18 +7,24 @@ from typing import TYPE_CHECKING
 import pytest
 from attrs import evolve
 
-from frskit.exchange.analysis import decide
-from frskit.exchange.chains import longest_run
-from frskit.exchange.facts import CheckpointFact, DatabaseFact, LogFact, RecoveryFacts, merge
-from frskit.exchange.store.profile import EXCHANGE_2003
-from frskit.exchange.truncation import truncation_bound, truncation_range
+from frskit.exchange.log_analysis.decision_table import decide
+from frskit.exchange.log_analysis.facts import (
+    CheckpointFact,
+    DatabaseFact,
+    LogFact,
+    RecoveryFacts,
+    merge,
+)
+from frskit.exchange.log_analysis.log_chain import longest_run
+from frskit.exchange.log_analysis.truncation import truncation_bound, truncation_range
+from frskit.exchange.store.versions import EXCHANGE_2003
 from frskit.model.ese_files import AttachInfo, LgPos, LogTime, Signature
 from frskit.model.plans import LogVerdict, RecoveryMode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from frskit.exchange.cases import Decision
+    from frskit.exchange.log_analysis.case import Decision
 
 PIT, RF = RecoveryMode.POINT_IN_TIME, RecoveryMode.ROLL_FORWARD
 CLEAN, OK = LogVerdict.CLEAN, LogVerdict.OK

@@ -19,8 +19,8 @@ from frskit.errors import (
     StoreError,
 )
 from frskit.exchange import Message, SimulatedExchange
-from frskit.exchange.events import EventEntry, is_recalled
-from frskit.exchange.metadata import log_base
+from frskit.exchange.event_log import EventEntry, is_recalled
+from frskit.exchange.writer.component_tree import log_base
 from frskit.model.components import ComponentKind
 from frskit.model.files import FileRole
 from frskit.model.ids import IdFactory

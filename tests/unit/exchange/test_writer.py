@@ -10,8 +10,8 @@ from attrs import evolve
 from frskit.errors import Busy, StoreError, WriterNotFound, WriterVeto
 from frskit.ese import read_database_header
 from frskit.exchange import WRITER_ID
-from frskit.exchange.store.logfile import LogStream
-from frskit.exchange.truncation import truncation_range
+from frskit.exchange.log_analysis.truncation import truncation_range
+from frskit.exchange.store.log_writer import LogStream
 from frskit.model.components import BackupSchema, BackupType, WriterFailure
 from frskit.model.ese_files import BackupRange
 

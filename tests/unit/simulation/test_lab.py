@@ -27,7 +27,7 @@ from frskit.errors import (
 )
 from frskit.events import CallableSink
 
-WRITER = "frskit.exchange.writer:ExchangeWriter"
+WRITER = "frskit.exchange.writer.writer:ExchangeWriter"
 EVA = "frskit.eva.array:SimulatedEva"
 SERVER = "frskit.hosts.simulated:SimulatedServer"
 
@@ -456,7 +456,10 @@ def test_a_recovery_whose_journal_does_not_say_the_group_keeps_every_group_offli
 @pytest.mark.parametrize("mode", RecoveryMode)
 @pytest.mark.parametrize(
     "step",
-    ["mount and replay", "frskit.exchange.application:ExchangeApplication.bring_online:after"],
+    [
+        "mount and replay",
+        "frskit.exchange.recovery.application:ExchangeApplication.bring_online:after",
+    ],
     ids=["before", "after"],
 )
 def test_a_recovery_killed_at_replay_is_completed(place, shell, damaged, mode, step):

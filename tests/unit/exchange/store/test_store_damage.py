@@ -10,10 +10,10 @@ from frskit.ese import pack_database_header, pack_log_header, read_database_head
 from frskit.ese.logs.header import read_log_header
 from frskit.exchange.store import SMALL_LOGS, Message, SnapshotKind
 from frskit.exchange.store.btree import MessageTree
-from frskit.exchange.store.changes import PageChanges
-from frskit.exchange.store.logrecords import Operation, OperationKind
+from frskit.exchange.store.log_records import Operation, OperationKind
+from frskit.exchange.store.logged_changes import PageChanges
 from frskit.exchange.store.pages import Page, PageFlag
-from frskit.exchange.store.records import part_key
+from frskit.exchange.store.row_codec import part_key
 
 
 def native(call):

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from frskit.errors import StoreError, UsageError
 from frskit.exchange.store import Message, StoreProfile
-from frskit.exchange.store import logrecords as lr
+from frskit.exchange.store import log_records as lr
 from frskit.exchange.store.pages import PAGE_SIZE, Page, PageFlag
-from frskit.exchange.store.records import (
+from frskit.exchange.store.row_codec import (
     MessagePart,
     decode_part,
     encode_part,

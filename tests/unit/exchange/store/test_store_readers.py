@@ -11,8 +11,8 @@ from dissect.esedb import EseDB
 
 from frskit.ese import check_database, check_logs, verify_page
 from frskit.exchange.store import EXCHANGE_2003, SMALL_LOGS, Message
-from frskit.exchange.store.catalog import build_database
 from frskit.exchange.store.pages import Page, PageFlag
+from frskit.exchange.store.system_catalog import build_database
 from frskit.model.ese_files import DatabaseHeader
 
 READERS = ("dissect.esedb", "libesedb")

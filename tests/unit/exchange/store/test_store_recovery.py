@@ -18,8 +18,8 @@ from frskit.ese import (
 from frskit.ese.logs.header import read_log_header
 from frskit.exchange.store import SMALL_LOGS, Message
 from frskit.exchange.store.btree import MessageTree
-from frskit.exchange.store.catalog import MESSAGES_ROOT
-from frskit.exchange.store.records import part_key
+from frskit.exchange.store.row_codec import part_key
+from frskit.exchange.store.system_catalog import MESSAGES_ROOT
 
 
 def refused(site, **options):

@@ -1,0 +1,1 @@
+"""The verdict on a copy of storage groups: databases, streaming files and logs."""

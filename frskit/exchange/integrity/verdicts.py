@@ -1,0 +1,222 @@
+"""From what a check saw to the verdict on a copy: can it be restored, may its logs be cut.
+
+Two verdicts, kept apart [R-1]: damage in logs that recovery does not need leaves the image
+usable, but forbids cutting production's good twins of them. Rules: [exchange.md 4.3, 4.4],
+EXC-50 to EXC-55; correctable pages [R-2]; streaming files [R-3]; foreign databases [R-22].
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import define, field, frozen
+
+from frskit.ese.logs.names import LogFileKind
+from frskit.exchange.log_analysis.decision_table import decide
+from frskit.exchange.log_analysis.log_chain import longest_run
+from frskit.exchange.log_analysis.truncation import truncation_bound
+from frskit.model.checks import ComponentCheck, Coverage, FileVerdict
+from frskit.model.files import FileRole
+from frskit.model.plans import LogVerdict, RecoveryMode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from frskit.exchange.integrity.inspection import Inspection, Item
+    from frskit.exchange.log_analysis.facts import RecoveryFacts
+    from frskit.exchange.log_analysis.log_chain import Run
+    from frskit.exchange.store.versions import StoreProfile
+
+__all__ = ["CheckPolicy", "judge"]
+
+_LOGS = (LogFileKind.ARCHIVED, LogFileKind.CURRENT)
+
+
+@frozen(kw_only=True)
+class CheckPolicy:
+    """What a checker lets pass; see `ExchangeChecker`."""
+
+    accept_unneeded_log_damage: bool
+    every_log_needed: bool
+    blank_log_tail: bool
+    store: StoreProfile
+
+
+@define(kw_only=True)
+class _Notes:
+    """Reasons collected while judging."""
+
+    image: list[str] = field(factory=list)
+    truncation: list[str] = field(factory=list)
+    warnings: list[str] = field(factory=list)
+
+
+def judge(unit: Inspection, strays: Sequence[Inspection], policy: CheckPolicy) -> ComponentCheck:
+    """The verdict on one selected component.
+
+    Args:
+        unit: What was seen of it.
+        strays: Files that belong to no selected component; they count for every verdict.
+        policy: What may pass.
+    """
+    assert unit.selected is not None
+    notes = _Notes()
+    facts = unit.facts()
+    first_relevant = _first_relevant(facts)
+    _mark_needed(unit, first_relevant, policy)
+    for item in [*unit.items, *(item for stray in strays for item in stray.items)]:
+        _judge_file(item, policy, notes)
+    _judge_headers(unit, notes)
+    _judge_checkpoint(unit, notes)
+    held = _judge_chain(facts, first_relevant, policy, notes)
+    _judge_recovery(facts, policy, notes)
+    _note_coverage(unit, notes)
+    needed = _needed(facts)
+    return ComponentCheck(
+        component=unit.selected,
+        image_ok=not notes.image,
+        truncation_ok=not notes.image and not notes.truncation,
+        problems=tuple(dict.fromkeys(notes.image + notes.truncation)),
+        warnings=tuple(dict.fromkeys(notes.warnings)),
+        logs_held=None if held is None else (held.first, held.last),
+        logs_needed=needed,
+        truncation_bound=_bound(unit, facts),
+    )
+
+
+def _needed(facts: RecoveryFacts) -> tuple[int, int] | None:
+    """Min Rmin .. max Rmax over the dirty databases [EXC-55]."""
+    ranges = [each.required for each in facts.databases if each.dirty and not each.obstacle]
+    if not ranges:
+        return None
+    return min(first for first, _ in ranges), max(last for _, last in ranges)
+
+
+def _first_relevant(facts: RecoveryFacts) -> int:
+    """C: damage from this generation on fails the copy [exchange.md 4.3]."""
+    bounds = [needed[0]] if (needed := _needed(facts)) else []
+    if facts.checkpoint is not None and not facts.checkpoint.damaged:
+        bounds.append(facts.checkpoint.generation)
+    return min(bounds, default=0)
+
+
+def _mark_needed(unit: Inspection, first_relevant: int, policy: CheckPolicy) -> None:
+    for item in unit.logs(*_LOGS):
+        generation = item.generation or 0
+        item.needed = policy.every_log_needed or generation >= first_relevant
+
+
+def _judge_file(item: Item, policy: CheckPolicy, notes: _Notes) -> None:
+    """One file by itself [EXC-50, EXC-51, EXC-52]."""
+    if item.warning:
+        notes.warnings.append(item.warning)
+    if item.verdict is FileVerdict.OK:
+        return
+    text = f"{item.path}: {item.detail}" + (f" ({item.code})" if item.code else "")
+    if item.verdict is FileVerdict.CORRECTABLE:
+        notes.warnings.append(text)  # whether it may pass is the requestor's choice [R-2]
+    elif item.role is FileRole.CHECKPOINT and item.verdict is FileVerdict.DAMAGED:
+        item.needed = False
+        notes.warnings.append(text)
+    elif item.role is FileRole.LOG and not item.needed:
+        notes.warnings.append(f"{text}; recovery does not need it")
+        if not policy.accept_unneeded_log_damage:
+            notes.truncation.append(text)
+    else:
+        notes.image.append(text)
+
+
+def _judge_headers(unit: Inspection, notes: _Notes) -> None:
+    """One log stream and one page size for all databases of the group [EXC-54]."""
+    headers = [
+        item.header for item in unit.databases if item.header is not None and not item.foreign
+    ]
+    if len({header.page_size_bytes for header in headers}) > 1:
+        notes.image.append("the databases have different page sizes (-1213)")
+    if len({header.log_signature for header in headers}) > 1:
+        notes.image.append("the databases belong to different log streams (-539)")
+    for item in unit.items:
+        if item.is_streaming_file and item.header is not None:
+            _judge_stream_file(unit, item, notes)
+    for item in unit.databases:
+        if item.foreign:
+            notes.warnings.append(f"{item.path}: log requirements: foreign: not judged")
+
+
+def _judge_stream_file(unit: Inspection, item: Item, notes: _Notes) -> None:
+    """An .edb and its .stm are one unit and know each other's signature."""
+    partner = next((each for each in unit.databases if each.component is item.component), None)
+    if partner is None or partner.header is None or item.header is None:
+        return
+    if not item.header.is_streaming_file:
+        item.damage("this is not the header of a streaming file", -1812)
+    elif item.header.slv_signature != partner.header.slv_signature:
+        item.damage(f"it does not belong to {partner.file_name}", -531)
+    else:
+        return
+    notes.image.append(f"{item.path}: {item.detail} ({item.code})")
+
+
+def _judge_checkpoint(unit: Inspection, notes: _Notes) -> None:
+    """Without its generation nobody can predict what the writer would delete [R-12]."""
+    item = unit.checkpoint
+    if item is not None and item.verdict is FileVerdict.DAMAGED:
+        notes.truncation.append(f"{item.path}: {item.detail} ({item.code})")
+
+
+def _judge_chain(
+    facts: RecoveryFacts, first_relevant: int, policy: CheckPolicy, notes: _Notes
+) -> Run | None:
+    """Sequence of the logs: a break above what recovery needs fails, below it forbids cutting."""
+    stream = facts.stream
+    if not stream:
+        return None
+    needed = _needed(facts)
+    through = needed[0] if needed and needed[0] in stream else max(stream)
+    run = longest_run(stream, through, facts.conflicts)
+    if run is None:
+        return None
+    if run.last < max(stream):
+        notes.image.append(
+            f"logs after {run.last} do not follow it ({run.code}): transactions would be lost"
+        )
+    if run.first > min(stream):
+        text = f"logs before {run.first} do not lead up to it"
+        if run.first > first_relevant or policy.every_log_needed:
+            notes.image.append(text)
+        else:
+            notes.warnings.append(text)
+            if not policy.accept_unneeded_log_damage:
+                notes.truncation.append(text)
+    return run
+
+
+def _judge_recovery(facts: RecoveryFacts, policy: CheckPolicy, notes: _Notes) -> None:
+    """Whether the copy could be recovered to its own instant [EXC-55, exchange.md 5.5]."""
+    decision = decide(facts, RecoveryMode.POINT_IN_TIME, profile=policy.store)
+    analysis = decision.analysis
+    if analysis.verdict is LogVerdict.IMPOSSIBLE:
+        notes.image.append(f"{analysis.reason} ({analysis.code})")
+    elif analysis.stale_checkpoint and not (facts.checkpoint and facts.checkpoint.damaged):
+        notes.image.append(
+            f"the checkpoint does not fit the logs and headers ({analysis.code}): "
+            "files of different times are mixed"
+        )
+
+
+def _note_coverage(unit: Inspection, notes: _Notes) -> None:
+    """Streaming files carry no checksums that anybody knows how to check [R-3]."""
+    partial = [item for item in unit.items if item.coverage is Coverage.HEADERS]
+    if not partial:
+        return
+    notes.warnings.append(f"{len(partial)} streaming files could be checked by their headers only")
+
+
+def _bound(unit: Inspection, facts: RecoveryFacts) -> int | None:
+    """What the writer may delete, by the stricter bound; nothing under circular logging."""
+    headers = [item.log_header for item in unit.logs(*_LOGS) if item.log_header is not None]
+    if any(header.circular_logging for header in headers[-1:]):
+        return None
+    checkpoint = facts.checkpoint
+    generation = None if checkpoint is None or checkpoint.damaged else checkpoint.generation
+    return truncation_bound(facts.databases, generation, max(facts.logs, default=None))

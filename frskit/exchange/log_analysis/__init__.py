@@ -1,0 +1,1 @@
+"""What the logs of a storage group allow: facts read, chains found, the decision made."""

@@ -1,0 +1,147 @@
+"""The recovery side of a simulated Exchange: analysis, file changes, offline and online.
+
+Which files have to move for a recovery is decided here, purely; moving them is the requestor's.
+Facts: [exchange.md 5]; SET_ASIDE goes into a new directory ``frskit-aside-N`` beside the file
+(frskit's choice).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from frskit.errors import FrskitError
+from frskit.exchange.log_analysis.decision_table import decide
+from frskit.exchange.recovery.file_actions import plan_actions
+from frskit.exchange.recovery.group_files import GroupFiles
+from frskit.exchange.writer.component_tree import group_component
+from frskit.model.plans import (
+    GroupInfo,
+    GroupStatus,
+    LogAnalysis,
+    OnlineReport,
+    RecoveryMethod,
+    RecoveryMode,
+)
+
+if TYPE_CHECKING:
+    from frskit.clock import Budget
+    from frskit.exchange.host import ExchangeHost
+    from frskit.exchange.storage_group import StorageGroup
+    from frskit.model.plans import FileAction
+    from frskit.protocols import Application, CopyFiles
+
+__all__ = ["ExchangeApplication"]
+
+
+class ExchangeApplication:
+    """Implements `frskit.protocols.Application` for a `SimulatedExchange`."""
+
+    def __init__(self, exchange: ExchangeHost) -> None:
+        self._exchange = exchange
+
+    @property
+    def name(self) -> str:
+        """Name for messages."""
+        return f"{self._exchange.profile.name} on {self._exchange.name}"
+
+    def groups(self) -> Sequence[GroupInfo]:
+        """The storage groups, whatever their state."""
+        exchange = self._exchange
+        return tuple(
+            GroupInfo(
+                name=group.name,
+                component=group_component(exchange.name, exchange.profile, group.settings),
+                databases=tuple(each.name for each in group.settings.databases),
+                database_paths=tuple(each.path for each in group.settings.databases),
+                log_path=group.settings.log_path,
+                system_path=group.settings.system_path,
+            )
+            for group in exchange.groups
+        )
+
+    def owner(self, group: str) -> str:
+        """Name of the server that runs the group now.
+
+        Raises:
+            StorageGroupNotRecognized: No such group.
+        """
+        self._exchange.group(group)
+        return self._exchange.server.name
+
+    def analyze(self, group: str, copy: CopyFiles | None, mode: RecoveryMode) -> LogAnalysis:
+        """What the logs allow [exchange.md 5.5].
+
+        Point in time: the copy's databases with the copy's own logs and checkpoint. Roll forward:
+        the copy's databases with production's. Without a copy: production as it is.
+        """
+        files = self._files(group)
+        facts = files.facts(copy, mode)
+        return decide(facts, mode, profile=self._exchange.profile.store).analysis
+
+    def file_actions(
+        self, group: str, copy: CopyFiles, mode: RecoveryMode, method: RecoveryMethod
+    ) -> Sequence[FileAction]:
+        """The changes of production's files that this recovery needs, in order; pure."""
+        return plan_actions(
+            self._files(group),
+            copy,
+            mode,
+            method,
+            profile=self._exchange.profile.store,
+            running=self._exchange.group(group).is_open,
+        )
+
+    def take_offline(self, group: str, *, budget: Budget) -> None:
+        """Dismount every database of the group and stop its engine. Idempotent.
+
+        A store too damaged to be dismounted cleanly is dropped as a crash would; its log is
+        durable up to the last acknowledged message.
+
+        Raises:
+            StoreError, Busy: A shadow copy is being made (native -2403) [EXC-16].
+        """
+        budget.check(f"dismounting {group}")
+        self._exchange.group(group).take_offline()
+
+    def allow_overwrite(self, group: str, allowed: bool) -> None:
+        """Set the "can be overwritten by a restore" flag of every database [P-04]."""
+        owner = self._exchange.group(group)
+        for database in owner.settings.databases:
+            owner.change(database.name, may_be_overwritten=allowed)
+
+    def bring_online(self, group: str, *, budget: Budget) -> OnlineReport:
+        """Start the group's engine with soft recovery and mount every database.
+
+        A database that cannot be mounted although the logs were replayed is shown in the status.
+
+        Raises:
+            StoreError: Replay failed; the native code says how. The group stays offline.
+        """
+        budget.check(f"mounting {group}")
+        owner = self._exchange.group(group)
+        seen = len(self._exchange.events)
+        try:
+            report = owner.open()
+        except FrskitError as error:
+            self._exchange.report_failure(owner.name, error)
+            raise
+        owner.mount_all([each.name for each in owner.settings.databases])
+        replayed = None if report is None else report.generations
+        return OnlineReport(
+            status=owner.status(),
+            replayed=(replayed[0], replayed[-1]) if replayed else None,
+            events=tuple(f"{each.id}: {each.text}" for each in self._exchange.events[seen:]),
+        )
+
+    def status(self, group: str) -> GroupStatus:
+        """State of the group's databases, with message counts where they can be read."""
+        return self._exchange.group(group).status()
+
+    def _files(self, group: str) -> GroupFiles:
+        owner: StorageGroup = self._exchange.group(group)
+        return GroupFiles(settings=owner.settings, server=self._exchange.server)
+
+
+if TYPE_CHECKING:
+    _: Callable[[ExchangeHost], Application] = ExchangeApplication

@@ -1,0 +1,157 @@
+"""The files of a storage group, on production and in a copy, under production's names.
+
+Reads headers and directory listings only, and only through the server as it is now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from frskit.errors import VolumeNotFound
+from frskit.exchange.log_analysis.reading import DatabaseSource, gather
+from frskit.exchange.settings import DatabaseSettings, GroupSettings, split_path
+from frskit.exchange.writer.component_tree import checkpoint_files, database_files, log_files
+from frskit.model.plans import RecoveryMode
+
+if TYPE_CHECKING:
+    from frskit.exchange.log_analysis.facts import RecoveryFacts
+    from frskit.model.files import FileSet
+    from frskit.model.ids import VolumeId
+    from frskit.protocols import CopyFiles, FileRef, Server
+
+__all__ = ["Found", "GroupFiles", "below"]
+
+Found = tuple[str, "FileRef"]
+"""A file: server-native path on production, and how to read it."""
+
+
+@frozen(kw_only=True)
+class _ProductionFiles:
+    """Production itself in the form of a copy's files."""
+
+    server: Server
+
+    def find(self, files: FileSet) -> Sequence[Found]:
+        """The matching files.
+
+        Raises:
+            VolumeNotFound: The volume is not mounted.
+        """
+        place = self.server.resolve(files.path)
+        tree = self.server.files(place.volume)
+        if not tree.exists(place.path):
+            return ()
+        found = []
+        for name in tree.listdir(place.path):
+            inner = f"{place.path}/{name}" if place.path else name
+            if not fnmatchcase(name.casefold(), files.pattern.casefold()):
+                continue
+            if not tree.stat(inner).is_directory:
+                found.append((below(files.path, name), tree.ref(inner)))
+        return tuple(found)
+
+
+def below(directory: str, name: str) -> str:
+    """Server-native path of a file in a directory."""
+    separator = "/" if "/" in directory and "\\" not in directory else "\\"
+    return directory.rstrip("\\/") + separator + name
+
+
+@frozen(kw_only=True)
+class GroupFiles:
+    """Where the files of one storage group are.
+
+    Attributes:
+        settings: The group.
+        server: Production.
+    """
+
+    settings: GroupSettings
+    server: Server
+
+    @property
+    def production(self) -> CopyFiles:
+        """Production's files."""
+        return _ProductionFiles(server=self.server)
+
+    def logs(self, source: CopyFiles) -> Sequence[Found]:
+        """Log files in a source; none if it does not have the volume."""
+        return _find(source, log_files(self.settings))
+
+    def checkpoint(self, source: CopyFiles) -> Found | None:
+        """The checkpoint in a source."""
+        return next(iter(_find(source, checkpoint_files(self.settings))), None)
+
+    def databases(self, source: CopyFiles) -> Sequence[Found]:
+        """Files of all databases in a source, streaming files included."""
+        return tuple(
+            found
+            for database in self.settings.databases
+            for files in database_files(database)
+            for found in _find(source, files)
+        )
+
+    def has_volume(self, source: CopyFiles, files: FileSet) -> bool:
+        """Whether a source covers the volume of a file set."""
+        try:
+            source.find(files)
+        except VolumeNotFound:
+            return False
+        return True
+
+    def volume(self, path: str) -> VolumeId | None:
+        """Production's volume of a path; None if it is not mounted."""
+        try:
+            return self.server.resolve(path).volume
+        except VolumeNotFound:
+            return None
+
+    @property
+    def database_volumes(self) -> frozenset[VolumeId | None]:
+        """Volumes that hold databases."""
+        return frozenset(self.volume(each.path) for each in self.settings.databases)
+
+    def facts(
+        self, copy: CopyFiles | None, mode: RecoveryMode, *, swap: bool = True
+    ) -> RecoveryFacts:
+        """The situation of a recovery [exchange.md 5.1].
+
+        Args:
+            copy: The copy; None = production as it is.
+            mode: Point in time: everything of the copy; roll forward: its databases only.
+            swap: Whether a checkpoint that shares a volume with databases comes with them.
+        """
+        databases = self.production if copy is None else copy
+        logs = databases if mode is RecoveryMode.POINT_IN_TIME else self.production
+        shared = self.volume(self.settings.system_path) in self.database_volumes
+        checkpoint = self.checkpoint(databases if swap and shared else logs)
+        return gather(
+            self.settings.base,
+            [self._source(databases, each) for each in self.settings.databases],
+            [(split_path(path)[1], ref) for path, ref in self.logs(logs)],
+            None if checkpoint is None else checkpoint[1],
+        )
+
+    def _source(self, source: CopyFiles, database: DatabaseSettings) -> DatabaseSource:
+        """A database of the source; of production if the source does not have its volume."""
+        files = database_files(database)[0]
+        if not self.has_volume(source, files):
+            source = self.production
+        found = _find(source, files)
+        return DatabaseSource(
+            name=database.name,
+            path=database.path,
+            source=found[0][1] if found else None,
+            foreign=database.foreign,
+        )
+
+
+def _find(source: CopyFiles, files: FileSet) -> Sequence[Found]:
+    try:
+        return source.find(files)
+    except VolumeNotFound:
+        return ()

@@ -1,0 +1,161 @@
+"""What state a storage group is in, running or not: by its engine, else by its files.
+
+Only looks; nothing is opened for writing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, TypeAlias
+
+from frskit.errors import FormatError, FrskitError
+from frskit.ese import parse_log_name, read_checkpoint, read_database_header, read_log_header
+from frskit.ese.logs.names import LogFileKind
+from frskit.exchange.log_analysis.reading import database_fact
+from frskit.model.plans import DatabaseStatus, GroupStatus
+
+if TYPE_CHECKING:
+    from frskit.exchange.settings import DatabaseSettings, GroupSettings
+    from frskit.exchange.store import StorageGroupEngine
+    from frskit.protocols import FileSystem
+
+__all__ = ["Locator", "group_status", "look_at_logs", "mounted_names", "required_on_disk"]
+
+Locator: TypeAlias = "Callable[[str], tuple[FileSystem, str]]"
+"""Finds file system and inner path of a server-native path, as the server is now."""
+
+
+def mounted_names(settings: GroupSettings, engine: StorageGroupEngine | None) -> tuple[str, ...]:
+    """Names of the mounted databases, foreign ones included."""
+    if engine is None:
+        return ()
+    attached = {each.name for each in engine.databases.values() if each.attached}
+    attached |= set(engine.adopted)
+    return tuple(each.name for each in settings.databases if each.name in attached)
+
+
+def group_status(
+    locate: Locator,
+    settings: GroupSettings,
+    engine: StorageGroupEngine | None,
+    errors: Mapping[str, FrskitError],
+) -> GroupStatus:
+    """State of a group, whatever it is.
+
+    Args:
+        locate: Finds files.
+        settings: The group.
+        engine: Its engine; None if it does not run.
+        errors: Why databases could not be mounted, by name.
+    """
+    lowest, current, checkpoint = _log_state(locate, settings, engine)
+    mounted = mounted_names(settings, engine)
+    return GroupStatus(
+        name=settings.name,
+        databases=tuple(
+            _database_status(locate, each, engine, errors.get(each.name), mounted)
+            for each in settings.databases
+        ),
+        lowest_log=lowest,
+        current_log=current,
+        checkpoint=checkpoint,
+    )
+
+
+def _database_status(
+    locate: Locator,
+    database: DatabaseSettings,
+    engine: StorageGroupEngine | None,
+    error: FrskitError | None,
+    mounted: tuple[str, ...],
+) -> DatabaseStatus:
+    name = database.name
+    if engine is not None and name in mounted:
+        if database.foreign:
+            return DatabaseStatus(name=name, state="mounted", detail="foreign, pages only")
+        try:
+            return DatabaseStatus(name=name, state="mounted", items=engine.count(name))
+        except FrskitError as failure:
+            return DatabaseStatus(name=name, state="damaged", detail=str(failure))
+    if not _is_there(locate, database.path):
+        return DatabaseStatus(name=name, state="missing", detail=str(error or ""))
+    if error is not None:
+        culprit = error.context.get("database", name)
+        state = "damaged" if culprit == name else "dismounted"
+        return DatabaseStatus(name=name, state=state, detail=str(error))
+    return DatabaseStatus(name=name, state="dismounted")
+
+
+def _is_there(locate: Locator, path: str) -> bool:
+    try:
+        fs, inner = locate(path)
+        return fs.exists(inner)
+    except FrskitError:
+        return False
+
+
+def _log_state(
+    locate: Locator, settings: GroupSettings, engine: StorageGroupEngine | None
+) -> tuple[int | None, int | None, int | None]:
+    """Lowest and current generation and checkpoint; by the files if the engine is down."""
+    if engine is not None:
+        return engine.lowest_generation, engine.current_generation, engine.checkpoint_generation
+    try:
+        return look_at_logs(locate, settings)
+    except FrskitError:
+        return None, None, None
+
+
+def look_at_logs(
+    locate: Locator, settings: GroupSettings
+) -> tuple[int | None, int | None, int | None]:
+    """Lowest and current generation and checkpoint, by the files of a stopped group.
+
+    Raises:
+        HostError: The volumes are not there.
+    """
+    fs, directory = locate(settings.log_path)
+    numbers: list[int] = []
+    current = checkpoint = None
+    for name in fs.listdir(directory):
+        parsed = parse_log_name(name, settings.base)
+        if parsed is None:
+            continue
+        if parsed.generation is not None:
+            numbers.append(parsed.generation)
+        elif parsed.kind is LogFileKind.CURRENT:
+            try:
+                current = read_log_header(fs.ref(_below(directory, name))).generation
+                numbers.append(current)
+            except FormatError:
+                continue
+    fs, directory = locate(settings.system_path)
+    path = _below(directory, f"{settings.base}.chk")
+    if fs.exists(path):
+        try:
+            checkpoint = read_checkpoint(fs.ref(path)).generation
+        except FormatError:
+            checkpoint = None
+    return min(numbers, default=None), current, checkpoint
+
+
+def _below(directory: str, name: str) -> str:
+    return f"{directory}/{name}" if directory else name
+
+
+def required_on_disk(
+    locate: Locator, databases: Iterable[DatabaseSettings]
+) -> tuple[int, int] | None:
+    """Lowest Rmin and highest Rmax of databases, by their headers on disk; None if all clean."""
+    ranges = []
+    for database in databases:
+        if database.foreign:
+            continue
+        fs, path = locate(database.path)
+        with fs.open(path) as file:
+            fact = database_fact(database.name, read_database_header(file))
+        if fact.dirty:
+            ranges.append(fact.required)
+    if not ranges:
+        return None
+    return min(first for first, _ in ranges), max(last for _, last in ranges)

@@ -1,0 +1,324 @@
+"""Databases of a storage group: making, registering, mounting, dismounting, adopting.
+
+Part of `StorageGroupEngine`. Every attachment and its end is a log record before it is a header.
+Facts: [ese.md 2.1, 2.3], [exchange.md 1], resolutions R-6 and R-22.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from frskit.errors import Busy, FileExists, FormatError, FrskitError, NotFound, StoreError
+from frskit.ese.fields import pack_attachments
+from frskit.exchange.store.adopted_database import AdoptedDatabase
+from frskit.exchange.store.btree import MessageTree
+from frskit.exchange.store.database import Database, DatabaseFiles
+from frskit.exchange.store.engine_core import EngineCore
+from frskit.exchange.store.log_records import Attach, CreateDatabase, encode_record
+from frskit.exchange.store.row_codec import decode_part
+from frskit.exchange.store.soft_recovery import detach, new_header
+from frskit.exchange.store.versions import StoreKind
+from frskit.model.ese_files import AttachInfo, DatabaseState, Signature
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from frskit.ese.sources import Readable
+    from frskit.protocols.small import FileSystem
+
+__all__ = ["DatabaseAdministration"]
+
+_MAX_DBID = 250
+_MAX_MESSAGE_ID = (1 << 31) - 1
+
+
+class DatabaseAdministration(EngineCore):
+    """The databases of an engine."""
+
+    def register_database(
+        self,
+        name: str,
+        fs: FileSystem,
+        path: str,
+        *,
+        display_path: str | None = None,
+        kind: StoreKind = StoreKind.MAILBOX,
+        stream_fs: FileSystem | None = None,
+        stream_path: str = "",
+        stream_display_path: str = "",
+    ) -> None:
+        """Say where a database of the group lies; nothing is touched.
+
+        Args:
+            name: Its name in the group.
+            fs: Volume of the .edb.
+            path: Path of the .edb.
+            display_path: In the server's notation; default: `path`.
+            kind: Mailbox or public folder store.
+            stream_fs: Volume of the .stm; default: that of the .edb.
+            stream_path: Path of the .stm; empty = there is none.
+            stream_display_path: In the server's notation.
+
+        Raises:
+            FileExists: The group has a database of this name.
+        """
+        with self._lock:
+            if name in self._files or name in self._adopted:
+                raise FileExists(f"the group has a database {name}", context={"database": name})
+            self._files[name] = DatabaseFiles(
+                name=name,
+                fs=fs,
+                path=path,
+                display_path=display_path or path,
+                kind=kind,
+                stream_fs=(stream_fs or fs) if stream_path else None,
+                stream_path=stream_path,
+                stream_display_path=stream_display_path,
+            )
+
+    def add_database(
+        self,
+        name: str,
+        fs: FileSystem,
+        path: str,
+        *,
+        display_path: str | None = None,
+        kind: StoreKind = StoreKind.MAILBOX,
+        stream_fs: FileSystem | None = None,
+        stream_path: str = "",
+        stream_display_path: str = "",
+    ) -> Database:
+        """Make a new, empty database and mount it. Arguments as `register_database`.
+
+        Raises:
+            FileExists: The group has a database of this name, or the file is there.
+            Busy: The group is frozen.
+        """
+        with self._guard():
+            if fs.exists(path):
+                raise FileExists(f"{path} exists already", context={"path": path})
+            self.register_database(
+                name,
+                fs,
+                path,
+                display_path=display_path,
+                kind=kind,
+                stream_fs=stream_fs,
+                stream_path=stream_path,
+                stream_display_path=stream_display_path,
+            )
+            try:
+                return self._create_database(self._files[name])
+            except FrskitError:
+                del self._files[name]
+                raise
+
+    def _create_database(self, files: DatabaseFiles) -> Database:
+        self._require_room(files)
+        instance = self._instance
+        record = CreateDatabase(
+            dbid=self._free_dbid(),
+            pages=instance.profile.initial_pages,
+            legacy=instance.profile.legacy_initial_pages,
+            signature=self._new_signature(),
+            slv_signature=self._new_signature() if files.stream_fs is not None else Signature(),
+            path=files.display_path,
+        )
+        position = instance.stream.append(encode_record(record))
+        instance.stream.flush()
+        database = Database.create(
+            files,
+            new_header(instance, record, position),
+            pages=record.pages,
+            legacy=record.legacy,
+            cache_pages=instance.profile.cache_pages,
+        )
+        instance.raise_required(database)
+        database.attached = True
+        instance.databases[files.name] = database
+        self._next_ids[files.name] = 1
+        return database
+
+    def _new_signature(self) -> Signature:
+        return Signature(
+            random=self._instance.rng.getrandbits(32), created=self._instance.log_time()
+        )
+
+    def _free_dbid(self) -> int:
+        used = {each.dbid for each in self._instance.databases.values()}
+        dbid = max(used, default=0) + 1
+        if dbid > _MAX_DBID:
+            raise StoreError("the group cannot hold another database", native=-1805)
+        return dbid
+
+    def _require_room(self, files: DatabaseFiles) -> None:
+        """Log headers list all attached databases in 2048 bytes [ese.md 1]."""
+        newcomer = AttachInfo(dbid=1, names=(files.display_path + "\0").encode("utf-16-le"))
+        try:
+            pack_attachments([*self._instance.attachments(), newcomer])
+        except FormatError as error:
+            raise StoreError(
+                "no log header can list another database with so long a path",
+                context={"database": files.name},
+                native=-1805,
+            ) from error
+
+    def mount(self, name: str) -> None:
+        """Attach a clean database; does nothing if it is mounted.
+
+        Raises:
+            NotFound: No such database.
+            StoreError: It is dirty (native -550), or a file is missing (-1811).
+            Busy: The group is frozen, or a backup prevents it.
+        """
+        with self._guard():
+            database = self._loaded(name)
+            if database.attached:
+                return
+            self._require_no_freeze("mount")
+            if not database.is_clean:
+                raise StoreError(
+                    f"{name} was not shut down cleanly",
+                    hint="Recover the storage group first.",
+                    context={"database": name},
+                    native=-550,
+                )
+            database.check_stream_file()
+            self._require_room(database.files)
+            self._attach(database)
+            self._next_ids[name] = self._first_free_id(database)
+
+    def _loaded(self, name: str) -> Database:
+        """The database, its header read again from disk if it is not mounted."""
+        database = self._instance.databases.get(name)
+        if database is not None and database.attached:
+            return database
+        if name not in self._files:
+            raise NotFound(f"the group has no database {name}", context={"database": name})
+        if database is not None:
+            database.close()
+        database = Database.load(self._files[name], cache_pages=self._instance.profile.cache_pages)
+        self._instance.databases[name] = database
+        return database
+
+    def _attach(self, database: Database) -> None:
+        instance = self._instance
+        others = {each.dbid for each in instance.databases.values() if each is not database}
+        dbid = database.dbid
+        if dbid == 0 or dbid in others:
+            database.header = evolve(database.header, dbid=0)
+            dbid = self._free_dbid()
+        header = database.header
+        record = Attach(
+            dbid=dbid,
+            consistent=header.consistent_position,
+            signature=header.db_signature,
+            path=database.files.display_path,
+        )
+        position = instance.stream.append(encode_record(record))
+        instance.stream.flush()
+        database.header = evolve(
+            header,
+            state=DatabaseState.DIRTY_SHUTDOWN.value,
+            dbid=dbid,
+            log_signature=instance.settings.signature,
+            attach_position=position,
+            attach_time=instance.log_time(),
+            gen_min_required=position.generation,
+            gen_max_required=position.generation,
+        )
+        instance.raise_required(database)
+        database.attached = True
+        database.write_header()
+        database.write_stream_file()
+
+    def dismount(self, name: str) -> None:
+        """Detach a database cleanly; does nothing if it is not mounted.
+
+        Raises:
+            NotFound: No such database.
+            Busy: The group is frozen, a backup is about to freeze it, or a transaction is open.
+        """
+        with self._guard():
+            if name not in self._files:
+                raise NotFound(f"the group has no database {name}", context={"database": name})
+            database = self._instance.databases.get(name)
+            if database is None or not database.attached:
+                return
+            self._require_no_freeze("dismount")
+            self._settle_doomed()
+            if self._transaction is not None:
+                raise Busy("a transaction is open", context={"database": name})
+            detach(self._instance, database)
+
+    def forget_database(self, name: str) -> None:
+        """Take an unmounted database out of the group; its files stay.
+
+        Raises:
+            NotFound: No such database.
+            Busy: It is mounted.
+        """
+        with self._lock:
+            database = self._instance.databases.get(name)
+            if database is not None and database.attached:
+                raise Busy(f"{name} is mounted", context={"database": name})
+            if self._files.pop(name, None) is None and self._adopted.pop(name, None) is None:
+                raise NotFound(f"the group has no database {name}", context={"database": name})
+            self._instance.databases.pop(name, None)
+
+    def adopt_database(
+        self, name: str, fs: FileSystem, path: str, source: Readable | None = None
+    ) -> AdoptedDatabase:
+        """Take in a database of another engine, as it is and for good (R-22).
+
+        Args:
+            name: Its name in the group.
+            fs: Volume.
+            path: Where it is put.
+            source: The file to copy; None if it was copied before.
+
+        Raises:
+            FileExists: The name or the path is taken.
+            StoreError: The source is no database (native -1206).
+        """
+        with self._guard():
+            if name in self._files or name in self._adopted:
+                raise FileExists(f"the group has a database {name}", context={"database": name})
+            files = DatabaseFiles(name=name, fs=fs, path=path, display_path=path)
+            adopted = (
+                AdoptedDatabase.load(files)
+                if source is None
+                else AdoptedDatabase.adopt(files, source)
+            )
+            self._adopted[name] = adopted
+            return adopted
+
+    @property
+    def databases(self) -> Mapping[str, Database]:
+        """The databases with a loaded header, by name; adopted ones are in `adopted`."""
+        return dict(self._instance.databases)
+
+    @property
+    def database_files(self) -> Mapping[str, DatabaseFiles]:
+        """Where the registered databases lie, by name."""
+        return dict(self._files)
+
+    @property
+    def adopted(self) -> Mapping[str, AdoptedDatabase]:
+        """The databases of other engines."""
+        return dict(self._adopted)
+
+    def _allocate_id(self, name: str) -> int:
+        found = self._next_ids[name]
+        if found > _MAX_MESSAGE_ID:
+            raise StoreError(f"{name} has no free message numbers", native=-1076)
+        self._next_ids[name] = found + 1
+        return found
+
+    @staticmethod
+    def _first_free_id(database: Database) -> int:
+        tree = MessageTree(database)
+        data = tree.get(tree.last_key())
+        return decode_part(data).id + 1 if data is not None else 1

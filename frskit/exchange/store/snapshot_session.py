@@ -1,0 +1,472 @@
+"""The engine's OS-snapshot session: prepare, freeze, thaw, truncate, end, abort.
+
+What the Exchange writer calls below its VSS events; knows nothing of VSS. A freeze is bounded: past
+the profile's limit the engine thaws itself and the session can only be aborted. Facts: [exchange.md
+3.1, 3.3 to 3.6], resolutions R-7 and R-9.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from attrs import evolve, frozen
+
+from frskit.errors import FileMissing, FrskitError, StoreError
+from frskit.exchange.store.log_records import BackupMark, encode_record
+from frskit.model.ese_files import BackupRange, DatabaseHeader, LgPos
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from frskit.exchange.store.database import Database
+    from frskit.exchange.store.engine_instance import Instance
+
+__all__ = ["SnapshotKind", "SnapshotSession", "SnapshotState", "TruncationReport"]
+
+_OS_SNAPSHOT = 1
+"""Type of a backup in the header: OS snapshot [ese.md 2.1]."""
+
+
+class SnapshotKind(Enum):
+    """Type of backup [exchange.md 3.7]."""
+
+    FULL = "full"
+    INCREMENTAL = "incremental"
+    COPY = "copy"
+    DIFFERENTIAL = "differential"
+
+    @property
+    def truncates(self) -> bool:
+        """Whether logs are deleted after success."""
+        return self in (SnapshotKind.FULL, SnapshotKind.INCREMENTAL)
+
+    @property
+    def needs_full(self) -> bool:
+        """Whether a previous full backup of the snapshot type is required."""
+        return self in (SnapshotKind.INCREMENTAL, SnapshotKind.DIFFERENTIAL)
+
+
+class SnapshotState(Enum):
+    """Where a session stands [exchange.md 3.1]."""
+
+    PREPARED = "prepared"
+    FROZEN = "frozen"
+    THAWED = "thawed"
+    TRUNCATED = "truncated"
+    TIMED_OUT = "timed out"
+    ENDED = "ended"
+    ABORTED = "aborted"
+
+
+_LEGAL: dict[str, frozenset[SnapshotState]] = {
+    "freeze": frozenset({SnapshotState.PREPARED}),
+    "thaw": frozenset({SnapshotState.FROZEN}),
+    "truncate": frozenset({SnapshotState.THAWED, SnapshotState.TRUNCATED}),
+    "end": frozenset({SnapshotState.PREPARED, SnapshotState.THAWED, SnapshotState.TRUNCATED}),
+    "abort": frozenset(
+        {
+            SnapshotState.PREPARED,
+            SnapshotState.FROZEN,
+            SnapshotState.THAWED,
+            SnapshotState.TRUNCATED,
+            SnapshotState.TIMED_OUT,
+        }
+    ),
+}
+"""State machine of [exchange.md 3.1] as a table: call -> states in which it is legal."""
+
+_START_EVENTS = {
+    SnapshotKind.FULL: 2005,
+    SnapshotKind.INCREMENTAL: 2008,
+    SnapshotKind.COPY: 2009,
+    SnapshotKind.DIFFERENTIAL: 2010,
+}
+
+
+@frozen(kw_only=True)
+class TruncationReport:
+    """What truncation did.
+
+    Attributes:
+        deleted: Generations deleted, ascending.
+        missing: Generations of the range that were gone already.
+        limit: First generation that had to stay.
+        event: The event logged: 224 something deleted, 225 nothing.
+        failed: Generation whose deletion failed, which stopped the rest; None if none did.
+    """
+
+    deleted: tuple[int, ...]
+    missing: tuple[int, ...]
+    limit: int
+    event: int
+    failed: int | None = None
+
+
+class SnapshotSession:
+    """One backup session of one storage group; made by `StorageGroupEngine.snapshot_prepare`.
+
+    Attributes:
+        kind: Type of backup.
+        state: Where it stands.
+        copy_min: Lowest generation the copy needs; 0 before the freeze.
+        copy_max: Highest closed generation in the copy; 0 before the freeze.
+        delete_limit: Logs below it may be deleted after success; fixed at the freeze.
+        mark: Position of the backup's record, known after thaw.
+    """
+
+    def __init__(
+        self,
+        instance: Instance,
+        kind: SnapshotKind,
+        *,
+        lock: Callable[[], AbstractContextManager[None]],
+        all_attached: Callable[[], bool],
+        is_current: Callable[[SnapshotSession], bool],
+        release: Callable[[SnapshotSession], None],
+    ) -> None:
+        self._instance = instance
+        self._lock = lock
+        self._all_attached = all_attached
+        self._is_current = is_current
+        self._release = release
+        self._frozen_at_s = 0.0
+        self._complete = False
+        self._was_frozen = False
+        self.kind = kind
+        self.state: SnapshotState = SnapshotState.PREPARED
+        self.copy_min: int = 0
+        self.copy_max: int = 0
+        self.delete_limit: int = 0
+        self.mark: LgPos = LgPos()
+        instance.report(_START_EVENTS[kind], f"shadow copy backup started: {kind.value}")
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the group's files stand still because of this session."""
+        return self.state is SnapshotState.FROZEN
+
+    @property
+    def blocks_administration(self) -> bool:
+        """Whether mount and dismount have to wait [resolutions.md R-6]."""
+        return self.state in (SnapshotState.PREPARED, SnapshotState.FROZEN)
+
+    def poll(self) -> None:
+        """Thaw by itself if the freeze has lasted too long (event 2004)."""
+        if not self.is_frozen:
+            return
+        elapsed_s = self._instance.clock.monotonic() - self._frozen_at_s
+        if elapsed_s < self._instance.profile.freeze_timeout_s:
+            return
+        self.state = SnapshotState.TIMED_OUT
+        self._release(self)
+        self._unfreeze()
+        limit_ms = int(self._instance.profile.freeze_timeout_s * 1000)
+        self._instance.report(2004, f"the shadow copy freeze timed out after {limit_ms} ms")
+
+    def make_ready(self) -> None:
+        """Give the next log its space, so that the freeze writes no more than its header.
+
+        To be called shortly before the freeze, while mail still flows. Nothing depends on it: a
+        freeze without it, or after another roll of the log, only lasts longer.
+
+        Raises:
+            StoreError: Out of order (native -2401).
+        """
+        with self._lock():
+            self._require("freeze")
+            if not self._instance.settings.parameters.circular_logging:
+                self._instance.stream.allocate_prepared()
+
+    def freeze(self) -> None:
+        """Close the log, stop all writing; the files may then be copied.
+
+        Raises:
+            StoreError: Out of order (native -2401), not allowed now (-2403), or an incremental
+                without its preconditions (-526, -560, -569); the group is then fully thawed.
+        """
+        with self._lock():
+            self._require("freeze")
+            try:
+                self._require_base()
+                self._require_logs()
+                self._freeze()
+            except FrskitError as error:
+                self._instance.report(2002, f"the shadow copy freeze failed: {error.native}")
+                raise
+            self._instance.report(2001, "shadow copy freeze started")
+
+    def thaw(self) -> None:
+        """Go on writing; the prepared log becomes the current one.
+
+        Raises:
+            StoreError: Out of order (native -2401), or the freeze had timed out (-2402).
+        """
+        with self._lock():
+            if self.state is SnapshotState.TIMED_OUT:
+                raise StoreError(
+                    "the freeze had timed out; the copy is of no use",
+                    hint="Abort this session and begin a new backup.",
+                    native=-2402,
+                )
+            self._require("thaw")
+            self.state = SnapshotState.THAWED
+            self._unfreeze()
+            kinds = list(SnapshotKind)
+            record = BackupMark(
+                kind=kinds.index(self.kind),
+                first_generation=self.copy_min,
+                last_generation=self.copy_max,
+            )
+            self.mark = self._instance.stream.append(encode_record(record))
+            self._instance.stream.flush()
+            self._instance.report(2003, "shadow copy freeze ended")
+
+    def truncate(self) -> TruncationReport:
+        """Delete the logs that neither the group nor the copy needs any more.
+
+        Raises:
+            StoreError: Out of order, or not a kind of backup that truncates (native -2401).
+        """
+        with self._lock():
+            self._require("truncate")
+            if not self.kind.truncates:
+                raise _sequence("truncate", self.kind.value)
+            self.state = SnapshotState.TRUNCATED
+            circular = self._instance.settings.parameters.circular_logging
+            if circular or not (self._complete and self._all_attached()):
+                return self._nothing_deleted()
+            return self._delete_logs()
+
+    def end(self, *, stamp: bool = True) -> None:
+        """Finish; `stamp` records the backup in the headers of the attached databases.
+
+        Raises:
+            StoreError: Out of order (native -2401).
+        """
+        with self._lock():
+            self._require("end")
+            self.state = SnapshotState.ENDED
+            self._release(self)
+            if stamp and self._was_frozen:
+                self._stamp()
+            self._instance.report(2006, "shadow copy backup completed")
+
+    def abort(self) -> None:
+        """Give up; thaws first if necessary, deletes and records nothing.
+
+        Raises:
+            StoreError: The session has ended already (native -2401).
+        """
+        with self._lock():
+            self._require("abort")
+            frozen_now = self.is_frozen
+            self.state = SnapshotState.ABORTED
+            self._release(self)
+            if frozen_now:
+                self._unfreeze()
+            self._instance.report(2007, "shadow copy backup aborted")
+
+    # --- freezing
+
+    def _require(self, call: str) -> None:
+        timed_out = self.state is SnapshotState.TIMED_OUT
+        if not self._is_current(self) and not timed_out and self.state in _LEGAL["abort"]:
+            raise StoreError("the engine does not know this session", native=-2404)
+        if self.state not in _LEGAL[call]:
+            raise _sequence(call, self.state.value)
+
+    def _require_base(self) -> None:
+        """Preconditions of incremental and differential backups [exchange.md 3.3]."""
+        if not self.kind.needs_full:
+            return
+        if self._instance.settings.parameters.circular_logging:
+            raise StoreError(
+                f"no {self.kind.value} backup with circular logging",
+                hint="Make a full backup, or switch circular logging off.",
+                native=-526,
+            )
+        archived = self._instance.directory.archived()
+        lowest = min([*archived, self._instance.stream.generation])
+        for database in self._instance.attached():
+            self._require_previous_full(database, lowest)
+
+    def _require_previous_full(self, database: Database, lowest: int) -> None:
+        header = database.header
+        full = header.full_backup_previous
+        if not full.is_set or header.full_backup_type != _OS_SNAPSHOT:
+            self._instance.report(206, f"{database.name} misses a previous full backup")
+            raise StoreError(
+                f"{database.name} has no previous full snapshot backup",
+                hint="Make a full backup first.",
+                context={"database": database.name},
+                native=-560,
+            )
+        highest = max(full.last_generation, header.incremental_backup_previous.last_generation)
+        if lowest > highest + 1:
+            self._instance.report(459, f"logs {highest + 1} to {lowest - 1} are missing")
+            raise StoreError(
+                f"logs {highest + 1} to {lowest - 1} are missing since the last backup",
+                hint="Make a full backup.",
+                context={"database": database.name},
+                native=-569,
+            )
+
+    def _require_logs(self) -> None:
+        """Logs removed by hand make the freeze fail (EXC-32)."""
+        generation = self._instance.stream.generation
+        archived = self._instance.directory.archived()
+        lowest = min([*archived, self._instance.checkpoint.generation])
+        missing = [each for each in range(lowest, generation) if each not in archived]
+        if missing:
+            raise StoreError(
+                f"logs {missing} are not where they should be",
+                hint="Somebody removed logs of a running group; bring them back.",
+                context={"missing": missing},
+                native=-2403,
+            )
+
+    def _freeze(self) -> None:
+        instance = self._instance
+        stream = instance.stream
+        archived = instance.directory.archived()
+        checkpoint = instance.checkpoint.generation
+        if instance.settings.parameters.circular_logging:
+            stream.flush()
+            stream.drop_prepared()
+            self.copy_max = stream.generation
+        else:
+            self.copy_max = stream.close_generation()
+        try:
+            self._sync_volumes()
+        except FrskitError:
+            self._unfreeze()
+            raise
+        lowest = min([*archived, self.copy_max])
+        self.copy_min = lowest if self.kind.needs_full else checkpoint
+        self.delete_limit = min(self.copy_max, checkpoint)
+        self._complete = self._all_attached()
+        self._was_frozen = True
+        self._frozen_at_s = instance.clock.monotonic()
+        self.state = SnapshotState.FROZEN
+
+    def _sync_volumes(self) -> None:
+        instance = self._instance
+        volumes = [instance.directory.fs, instance.checkpoint_file.fs]
+        for database in instance.databases.values():
+            volumes.append(database.files.fs)
+            if database.files.stream_fs is not None:
+                volumes.append(database.files.stream_fs)
+        for fs in {id(each): each for each in volumes}.values():
+            fs.sync()
+
+    def _unfreeze(self) -> None:
+        stream = self._instance.stream
+        if self._instance.settings.parameters.circular_logging:
+            stream.keep_prepared()
+        else:
+            stream.open_prepared()
+
+    # --- completion
+
+    def _nothing_deleted(self) -> TruncationReport:
+        self._instance.report(225, "no log files can be truncated")
+        return TruncationReport(deleted=(), missing=(), limit=self.delete_limit, event=225)
+
+    def _delete_logs(self) -> TruncationReport:
+        """Ascending, so that whatever remains is without a gap (EXC-40)."""
+        archived = self._instance.directory.archived()
+        lowest = min(archived, default=self.delete_limit)
+        if lowest >= self.delete_limit:
+            return self._nothing_deleted()
+        deleted: list[int] = []
+        missing: list[int] = []
+        failed = None
+        for generation in range(lowest, self.delete_limit):
+            try:
+                path = archived.get(generation, self._instance.directory.archive_path(generation))
+                self._instance.directory.fs.remove(path)
+            except FileMissing:
+                missing.append(generation)
+                continue
+            except FrskitError:
+                failed = generation
+                break
+            deleted.append(generation)
+        self._instance.directory.fs.sync()
+        self._report_deletion(deleted, missing)
+        return TruncationReport(
+            deleted=tuple(deleted),
+            missing=tuple(missing),
+            limit=self.delete_limit,
+            event=224 if deleted else 225,
+            failed=failed,
+        )
+
+    def _report_deletion(self, deleted: list[int], missing: list[int]) -> None:
+        if deleted:
+            first, last = (
+                self._instance.directory.archive_path(each) for each in (deleted[0], deleted[-1])
+            )
+            self._instance.report(224, f"deleting log files {first} to {last}")
+        else:
+            self._instance.report(225, "no log files can be truncated")
+        if missing:
+            self._instance.report(227, f"{len(missing)} log files of the range were missing")
+
+    def _stamp(self) -> None:
+        """Record the backup in every attached database's header, at once (EXC-44, EXC-45)."""
+        instance = self._instance
+        record = BackupRange(
+            mark=self.mark,
+            time=instance.log_time(),
+            first_generation=self.copy_min,
+            last_generation=self.copy_max,
+        )
+        for database in instance.attached():
+            database.header = self._stamped(database.header, record)
+            try:
+                database.write_header()
+            except FrskitError as error:
+                instance.report(219, f"the header of {database.name} was not updated: {error}")
+
+    def _stamped(self, header: DatabaseHeader, record: BackupRange) -> DatabaseHeader:
+        full, incremental = header.full_backup_previous, header.incremental_backup_previous
+        if self.kind is SnapshotKind.FULL and record.mark > full.mark:
+            return evolve(
+                header,
+                full_backup_previous=record,
+                full_backup_type=_OS_SNAPSHOT,
+                incremental_backup_previous=BackupRange(),
+                incremental_backup_type=0,
+                differential_backup_previous=BackupRange(),
+                differential_backup_type=0,
+            )
+        if self.kind is SnapshotKind.INCREMENTAL and record.mark > incremental.mark:
+            return evolve(
+                header,
+                incremental_backup_previous=record,
+                incremental_backup_type=_OS_SNAPSHOT,
+            )
+        if not self._instance.profile.stamps_copy_backups:
+            return header
+        if self.kind is SnapshotKind.COPY and record.mark > header.copy_backup_previous.mark:
+            return evolve(header, copy_backup_previous=record, copy_backup_type=_OS_SNAPSHOT)
+        newer = record.mark > header.differential_backup_previous.mark
+        if self.kind is SnapshotKind.DIFFERENTIAL and newer:
+            return evolve(
+                header,
+                differential_backup_previous=record,
+                differential_backup_type=_OS_SNAPSHOT,
+            )
+        return header
+
+
+def _sequence(call: str, state: str) -> StoreError:
+    return StoreError(
+        f"{call} is not possible now: {state}",
+        hint="The order is prepare, freeze, thaw, truncate, end.",
+        context={"call": call, "state": state},
+        native=-2401,
+    )

@@ -1,0 +1,1 @@
+"""The Exchange writer: its component tree, its backups, and the seam outwards."""
