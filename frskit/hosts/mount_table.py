@@ -18,8 +18,8 @@ from frskit.clock import Budget
 from frskit.errors import ConfigurationError, UsageError, VolumeBusy
 from frskit.model.ids import StorageId, VolumeId
 from frskit.model.json_records import dump, load
-from frskit.storage.durable import replace_file, sync_directory
-from frskit.storage.locks import file_lock
+from frskit.storage.atomic_files import replace_file, sync_directory
+from frskit.storage.file_locks import file_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

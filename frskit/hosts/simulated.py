@@ -1,6 +1,6 @@
 """`SimulatedServer`: a server of the lab, with disks on an array and real volumes on them.
 
-Every LUN carries a label (`frskit.storage.label`) and behind it one volume of the lab's file system
+Every LUN carries a label (`frskit.storage.disk_label`) and behind it one volume of the lab's file system
 (`frskit.storage.simfs`). The server remembers what it found under each LUN number until it rescans,
 and never touches another disk than it remembers [HAZ-01]; it brings no two disks of one signature
 online [HAZ-02]. Mount points are Windows paths.
@@ -44,7 +44,7 @@ from frskit.hosts.lun_mount import (
 from frskit.hosts.windows_paths import inside, mount_point, split_volume_path
 from frskit.model.ids import IdFactory, VolumeId
 from frskit.model.volumes import Disk, DiskFlags, Volume, VolumePath
-from frskit.storage.label import LABEL_BYTES, DiskLabel, read_label, write_label
+from frskit.storage.disk_label import LABEL_BYTES, DiskLabel, read_label, write_label
 from frskit.storage.simfs import BLOCK_BYTES, SimFs
 
 if TYPE_CHECKING:

@@ -75,8 +75,8 @@ from frskit.model.storage import (
     StagedCopies,
     Storage,
 )
-from frskit.storage.durable import sync_directory
-from frskit.storage.locks import file_lock
+from frskit.storage.atomic_files import sync_directory
+from frskit.storage.file_locks import file_lock
 from frskit.storage.posix import require_posix
 
 if TYPE_CHECKING:

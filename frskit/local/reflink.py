@@ -30,8 +30,8 @@ from typing import TYPE_CHECKING, Final
 from attrs import frozen
 
 from frskit.errors import CopyConflict
-from frskit.storage.durable import sync_directory
-from frskit.storage.paths import PathFileSystem
+from frskit.storage.atomic_files import sync_directory
+from frskit.storage.directory_filesystem import PathFileSystem
 from frskit.storage.posix import flags
 
 if TYPE_CHECKING:

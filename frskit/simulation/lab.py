@@ -31,8 +31,8 @@ from frskit.simulation.levers import Levers
 from frskit.simulation.parties import PRODUCTION, RECOVERY, Parties, model_profile
 from frskit.site import Site, compose
 from frskit.site.opening import SITE_FILE, read_settings
-from frskit.storage.durable import make_directory, replace_file
-from frskit.storage.locks import file_lock
+from frskit.storage.atomic_files import make_directory, replace_file
+from frskit.storage.file_locks import file_lock
 
 if TYPE_CHECKING:
     from frskit.eva import SimulatedEva

@@ -19,7 +19,7 @@ from frskit.hosts import SimulatedServer
 from frskit.model.ids import IdFactory, StorageId
 from frskit.model.volumes import DiskFlags
 from frskit.simulation.layout import GroupLayout
-from frskit.storage.copy_store import ArrayCopyStore
+from frskit.storage.array_copy_store import ArrayCopyStore
 from frskit.vss import ArrayProvider, Coordinator
 
 __all__ = ["DISK_GROUP", "PRODUCTION", "RECOVERY", "Parties", "model_profile"]

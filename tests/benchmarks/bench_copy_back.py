@@ -28,7 +28,7 @@ from frskit.model.ids import VolumeId
 from frskit.model.plans import FileAction, FileActionKind
 from frskit.model.volumes import VolumePath
 from frskit.scopes import Releases
-from frskit.storage.paths import PathFileSystem
+from frskit.storage.directory_filesystem import PathFileSystem
 
 if TYPE_CHECKING:
     from collections.abc import Callable

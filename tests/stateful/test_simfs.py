@@ -17,7 +17,7 @@ from frskit.protocols.small import BlockDevice
 from frskit.storage.devices import SECTOR_BYTES, MemoryDevice
 from frskit.storage.simfs import SimFs, check_volume
 from frskit.storage.simfs.contents import Contents
-from frskit.storage.volatile import VolatileDevice
+from frskit.storage.write_cache import VolatileDevice
 
 VOLUME_BYTES = 256 * 1024
 NAMES = ("a.log", "b.edb", "d/c.chk", "d/D.log")

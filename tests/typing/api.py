@@ -92,7 +92,7 @@ from frskit.protocols import (
     Writer,
 )
 from frskit.site import compose, open_site
-from frskit.storage.copy_store import ArrayCopyStore
+from frskit.storage.array_copy_store import ArrayCopyStore
 from frskit.vss import ArrayProvider, BackupComponents, Coordinator
 
 # --- the lab and the requestor ---------------------------------------------------------------

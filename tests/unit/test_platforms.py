@@ -65,7 +65,7 @@ def test_the_lab_runs_without_posix():
     "use",
     [
         "frskit.local.DirectoryArray(pathlib.Path(place), clock=frskit.SystemClock())",
-        "frskit.storage.paths.PathFileSystem(place)",
+        "frskit.storage.directory_filesystem.PathFileSystem(place)",
         "frskit.lab(place + '/lab')",
     ],
     ids=["directory array", "directory as volume", "durable lab"],
@@ -73,7 +73,7 @@ def test_the_lab_runs_without_posix():
 def test_what_needs_posix_says_so(tmp_path, use):
     """A typed error that names the need, instead of an AttributeError."""
     result = run(
-        "import pathlib, frskit, frskit.storage.paths\n"
+        "import pathlib, frskit, frskit.storage.directory_filesystem\n"
         f"place = {str(tmp_path)!r}\n"
         f"try: {use}\n"
         "except frskit.FrskitError as error: print(type(error).__name__, error)\n"

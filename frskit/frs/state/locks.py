@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from frskit.errors import Busy
-from frskit.storage.durable import make_directory
-from frskit.storage.locks import file_lock
+from frskit.storage.atomic_files import make_directory
+from frskit.storage.file_locks import file_lock
 
 __all__ = ["Locks"]
 

@@ -16,7 +16,7 @@ from frskit.model.volumes import VolumePath
 from frskit.protocols import SupportsDirectorySync
 from frskit.scopes import Releases
 from frskit.storage.devices import MemoryDevice
-from frskit.storage.paths import PathFileSystem
+from frskit.storage.directory_filesystem import PathFileSystem
 from frskit.storage.simfs import SimFs
 
 OLD, NEW = b"production " * 500, b"from the copy " * 700

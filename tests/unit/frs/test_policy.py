@@ -66,7 +66,7 @@ def test_a_damaged_checkpoint_does_not_fail_a_copy():
 def flip_checkpoint(site):
     """One bit of the checkpoint in the newest copy, as a host that frskit does not know."""
     from frskit.clock import Budget
-    from frskit.storage.label import read_label
+    from frskit.storage.disk_label import read_label
     from frskit.storage.simfs import SimFs
 
     copy = site.frs.copy(site.frs.copies()[0].id)

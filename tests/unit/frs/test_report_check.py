@@ -165,7 +165,7 @@ class _AtNormalized:
 def _without_store(site, storage):
     """Delete the mailbox store on a LUN of the copy, as a host that frskit does not know."""
     from frskit.clock import Budget
-    from frskit.storage.label import read_label
+    from frskit.storage.disk_label import read_label
     from frskit.storage.simfs import SimFs
 
     budget = Budget.of(site.clock)

@@ -27,7 +27,7 @@ from frskit.local import DirectoryArray
 from frskit.model.ids import CopyKey, HostRef, StorageId
 from frskit.model.storage import CopyKind, CopyRequest
 from frskit.model.volumes import DiskFlags
-from frskit.storage.locks import file_lock
+from frskit.storage.file_locks import file_lock
 
 DATA, LOGS = StorageId("file:data"), StorageId("file:logs")
 HOST = HostRef("prod")

@@ -29,9 +29,9 @@ from frskit.model.ids import HostRef, IdFactory, StorageId, VolumeId
 from frskit.model.storage import ScsiLun
 from frskit.model.volumes import Disk, DiskFlags, Volume
 from frskit.protocols import BlockDevice
-from frskit.storage.copying import copy_device
+from frskit.storage.device_copy import copy_device
 from frskit.storage.devices import MemoryDevice, ReadOnlyDevice
-from frskit.storage.label import LABEL_BYTES, DiskLabel, read_label, write_label
+from frskit.storage.disk_label import LABEL_BYTES, DiskLabel, read_label, write_label
 from frskit.storage.simfs import SimFs
 
 HOST = HostRef("frs1")

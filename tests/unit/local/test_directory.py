@@ -364,7 +364,7 @@ def test_two_processes_take_turns(array, tmp_path, clock):
         """
         import sys
         from frskit.clock import Budget, SystemClock
-        from frskit.storage.locks import file_lock
+        from frskit.storage.file_locks import file_lock
         with file_lock(sys.argv[1], "test", budget=Budget.of(SystemClock(), 10)):
             print("locked", flush=True)
             sys.stdin.read()

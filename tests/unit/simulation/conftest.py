@@ -12,7 +12,7 @@ import frskit
 from frskit import BackupType
 from frskit.clock import Budget
 from frskit.storage import LABEL_BYTES
-from frskit.storage.label import read_label
+from frskit.storage.disk_label import read_label
 from frskit.storage.simfs import SimFs
 
 CHUNK = 4 << 20

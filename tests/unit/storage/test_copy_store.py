@@ -29,7 +29,7 @@ from frskit.model.storage import (
     StagedCopies,
     Storage,
 )
-from frskit.storage.copy_store import ArrayCopyStore
+from frskit.storage.array_copy_store import ArrayCopyStore
 
 KEY = CopyKey("set-1")
 FRS1, EVS1 = HostRef("frs1"), HostRef("evs1")

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from frskit.clock import Budget, CancelToken, VirtualClock
 from frskit.errors import Cancelled, DeviceError, WriteProtected
 from frskit.protocols.small import BlockDevice
-from frskit.storage.copying import copy_device, find_difference
+from frskit.storage.device_copy import copy_device, find_difference
 from frskit.storage.devices import FileDevice, MemoryDevice, ReadOnlyDevice, SliceDevice
-from frskit.storage.volatile import VolatileDevice
+from frskit.storage.write_cache import VolatileDevice
 
 SIZE = 200_000
 

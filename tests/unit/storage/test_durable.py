@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from frskit.storage.durable import replace_file
+from frskit.storage.atomic_files import replace_file
 
 
 def test_a_failed_replacement_leaves_the_old_content(tmp_path, monkeypatch):

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from frskit.errors import DeviceError, FileSystemDamaged, UsageError, WriteProtected
 from frskit.storage.devices import MemoryDevice, ReadOnlyDevice
-from frskit.storage.label import LABEL_BYTES, DiskLabel, read_label, write_label
-from frskit.storage.volatile import VolatileDevice
+from frskit.storage.disk_label import LABEL_BYTES, DiskLabel, read_label, write_label
+from frskit.storage.write_cache import VolatileDevice
 
 COPIES = (0, LABEL_BYTES // 2)
 LABEL = DiskLabel(

@@ -10,11 +10,11 @@ import pytest
 
 from frskit.clock import Budget, CancelToken, VirtualClock
 from frskit.errors import Busy, Cancelled, ConfigurationError
-from frskit.storage.locks import file_lock
+from frskit.storage.file_locks import file_lock
 
 HOLD = (
     "import sys, time\n"
-    "from frskit.storage.locks import file_lock\n"
+    "from frskit.storage.file_locks import file_lock\n"
     "with file_lock(sys.argv[1], 'child'):\n"
     "    print('held', flush=True)\n"
     "    time.sleep(60)\n"

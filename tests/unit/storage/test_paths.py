@@ -16,7 +16,7 @@ from frskit.errors import (
     UsageError,
     WriteProtected,
 )
-from frskit.storage.paths import PathFileSystem
+from frskit.storage.directory_filesystem import PathFileSystem
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from frskit.errors import (
     UsageError,
     WriteProtected,
 )
-from frskit.storage.copying import find_difference
+from frskit.storage.device_copy import find_difference
 from frskit.storage.devices import FileDevice, MemoryDevice, ReadOnlyDevice
 from frskit.storage.simfs import BLOCK_BYTES, MINIMUM_VOLUME_BYTES, SimFs, check_volume
 

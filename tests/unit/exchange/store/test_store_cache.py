@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from frskit.exchange.store import SMALL_LOGS, Message, database
-from frskit.exchange.store import group as engine
+from frskit.exchange.store import SMALL_LOGS, Message, database, engine
 from frskit.exchange.store.database import CachedPage
 from frskit.model.ese_files import LgPos
 

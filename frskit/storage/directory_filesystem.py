@@ -36,7 +36,7 @@ from frskit.errors import (
     WriteProtected,
 )
 from frskit.model.files import FileStat
-from frskit.storage.durable import sync_directory
+from frskit.storage.atomic_files import sync_directory
 from frskit.storage.posix import flags, require_posix
 
 if TYPE_CHECKING:
