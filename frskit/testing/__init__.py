@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from frskit._lazy import face
 
 if TYPE_CHECKING:
-    from frskit.testing.array_kit import check_disk_array
-    from frskit.testing.array_world import ArrayWorld, ScsiWorld
-    from frskit.testing.provider_kit import ProviderWorld, check_provider
+    from frskit.testing.array.kit import check_disk_array
+    from frskit.testing.array.world import ArrayWorld, ScsiWorld
+    from frskit.testing.provider.kit import ProviderWorld, check_provider
     from frskit.testing.report import KitReport
-    from frskit.testing.requestor_kit import RequestorWorld, check_requestor
-    from frskit.testing.writer_kit import WriterWorld, check_writer
+    from frskit.testing.requestor.kit import RequestorWorld, check_requestor
+    from frskit.testing.writer.kit import WriterWorld, check_writer
 
 __all__ = [
     "ArrayWorld",
@@ -32,15 +32,15 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ArrayWorld": "frskit.testing.array_world",
+    "ArrayWorld": "frskit.testing.array.world",
     "KitReport": "frskit.testing.report",
-    "ProviderWorld": "frskit.testing.provider_kit",
-    "RequestorWorld": "frskit.testing.requestor_kit",
-    "ScsiWorld": "frskit.testing.array_world",
-    "WriterWorld": "frskit.testing.writer_kit",
-    "check_disk_array": "frskit.testing.array_kit",
-    "check_provider": "frskit.testing.provider_kit",
-    "check_requestor": "frskit.testing.requestor_kit",
-    "check_writer": "frskit.testing.writer_kit",
+    "ProviderWorld": "frskit.testing.provider.kit",
+    "RequestorWorld": "frskit.testing.requestor.kit",
+    "ScsiWorld": "frskit.testing.array.world",
+    "WriterWorld": "frskit.testing.writer.kit",
+    "check_disk_array": "frskit.testing.array.kit",
+    "check_provider": "frskit.testing.provider.kit",
+    "check_requestor": "frskit.testing.requestor.kit",
+    "check_writer": "frskit.testing.writer.kit",
 }
 __getattr__, __dir__ = face(__name__, _HOMES)

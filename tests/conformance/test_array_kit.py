@@ -15,9 +15,9 @@ from frskit.errors import CopyConflict, InsufficientCapacity
 from frskit.eva import EVA8000, ExhaustionPolicy, SimulatedEva
 from frskit.eva.copying import CopyingEva
 from frskit.model.storage import CopyKind
-from frskit.testing.array_kit import check_disk_array
-from frskit.testing.array_machine import run_histories
-from frskit.testing.array_world import ScsiWorld
+from frskit.testing.array.kit import check_disk_array
+from frskit.testing.array.machine import run_histories
+from frskit.testing.array.world import ScsiWorld
 from frskit.testing.report import KitReport
 
 SIZE = 64 * 1024
@@ -277,7 +277,7 @@ def test_mutants_differ_only_in_what_they_break():
 
 def test_importing_the_kit_does_not_load_hypothesis():
     """The kit's module can be imported where Hypothesis is not wanted."""
-    code = "import sys, frskit.testing.array_kit; sys.exit('hypothesis' in sys.modules)"
+    code = "import sys, frskit.testing.array.kit; sys.exit('hypothesis' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -16,7 +16,7 @@ from frskit.errors import DeviceError
 from frskit.local import DirectoryArray
 from frskit.model.ids import HostRef
 from frskit.storage.directory_filesystem import PathFileSystem
-from frskit.testing.array_kit import check_disk_array
+from frskit.testing.array.kit import check_disk_array
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "third_party_array.py"
 HOSTS = (HostRef("prod"), HostRef("rec"))

@@ -12,9 +12,9 @@ from frskit.errors import CopyConflict, NotFound, OutcomeUnknown
 from frskit.eva import SimulatedEva
 from frskit.model.ids import HostRef
 from frskit.model.shadows import LunInformation
-from frskit.testing.provider_kit import check_provider
-from frskit.testing.vss_hardware import SmallArray
-from frskit.testing.vss_parts import Script
+from frskit.testing.fakes.hardware import SmallArray
+from frskit.testing.fakes.parties import Script
+from frskit.testing.provider.kit import check_provider
 from frskit.vss import ArrayProvider
 from frskit.vss.states import ProviderState
 

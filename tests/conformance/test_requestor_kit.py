@@ -12,7 +12,7 @@ from frskit import BackupType, CopyLife, Verdict
 from frskit.errors import CopyNotFound, IntegrityError, NotFound
 from frskit.model.copies import CopyFilter
 from frskit.testing import check_requestor
-from frskit.testing.requestor_kit import _SCENARIOS
+from frskit.testing.requestor.kit import _SCENARIOS
 
 
 class LabWorld:

@@ -21,7 +21,7 @@ from frskit.model.components import (
     WriterRecord,
 )
 from frskit.model.files import FileSet
-from frskit.testing.writer_kit import check_writer
+from frskit.testing.writer.kit import check_writer
 
 WRITER = "76fe1ac4-15f7-4bcd-987e-8e1acb462fb7"
 GROUP = ComponentId(writer_id=WRITER, logical_path="", name="group")

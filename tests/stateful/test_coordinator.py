@@ -19,7 +19,7 @@ from frskit.errors import (
 from frskit.model.components import WriterFailure
 from frskit.model.shadows import ShadowDocuments
 from frskit.model.storage import CopyKind
-from frskit.testing.vss_site import SmallSite
+from frskit.testing.fakes.site import SmallSite
 
 EVENTS = (
     "identify",

@@ -8,7 +8,7 @@ from attrs import define, field
 
 from frskit.errors import Busy
 from frskit.model.ids import VolumeId
-from frskit.testing.writer_kit import check_writer
+from frskit.testing.writer.kit import check_writer
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

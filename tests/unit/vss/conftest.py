@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from frskit.testing.vss_site import SmallSite
+from frskit.testing.fakes.site import SmallSite
 
 
 @pytest.fixture

@@ -251,7 +251,7 @@ def test_end_of_a_lun(site):
 
 def test_one_identity_per_array(site):
     """Providers of one array have one id on every host, those of another array another one."""
-    from frskit.testing.vss_hardware import SmallArray
+    from frskit.testing.fakes.hardware import SmallArray
 
     assert site.provider.info == site.far_provider.info
     other = ArrayProvider(SmallArray(site.script, ("x",), name="EVA2"), HostRef("evs1"))

@@ -21,7 +21,7 @@ from frskit.errors import (
 )
 from frskit.model.components import WriterFailure, WriterState
 from frskit.model.shadows import ProviderInfo, ProviderKind
-from frskit.testing.vss_hardware import SmallArray
+from frskit.testing.fakes.hardware import SmallArray
 from frskit.vss import ArrayProvider
 
 VETO = WriterVeto("no", native=WriterFailure.RETRYABLE.value)

@@ -2,7 +2,7 @@
 
 Everything that happens goes to one `Script`, in order; the script can also raise, or let time
 pass, at any step, before or after its effect. Array and server are in
-`frskit.testing.vss_hardware`, a whole site in `frskit.testing.vss_site`.
+`frskit.testing.fakes.hardware`, a whole site in `frskit.testing.fakes.site`.
 
 These are not simulations of real products; those are `frskit.simulation`'s business.
 """

@@ -1,7 +1,7 @@
 """Fixed scenarios of the array kit: the cases that a random history reaches too rarely.
 
 What it is: one function per promise of `DiskArray`, each on a fresh world. What it is not: an
-entry point; see `frskit.testing.array_kit.check_disk_array`.
+entry point; see `frskit.testing.array.kit.check_disk_array`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from frskit.model.storage import ArrayCopy, StagedCopies
     from frskit.protocols import DiskArray
-    from frskit.testing.array_world import ArrayWorld
+    from frskit.testing.array.world import ArrayWorld
     from frskit.testing.report import KitReport
 
 __all__ = ["demand", "kit_key", "run_scenarios", "take_set", "used_bytes"]

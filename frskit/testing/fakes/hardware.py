@@ -1,4 +1,4 @@
-"""A small array and a small server for tests of shadow copies; see `frskit.testing.vss_parts`.
+"""A small array and a small server for tests of shadow copies; see `frskit.testing.fakes.parties`.
 
 The array keeps real bytes and the flags of each LUN, so a copy carries what its source had at the
 instant; the server knows only what its last rescan found and measures how long writes are held.
@@ -37,7 +37,7 @@ from frskit.model.storage import (
     Storage,
 )
 from frskit.model.volumes import Disk, DiskFlags, Extent, Volume, VolumePath
-from frskit.testing.vss_parts import Script
+from frskit.testing.fakes.parties import Script
 
 if TYPE_CHECKING:
     from frskit.protocols import CommandRunner, DiskArray, FileSystem, Server, WriteHold

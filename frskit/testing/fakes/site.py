@@ -1,6 +1,6 @@
 """A site of small parties: two servers, one array, writers, two coordinators, one script.
 
-For tests of shadow copies and of things built on them; see `frskit.testing.vss_parts`.
+For tests of shadow copies and of things built on them; see `frskit.testing.fakes.parties`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from frskit.model.ids import IdFactory, SetId, StorageId
 from frskit.model.shadows import ShadowRequest
 from frskit.model.storage import CopyKind
 from frskit.model.volumes import DiskFlags
-from frskit.testing.vss_hardware import SmallArray, SmallServer
-from frskit.testing.vss_parts import Script, ScriptSink, SmallWriter
+from frskit.testing.fakes.hardware import SmallArray, SmallServer
+from frskit.testing.fakes.parties import Script, ScriptSink, SmallWriter
 from frskit.vss import ArrayProvider, Coordinator
 
 __all__ = ["SmallSite"]

@@ -2,7 +2,7 @@
 
 What it is: the rules of a Hypothesis state machine, written as plain methods of `ArrayHistory` so
 that they can be read and typed without Hypothesis, and the function that runs them. What it is
-not: an entry point; see `frskit.testing.array_kit.check_disk_array`.
+not: an entry point; see `frskit.testing.array.kit.check_disk_array`.
 
 The model is a byte string per storage and per copy, and the set of copies that exist. An array may
 refuse what its rules forbid; then nothing may have changed.
@@ -26,7 +26,7 @@ from frskit.errors import (
     MissingDependency,
 )
 from frskit.model.storage import CopyKind, CopyRequest, CopyState, StagedCopies
-from frskit.testing.array_scenarios import kit_key, used_bytes
+from frskit.testing.array.scenarios import kit_key, used_bytes
 from frskit.testing.report import demand
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from frskit.model.ids import CopyKey, StorageId
     from frskit.model.storage import ArrayCopy, Presentation
     from frskit.protocols import DiskArray
-    from frskit.testing.array_world import ArrayWorld
+    from frskit.testing.array.world import ArrayWorld
     from frskit.testing.report import KitReport
 
 __all__ = ["ArrayHistory", "run_histories"]

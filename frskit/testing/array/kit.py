@@ -18,14 +18,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from frskit.errors import FrskitError, MissingDependency
-from frskit.testing.array_machine import run_histories
-from frskit.testing.array_scenarios import run_scenarios
+from frskit.testing.array.machine import run_histories
+from frskit.testing.array.scenarios import run_scenarios
 from frskit.testing.report import KitReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from frskit.testing.array_world import ArrayWorld
+    from frskit.testing.array.world import ArrayWorld
 
 __all__ = ["check_disk_array"]
 

@@ -1,0 +1,1 @@
+"""The kit for disk arrays: directed scenarios and random histories against a model."""

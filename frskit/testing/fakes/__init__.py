@@ -1,0 +1,1 @@
+"""Parties without any application: a site for tests of a shadow copy service."""
