@@ -9,8 +9,8 @@ from frskit.codes.exits import EXIT_STATUSES
 from frskit.codes.explain import error_classes
 from frskit.frs.recovery.legality import table_rows as legality_rows
 from frskit.testing.architecture import table_rows as architecture_rows
-from frskit.vss.states import TABLE_NAMES
-from frskit.vss.states import table_rows as state_rows
+from frskit.vss.state_tables import TABLE_NAMES
+from frskit.vss.state_tables import table_rows as state_rows
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -2,24 +2,24 @@
 
 `Coordinator` implements the service of one server, `BackupComponents` is the fine-grained
 requestor object behind its sessions, `ArrayProvider` is a hardware provider over any disk array.
-The state machines are tables in `frskit.vss.states`. Facts come from the rule book, rules VSS-01
+The state machines are tables in `frskit.vss.state_tables`. Facts come from the rule book, rules VSS-01
 to VSS-68; what is frskit's own choice says so where it stands.
 """
 
 from __future__ import annotations
 
-from frskit.vss.array_provider import ArrayProvider
-from frskit.vss.backup_components import BackupComponents
-from frskit.vss.components import Selection, select_components
 from frskit.vss.coordinator import Coordinator
-from frskit.vss.documents import (
+from frskit.vss.documents.backup_document import (
     BackupDocument,
     read_backup_components,
     with_outcomes,
     write_backup_components,
 )
-from frskit.vss.metadata import read_writer_metadata, write_writer_metadata
-from frskit.vss.states import table_rows
+from frskit.vss.documents.writer_metadata import read_writer_metadata, write_writer_metadata
+from frskit.vss.provider.array_provider import ArrayProvider
+from frskit.vss.requestor.backup_components import BackupComponents
+from frskit.vss.requestor.component_selection import Selection, select_components
+from frskit.vss.state_tables import table_rows
 
 __all__ = [
     "ArrayProvider",

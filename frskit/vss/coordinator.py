@@ -26,16 +26,16 @@ from frskit.model.shadows import (
     ShadowRequest,
 )
 from frskit.protocols import HardwareProvider, Server, ShadowCopyService, Writer
-from frskit.vss.backup_components import BackupComponents
-from frskit.vss.contexts import Attribute
+from frskit.vss.context_flags import Attribute
 from frskit.vss.engine import Engine
-from frskit.vss.participants import Participants
+from frskit.vss.persistent_sets import Records, SessionRecord, SetLife, SetRecord
 from frskit.vss.providers import Providers, SupportsReconcile
-from frskit.vss.records import Records, SessionRecord, SetLife, SetRecord
-from frskit.vss.roster import Roster
+from frskit.vss.requestor.backup_components import BackupComponents
+from frskit.vss.requestor.import_break_delete import break_set, delete_set
+from frskit.vss.requestor.participants import Participants
 from frskit.vss.session import EngineRestoreSession, EngineSession
 from frskit.vss.trace import Tracer
-from frskit.vss.transport import break_set, delete_set
+from frskit.vss.writers import Roster
 
 __all__ = ["Coordinator"]
 
@@ -173,7 +173,7 @@ class Coordinator:
         created only while its session is open; afterwards it belongs to the importing server.
 
         Raises:
-            FrskitError: See `frskit.vss.transport.delete_set`; calling again goes on.
+            FrskitError: See `frskit.vss.requestor.import_break_delete.delete_set`; calling again goes on.
         """
         delete_set(self.engine, set_id, budget)
 

@@ -15,11 +15,11 @@ from frskit.model.shadows import LunInformation, Shadow, ShadowState
 from frskit.model.storage import CopyKind, ScsiLun
 from frskit.model.volumes import Disk, Volume
 from frskit.protocols import HardwareProvider, Server
+from frskit.vss.persistent_sets import Records
 from frskit.vss.providers import Providers
-from frskit.vss.records import Records
-from frskit.vss.roster import Roster
-from frskit.vss.states import SHADOW_TABLE, ShadowStep
+from frskit.vss.state_tables import SHADOW_TABLE, ShadowStep
 from frskit.vss.trace import Tracer
+from frskit.vss.writers import Roster
 
 __all__ = ["Engine", "EngineOwner", "OpenSet", "SetMember", "SetSlot", "lun_information"]
 

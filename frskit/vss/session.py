@@ -24,10 +24,10 @@ from frskit.model.shadows import (
 )
 from frskit.model.storage import CopyKind
 from frskit.model.volumes import Volume
-from frskit.vss.backup_components import BackupComponents
-from frskit.vss.components import Selection, select_components
-from frskit.vss.contexts import CTX_APP_ROLLBACK, CTX_BACKUP, Attribute
-from frskit.vss.states import RequestorState
+from frskit.vss.context_flags import CTX_APP_ROLLBACK, CTX_BACKUP, Attribute
+from frskit.vss.requestor.backup_components import BackupComponents
+from frskit.vss.requestor.component_selection import Selection, select_components
+from frskit.vss.state_tables import RequestorState
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -16,7 +16,7 @@ from frskit.testing.fakes.hardware import SmallArray
 from frskit.testing.fakes.parties import Script
 from frskit.testing.provider.kit import check_provider
 from frskit.vss import ArrayProvider
-from frskit.vss.states import ProviderState
+from frskit.vss.state_tables import ProviderState
 
 
 class World:

@@ -17,8 +17,8 @@ from frskit.model.ids import HostRef
 from frskit.model.shadows import LunInformation
 from frskit.model.storage import CopyKind, SetAtomicity
 from frskit.vss import ArrayProvider
-from frskit.vss.copy_names import copy_name, parse_copy_name
-from frskit.vss.states import ProviderState
+from frskit.vss.provider.copy_names import copy_name, parse_copy_name
+from frskit.vss.state_tables import ProviderState
 
 ONE, TWO = "e109943b-232e-4b52-8dc4-62b7de94761b", "11111111-1111-4111-8111-111111111111"
 LOGS, MAIL = LunInformation(storage="naa:logs"), LunInformation(storage="naa:mail")

@@ -15,7 +15,7 @@ from frskit.model.components import (
 )
 from frskit.model.files import FileSet
 from frskit.vss import select_components
-from frskit.vss.components import backs_up, covers
+from frskit.vss.requestor.component_selection import backs_up, covers
 
 EXCHANGE = "76fe1ac4-15f7-4bcd-987e-8e1acb462fb7"
 ROOT = "Microsoft Exchange Server\\Microsoft Information Store\\EVS1"

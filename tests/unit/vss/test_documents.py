@@ -26,10 +26,15 @@ from frskit.vss import (
     with_outcomes,
     write_backup_components,
     write_writer_metadata,
-    xmltext,
 )
-from frskit.vss.documents import DocumentComponent, DocumentShadow, DocumentWriter, schema_of
-from frskit.vss.xmltext import XmlText
+from frskit.vss.documents import xml as xmltext
+from frskit.vss.documents.backup_document import (
+    DocumentComponent,
+    DocumentShadow,
+    DocumentWriter,
+    schema_of,
+)
+from frskit.vss.documents.xml import XmlText
 
 texts = st.text(
     st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff"), max_size=20

@@ -27,9 +27,9 @@ from frskit.model.components import (
 from frskit.model.shadows import RestoreRequest
 from frskit.model.storage import CopyKind
 from frskit.vss import read_backup_components
-from frskit.vss.contexts import Attribute
-from frskit.vss.roster import veto_of
-from frskit.vss.states import WriterEvent
+from frskit.vss.context_flags import Attribute
+from frskit.vss.state_tables import WriterEvent
+from frskit.vss.writers import veto_of
 
 VETO = WriterVeto("no", native=WriterFailure.RETRYABLE.value)
 
@@ -445,8 +445,8 @@ def test_key_is_used_once(site):
 
 def test_a_session_that_cannot_begin_lets_go(site, monkeypatch):
     """The requestor object is released if its preparation fails, and the session is over."""
-    from frskit.vss.backup_components import BackupComponents
-    from frskit.vss.states import RequestorState
+    from frskit.vss.requestor.backup_components import BackupComponents
+    from frskit.vss.state_tables import RequestorState
 
     made = []
     real = BackupComponents.set_backup_state

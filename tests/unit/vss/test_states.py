@@ -9,7 +9,7 @@ from frskit.model.components import BackupType, WriterState
 from frskit.model.ids import SetId
 from frskit.model.shadows import ShadowState
 from frskit.vss import BackupComponents
-from frskit.vss.states import (
+from frskit.vss.state_tables import (
     PROVIDER_TABLE,
     REQUESTOR_TABLE,
     SHADOW_TABLE,

@@ -21,7 +21,7 @@ from frskit.errors import (
 from frskit.model.shadows import ShadowDocuments
 from frskit.model.volumes import DiskFlags
 from frskit.vss import ArrayProvider, BackupComponents, read_backup_components
-from frskit.vss.contexts import Attribute
+from frskit.vss.context_flags import Attribute
 
 
 def create(site, **options):

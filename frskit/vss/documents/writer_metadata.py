@@ -14,8 +14,8 @@ from frskit.model.components import (
     WriterMetadata,
 )
 from frskit.model.files import FileRole, FileSet
-from frskit.vss.documents import NAMESPACE, read_guid, schema_bits, schema_of
-from frskit.vss.xmltext import Element, XmlText, damaged, element_text
+from frskit.vss.documents.backup_document import NAMESPACE, read_guid, schema_bits, schema_of
+from frskit.vss.documents.xml import Element, XmlText, damaged, element_text
 
 __all__ = ["read_writer_metadata", "write_writer_metadata"]
 

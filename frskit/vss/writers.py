@@ -1,6 +1,6 @@
 """The writers of one server: who is there, in which state, and how events reach them.
 
-States follow `frskit.vss.states.WRITER_TABLE`. A writer may serve an older session (waiting for its
+States follow `frskit.vss.state_tables.WRITER_TABLE`. A writer may serve an older session (waiting for its
 verdict) and a newer one at once; its state is that of the newest, and late events of an older
 session are delivered without touching it [HAZ-12].
 """
@@ -24,8 +24,8 @@ from frskit.model.components import (
 )
 from frskit.model.ids import SetId
 from frskit.protocols import Writer
-from frskit.vss.documents import schema_bits, schema_of
-from frskit.vss.states import WRITER_TABLE, WriterEvent
+from frskit.vss.documents.backup_document import schema_bits, schema_of
+from frskit.vss.state_tables import WRITER_TABLE, WriterEvent
 from frskit.vss.trace import Tracer
 
 __all__ = ["Enrolled", "Roster", "veto_of"]

@@ -27,12 +27,12 @@ from frskit.model.ids import StorageId
 from frskit.model.shadows import LunInformation, ShadowState
 from frskit.model.volumes import DiskFlags
 from frskit.protocols import HardwareProvider, WriteHold
-from frskit.vss.contexts import creation_attributes
+from frskit.vss.context_flags import creation_attributes
 from frskit.vss.engine import Engine, OpenSet
-from frskit.vss.participants import Participants
+from frskit.vss.persistent_sets import MemberRecord, SetLife, SetRecord
 from frskit.vss.providers import SupportsReconcile
-from frskit.vss.records import MemberRecord, SetLife, SetRecord
-from frskit.vss.states import ShadowStep
+from frskit.vss.requestor.participants import Participants
+from frskit.vss.state_tables import ShadowStep
 
 __all__ = ["HOLD_WINDOW_S", "Creation"]
 

@@ -15,17 +15,17 @@ from frskit.model.components import (
 )
 from frskit.model.ids import SetId
 from frskit.model.shadows import ShadowDocuments
-from frskit.vss.contexts import Attribute
-from frskit.vss.documents import (
+from frskit.vss.context_flags import Attribute
+from frskit.vss.documents.backup_document import (
     BackupDocument,
     DocumentComponent,
     DocumentWriter,
     with_outcomes,
     write_backup_components,
 )
-from frskit.vss.metadata import write_writer_metadata
-from frskit.vss.records import SetRecord
-from frskit.vss.transport import document_shadow
+from frskit.vss.documents.writer_metadata import write_writer_metadata
+from frskit.vss.persistent_sets import SetRecord
+from frskit.vss.requestor.import_break_delete import document_shadow
 
 __all__ = ["Dossier"]
 

@@ -36,8 +36,8 @@ from frskit.model.storage import (
     Storage,
 )
 from frskit.protocols import DiskArray, HardwareProvider
-from frskit.vss.copy_names import copy_name
-from frskit.vss.states import PROVIDER_TABLE, ProviderAction, ProviderCall, ProviderState
+from frskit.vss.provider.copy_names import copy_name
+from frskit.vss.state_tables import PROVIDER_TABLE, ProviderAction, ProviderCall, ProviderState
 
 __all__ = ["ArrayProvider"]
 

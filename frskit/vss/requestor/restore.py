@@ -14,10 +14,10 @@ from frskit.codes.hresult import hresult
 from frskit.errors import NotFound, WriterError, WriterNotFound
 from frskit.model.components import BackupType, ComponentId, WriterMetadata, WriterSession
 from frskit.model.ids import SetId
-from frskit.vss.documents import BackupDocument
+from frskit.vss.documents.backup_document import BackupDocument
 from frskit.vss.engine import Engine
-from frskit.vss.roster import Enrolled
-from frskit.vss.states import WriterEvent
+from frskit.vss.state_tables import WriterEvent
+from frskit.vss.writers import Enrolled
 
 __all__ = ["Restoring"]
 

@@ -19,10 +19,10 @@ from frskit.model.ids import SetId, StorageId
 from frskit.model.shadows import ImportedSet, LunInformation, Shadow, ShadowState
 from frskit.model.volumes import Disk
 from frskit.protocols import HardwareProvider
-from frskit.vss.contexts import Attribute, creation_attributes
-from frskit.vss.documents import BackupDocument, DocumentShadow
+from frskit.vss.context_flags import Attribute, creation_attributes
+from frskit.vss.documents.backup_document import BackupDocument, DocumentShadow
 from frskit.vss.engine import Engine, lun_information
-from frskit.vss.records import MemberRecord, SetLife, SetRecord
+from frskit.vss.persistent_sets import MemberRecord, SetLife, SetRecord
 
 __all__ = ["break_set", "delete_set", "import_document", "surface"]
 

@@ -15,14 +15,14 @@ from frskit.codes.hresult import hresult
 from frskit.errors import BadState, NotFound, ServiceError, WriterError
 from frskit.model.components import BackupType, Component, ComponentId, WriterMetadata
 from frskit.model.ids import guid
-from frskit.vss.contexts import CTX_BACKUP, Attribute, check_context
-from frskit.vss.documents import BackupDocument, read_backup_components
-from frskit.vss.dossier import Dossier
+from frskit.vss.context_flags import CTX_BACKUP, Attribute, check_context
+from frskit.vss.documents.backup_document import BackupDocument, read_backup_components
 from frskit.vss.engine import OpenSet
-from frskit.vss.participants import Participants
-from frskit.vss.restoring import Restoring
-from frskit.vss.roster import Enrolled
-from frskit.vss.states import REQUESTOR_TABLE, RequestorCall, RequestorState, legal_calls
+from frskit.vss.requestor.dossier import Dossier
+from frskit.vss.requestor.participants import Participants
+from frskit.vss.requestor.restore import Restoring
+from frskit.vss.state_tables import REQUESTOR_TABLE, RequestorCall, RequestorState, legal_calls
+from frskit.vss.writers import Enrolled
 
 if TYPE_CHECKING:
     from frskit.vss.engine import EngineOwner

@@ -24,8 +24,8 @@ from frskit.model.components import (
     WriterStatus,
 )
 from frskit.model.ids import SetId, VolumeId
-from frskit.vss.roster import Enrolled, Roster
-from frskit.vss.states import WriterEvent
+from frskit.vss.state_tables import WriterEvent
+from frskit.vss.writers import Enrolled, Roster
 
 __all__ = ["Participant", "Participants"]
 

@@ -17,8 +17,8 @@ from frskit.errors import UsageError
 from frskit.model.components import BackupSchema, BackupType, ComponentId, ComponentKind
 from frskit.model.ids import SetId, ShadowId, StorageId, VolumeId, guid
 from frskit.model.shadows import LunInformation
-from frskit.vss.contexts import Attribute
-from frskit.vss.xmltext import Element, XmlText, damaged, element_text
+from frskit.vss.context_flags import Attribute
+from frskit.vss.documents.xml import Element, XmlText, damaged, element_text
 
 __all__ = [
     "NAMESPACE",

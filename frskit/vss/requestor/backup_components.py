@@ -19,13 +19,13 @@ from frskit.model.components import BackupType, ComponentId, WriterStatus
 from frskit.model.ids import SetId, ShadowId, guid
 from frskit.model.shadows import ImportedSet, Shadow, ShadowDocuments, ShadowSet
 from frskit.model.storage import CopyKind
-from frskit.vss.contexts import CTX_ALL, CTX_BACKUP, MAX_VOLUMES, Attribute
-from frskit.vss.creation import Creation
+from frskit.vss.context_flags import CTX_ALL, CTX_BACKUP, MAX_VOLUMES, Attribute
 from frskit.vss.engine import OpenSet, SetMember
-from frskit.vss.records import SessionRecord, SetLife, WriterRole
-from frskit.vss.requestor_object import ComponentHandle, RequestorObject
-from frskit.vss.states import RequestorCall, RequestorState, ShadowStep
-from frskit.vss.transport import break_set, delete_set, import_document, surface
+from frskit.vss.persistent_sets import SessionRecord, SetLife, WriterRole
+from frskit.vss.requestor.do_snapshot_set import Creation
+from frskit.vss.requestor.import_break_delete import break_set, delete_set, import_document, surface
+from frskit.vss.requestor.requestor_base import ComponentHandle, RequestorObject
+from frskit.vss.state_tables import RequestorCall, RequestorState, ShadowStep
 
 __all__ = ["BackupComponents", "ComponentHandle"]
 
@@ -40,7 +40,7 @@ class BackupComponents(RequestorObject):
         service: The coordinator of the server.
 
     Example:
-        >>> from frskit.vss.states import table_rows
+        >>> from frskit.vss.state_tables import table_rows
         >>> table_rows("requestor")[1][:3]
         ('InitializeForBackup', 'BACKUP', 'BAD_STATE')
     """

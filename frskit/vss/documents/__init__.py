@@ -1,0 +1,1 @@
+"""Backup components and writer metadata documents, read and written byte by byte."""

@@ -1,0 +1,1 @@
+"""A hardware provider over any disk array."""

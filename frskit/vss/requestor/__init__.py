@@ -1,0 +1,1 @@
+"""The requestor's object and what it does, step by step."""
