@@ -160,7 +160,7 @@ def test_kill_at_any_moment_loses_nothing(seed: int, tmp_path: Path) -> None:
     """After SIGKILL the store is at its last acknowledged commit or at the one being made."""
     chance = random.Random(seed)
     command = [sys.executable, __file__, str(tmp_path / "store"), str(seed)]
-    root = str(Path(durable_module.__file__).parents[2])
+    root = str(Path(durable_module.__file__).parents[3])
     child = subprocess.Popen(
         command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": root}
     )
@@ -193,7 +193,7 @@ def test_two_processes_cannot_open_one_store(tmp_path: Path) -> None:
         "store = BlockStore.open(pathlib.Path(sys.argv[1])); print('open', flush=True)\n"
         "sys.stdin.read()"
     )
-    root = str(Path(durable_module.__file__).parents[2])
+    root = str(Path(durable_module.__file__).parents[3])
     with subprocess.Popen(
         [sys.executable, "-c", script, str(tmp_path)],
         stdin=subprocess.PIPE,
