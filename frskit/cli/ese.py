@@ -40,7 +40,7 @@ from frskit.cli.ese_files import (
     split_base,
 )
 from frskit.errors import FileMissing, FormatError, HostError, IntegrityError, UsageError
-from frskit.ese import check_database, identify, read_checkpoint
+from frskit.ese import check_database, identify, opened, read_checkpoint, read_header_copies
 from frskit.ese.eseutil import (
     checkpoint_lines,
     checksum_lines,
@@ -50,15 +50,13 @@ from frskit.ese.eseutil import (
     log_lines,
     log_set_lines,
 )
-from frskit.ese.header import read_header_copies
-from frskit.ese.pages.checksums import PAGE_SIZES
-from frskit.ese.sources import opened
+from frskit.ese.pages import PAGE_SIZES
 from frskit.model.ese_files import FileKind
 
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    from frskit.ese.sources import Source
+    from frskit.ese import Source
 
 __all__ = ["ese"]
 
@@ -233,7 +231,7 @@ def _streams(
 
 def _show_log(session: Session, file: Found, *, like_eseutil: bool) -> int:
     """One log by itself: header and verdict."""
-    from frskit.ese.logs.header import load_log_header
+    from frskit.ese.logs import load_log_header
 
     result = _check_log(file)
     with opened(file.source) as reader:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from frskit.errors import FrskitError
-    from frskit.ese.flushmap import FlushMapReport
+    from frskit.ese import FlushMapReport
     from frskit.model.ese_files import FileKind
     from frskit.model.reports import DamagedPage, DatabaseReport, LogReport, LogSetReport
 

@@ -15,14 +15,14 @@ from attrs import frozen
 
 from frskit.errors import CopyNotFound, FileMissing, UsageError, VolumeNotFound
 from frskit.ese import identify, parse_log_name
-from frskit.ese.logs.names import LogFileKind, check_base
+from frskit.ese.logs import LogFileKind, check_base
 from frskit.model.ese_files import FileKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from frskit.cli.app import Session
-    from frskit.ese.sources import Source
+    from frskit.ese import Source
 
 __all__ = [
     "CHECKPOINTS",
@@ -159,7 +159,7 @@ def is_archived(name: str) -> bool:
 def _copied(session: Session, copy: str) -> Iterator[list[Found]]:
     """All files of a copy, read from its presented LUNs."""
     from frskit.clock import Budget
-    from frskit.frs.recovery.planning import mounted
+    from frskit.frs.recovery import mounted
     from frskit.model.copies import MemberLife
 
     with session.site() as site:
@@ -185,7 +185,7 @@ def _copied(session: Session, copy: str) -> Iterator[list[Found]]:
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:
-    from frskit.frs.paths import matches
+    from frskit.frs import matches
 
     return not patterns or any(matches(name, each) for each in patterns)
 

@@ -24,11 +24,29 @@ from typing import TYPE_CHECKING
 from frskit._lazy import face
 
 if TYPE_CHECKING:
-    from frskit.ese.checkpoint import pack_checkpoint, pack_checkpoint_copy, read_checkpoint
+    from frskit.ese import eseutil
+    from frskit.ese.checkpoint import (
+        CHECKPOINT_COPY_SIZE,
+        pack_checkpoint,
+        pack_checkpoint_copy,
+        read_checkpoint,
+    )
     from frskit.ese.chksgfiles import CheckCode, StorageGroupCheck
     from frskit.ese.database import check_database
-    from frskit.ese.flushmap import check_flush_map
-    from frskit.ese.header import identify, pack_database_header, read_database_header
+    from frskit.ese.fields import (
+        pack_attachments,
+        pack_lgpos,
+        pack_signature,
+        parse_lgpos,
+        parse_signature,
+    )
+    from frskit.ese.flushmap import FlushMapReport, check_flush_map
+    from frskit.ese.header import (
+        identify,
+        pack_database_header,
+        read_database_header,
+        read_header_copies,
+    )
     from frskit.ese.logs.file import check_log
     from frskit.ese.logs.format7_chain import ChecksumRecord, build_checksum_record, shadow_sector
     from frskit.ese.logs.header import pack_log_header, read_log_header
@@ -46,6 +64,7 @@ if TYPE_CHECKING:
         database_facts,
         required_range,
     )
+    from frskit.ese.sources import Readable, Source, opened
     from frskit.ese.space_trees import read_owned_pages
     from frskit.ese.streaming_file import check_streaming_file
     from frskit.model.ese_files import (
@@ -72,6 +91,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "CHECKPOINT_COPY_SIZE",
     "AttachInfo",
     "BackupRange",
     "CheckCode",
@@ -86,6 +106,7 @@ __all__ = [
     "DatabaseState",
     "DbmsParameters",
     "FileKind",
+    "FlushMapReport",
     "LgPos",
     "LogFacts",
     "LogHeader",
@@ -94,9 +115,11 @@ __all__ = [
     "LogStatus",
     "LogTime",
     "PageVerdict",
+    "Readable",
     "RequiredRange",
     "RunStop",
     "Signature",
+    "Source",
     "StorageGroupCheck",
     "archived_log_name",
     "build_checksum_record",
@@ -107,16 +130,24 @@ __all__ = [
     "check_streaming_file",
     "contiguous_run",
     "database_facts",
+    "eseutil",
     "facts_of_checkpoint",
     "facts_of_logs",
     "identify",
+    "opened",
+    "pack_attachments",
     "pack_checkpoint",
     "pack_checkpoint_copy",
     "pack_database_header",
+    "pack_lgpos",
     "pack_log_header",
+    "pack_signature",
+    "parse_lgpos",
     "parse_log_name",
+    "parse_signature",
     "read_checkpoint",
     "read_database_header",
+    "read_header_copies",
     "read_log_header",
     "read_owned_pages",
     "required_range",
@@ -128,6 +159,7 @@ __all__ = [
 _HOMES = {
     "AttachInfo": "frskit.model.ese_files",
     "BackupRange": "frskit.model.ese_files",
+    "CHECKPOINT_COPY_SIZE": "frskit.ese.checkpoint",
     "CheckCode": "frskit.ese.chksgfiles",
     "Checkpoint": "frskit.model.ese_files",
     "CheckpointFacts": "frskit.ese.recovery_facts",
@@ -140,6 +172,7 @@ _HOMES = {
     "DatabaseState": "frskit.model.ese_files",
     "DbmsParameters": "frskit.model.ese_files",
     "FileKind": "frskit.model.ese_files",
+    "FlushMapReport": "frskit.ese.flushmap",
     "LgPos": "frskit.model.ese_files",
     "LogFacts": "frskit.ese.recovery_facts",
     "LogHeader": "frskit.model.ese_files",
@@ -148,9 +181,11 @@ _HOMES = {
     "LogStatus": "frskit.model.reports",
     "LogTime": "frskit.model.ese_files",
     "PageVerdict": "frskit.model.reports",
+    "Readable": "frskit.ese.sources",
     "RequiredRange": "frskit.model.reports",
     "RunStop": "frskit.ese.recovery_facts",
     "Signature": "frskit.model.ese_files",
+    "Source": "frskit.ese.sources",
     "StorageGroupCheck": "frskit.ese.chksgfiles",
     "archived_log_name": "frskit.ese.logs.names",
     "build_checksum_record": "frskit.ese.logs.format7_chain",
@@ -164,13 +199,20 @@ _HOMES = {
     "facts_of_checkpoint": "frskit.ese.logs.log_set",
     "facts_of_logs": "frskit.ese.logs.log_set",
     "identify": "frskit.ese.header",
+    "opened": "frskit.ese.sources",
+    "pack_attachments": "frskit.ese.fields",
     "pack_checkpoint": "frskit.ese.checkpoint",
     "pack_checkpoint_copy": "frskit.ese.checkpoint",
     "pack_database_header": "frskit.ese.header",
+    "pack_lgpos": "frskit.ese.fields",
     "pack_log_header": "frskit.ese.logs.header",
+    "pack_signature": "frskit.ese.fields",
+    "parse_lgpos": "frskit.ese.fields",
     "parse_log_name": "frskit.ese.logs.names",
+    "parse_signature": "frskit.ese.fields",
     "read_checkpoint": "frskit.ese.checkpoint",
     "read_database_header": "frskit.ese.header",
+    "read_header_copies": "frskit.ese.header",
     "read_log_header": "frskit.ese.logs.header",
     "read_owned_pages": "frskit.ese.space_trees",
     "required_range": "frskit.ese.recovery_facts",
@@ -178,4 +220,4 @@ _HOMES = {
     "shadow_sector": "frskit.ese.logs.format7_chain",
     "verify_page": "frskit.ese.pages.verify",
 }
-__getattr__, __dir__ = face(__name__, _HOMES)
+__getattr__, __dir__ = face(__name__, _HOMES, ("eseutil",))

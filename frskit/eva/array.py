@@ -22,7 +22,7 @@ from frskit.eva.models import EVA8000
 from frskit.eva.presenting import PresentingEva
 from frskit.eva.provisioning import ProvisioningEva
 from frskit.model.storage import AccessKind, ArrayCapabilities, CopyKind, SetAtomicity
-from frskit.storage.disk_label import LABEL_BYTES
+from frskit.storage import LABEL_BYTES
 
 if TYPE_CHECKING:
     import random

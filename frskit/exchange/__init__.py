@@ -8,15 +8,20 @@ function. Facts: [exchange.md]; no code here has met Microsoft's Exchange.
 
 from __future__ import annotations
 
-from frskit.exchange.event_log import EventEntry
-from frskit.exchange.integrity.checker import ExchangeChecker
-from frskit.exchange.log_analysis.decision_table import Decision, decide
-from frskit.exchange.recovery.application import ExchangeApplication
-from frskit.exchange.settings import DatabaseSettings, ExchangeSettings, GroupSettings
-from frskit.exchange.simulated import SimulatedExchange
-from frskit.exchange.store import Message, StoreKind
-from frskit.exchange.versions import EXCHANGE_2003, WRITER_ID, ExchangeProfile
-from frskit.exchange.writer.writer import ExchangeWriter
+from typing import TYPE_CHECKING
+
+from frskit._lazy import face
+
+if TYPE_CHECKING:
+    from frskit.exchange.event_log import EventEntry
+    from frskit.exchange.integrity.checker import ExchangeChecker
+    from frskit.exchange.log_analysis.decision_table import Decision, decide
+    from frskit.exchange.recovery.application import ExchangeApplication
+    from frskit.exchange.settings import DatabaseSettings, ExchangeSettings, GroupSettings
+    from frskit.exchange.simulated import SimulatedExchange
+    from frskit.exchange.store import Message, StoreKind
+    from frskit.exchange.versions import EXCHANGE_2003, WRITER_ID, ExchangeProfile
+    from frskit.exchange.writer.writer import ExchangeWriter
 
 __all__ = [
     "EXCHANGE_2003",
@@ -35,3 +40,22 @@ __all__ = [
     "StoreKind",
     "decide",
 ]
+
+_HOMES = {
+    "DatabaseSettings": "frskit.exchange.settings",
+    "Decision": "frskit.exchange.log_analysis.decision_table",
+    "EXCHANGE_2003": "frskit.exchange.versions",
+    "EventEntry": "frskit.exchange.event_log",
+    "ExchangeApplication": "frskit.exchange.recovery.application",
+    "ExchangeChecker": "frskit.exchange.integrity.checker",
+    "ExchangeProfile": "frskit.exchange.versions",
+    "ExchangeSettings": "frskit.exchange.settings",
+    "ExchangeWriter": "frskit.exchange.writer.writer",
+    "GroupSettings": "frskit.exchange.settings",
+    "Message": "frskit.exchange.store",
+    "SimulatedExchange": "frskit.exchange.simulated",
+    "StoreKind": "frskit.exchange.store",
+    "WRITER_ID": "frskit.exchange.versions",
+    "decide": "frskit.exchange.log_analysis.decision_table",
+}
+__getattr__, __dir__ = face(__name__, _HOMES)

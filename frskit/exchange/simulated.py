@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from frskit.clock import Clock
-    from frskit.ese.sources import Source
+    from frskit.ese import Source
     from frskit.exchange.store import Message, StoredMessage
     from frskit.model.ids import IdFactory
     from frskit.protocols import Server

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypedDict
 from attrs import evolve, frozen
 
 from frskit.errors import FrskitError, NotFound, StoreError, VolumeNotFound
-from frskit.ese.sources import opened
+from frskit.ese import opened
 from frskit.exchange.event_log import ESE
 from frskit.exchange.settings import DatabaseSettings, GroupSettings
 from frskit.exchange.storage_group_status import group_status, mounted_names, required_on_disk
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from frskit.clock import Clock
-    from frskit.ese.sources import Source
+    from frskit.ese import Source
     from frskit.exchange.store import (
         Message,
         RecoveryReport,

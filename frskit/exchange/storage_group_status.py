@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from frskit.errors import FormatError, FrskitError
 from frskit.ese import parse_log_name, read_checkpoint, read_database_header, read_log_header
-from frskit.ese.logs.names import LogFileKind
+from frskit.ese.logs import LogFileKind
 from frskit.exchange.log_analysis.reading import database_fact
 from frskit.model.plans import DatabaseStatus, GroupStatus
 

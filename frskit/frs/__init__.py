@@ -1,19 +1,26 @@
 """The requestor: copies storage groups, checks them, and recovers from them.
 
-`FastRecovery` is the face; the modules behind it follow the flow: `copying`, `recovery_plan`,
-`recovering`, `resuming`, and what they keep: `catalog`, `journal`, `ledger`.
+`FastRecovery` is the face; the modules behind it follow the flow: `copy_run`, the package
+`recovery` (planning, execution, interrupted ones), `resume`, and what is kept, in the package
+`state` (catalog, journal, locks).
 """
 
 from __future__ import annotations
 
-from frskit.frs.deployment import Parts, Policy, Production, Recovery
-from frskit.frs.recovery.legality import LEGALITY
-from frskit.frs.requestor import FastRecovery, RunningCopy
-from frskit.frs.resume import Resumed
-from frskit.frs.state.catalog import SqliteCatalog
-from frskit.frs.state.journal import Journal
-from frskit.frs.state.journal_words import OperationKind, Phase, RecoveryStep
-from frskit.frs.state.locks import Locks
+from typing import TYPE_CHECKING
+
+from frskit._lazy import face
+
+if TYPE_CHECKING:
+    from frskit.frs.deployment import Parts, Policy, Production, Recovery
+    from frskit.frs.paths import matches
+    from frskit.frs.recovery.legality import LEGALITY
+    from frskit.frs.requestor import FastRecovery, RunningCopy
+    from frskit.frs.resume import Resumed
+    from frskit.frs.state.catalog import SqliteCatalog
+    from frskit.frs.state.journal import Journal
+    from frskit.frs.state.journal_words import OperationKind, Phase, RecoveryStep
+    from frskit.frs.state.locks import Locks
 
 __all__ = [
     "LEGALITY",
@@ -30,4 +37,24 @@ __all__ = [
     "Resumed",
     "RunningCopy",
     "SqliteCatalog",
+    "matches",
 ]
+
+_HOMES = {
+    "FastRecovery": "frskit.frs.requestor",
+    "Journal": "frskit.frs.state.journal",
+    "LEGALITY": "frskit.frs.recovery.legality",
+    "Locks": "frskit.frs.state.locks",
+    "OperationKind": "frskit.frs.state.journal_words",
+    "Parts": "frskit.frs.deployment",
+    "Phase": "frskit.frs.state.journal_words",
+    "Policy": "frskit.frs.deployment",
+    "Production": "frskit.frs.deployment",
+    "Recovery": "frskit.frs.deployment",
+    "RecoveryStep": "frskit.frs.state.journal_words",
+    "Resumed": "frskit.frs.resume",
+    "RunningCopy": "frskit.frs.requestor",
+    "SqliteCatalog": "frskit.frs.state.catalog",
+    "matches": "frskit.frs.paths",
+}
+__getattr__, __dir__ = face(__name__, _HOMES)

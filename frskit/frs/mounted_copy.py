@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from frskit.errors import VolumeNotFound
 from frskit.frs.paths import files_of, inside, join
 from frskit.model.ids import StorageId
-from frskit.storage.directory_filesystem import PathFileSystem
+from frskit.storage import PathFileSystem
 
 if TYPE_CHECKING:
     from frskit.model.components import Component

@@ -50,7 +50,7 @@ from frskit.hosts.runners.local import LocalRunner
 from frskit.model.ids import IdFactory, VolumeId, guid
 from frskit.model.storage import HostPath
 from frskit.model.volumes import Disk, Extent, Volume, VolumePath
-from frskit.storage.directory_filesystem import PathFileSystem
+from frskit.storage import PathFileSystem
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -20,7 +20,7 @@ from frskit.errors import (
 from frskit.hosts.lun_disk import LunDisk
 from frskit.model.ids import VolumeId
 from frskit.model.volumes import Disk, DiskFlags, Extent, Volume
-from frskit.storage.disk_label import DiskLabel, read_label
+from frskit.storage import DiskLabel, read_label
 from frskit.storage.simfs import SimFs
 
 if TYPE_CHECKING:

@@ -18,8 +18,7 @@ from frskit.clock import Budget
 from frskit.errors import ConfigurationError, UsageError, VolumeBusy
 from frskit.model.ids import StorageId, VolumeId
 from frskit.model.json_records import dump, load
-from frskit.storage.atomic_files import replace_file, sync_directory
-from frskit.storage.file_locks import file_lock
+from frskit.storage import file_lock, replace_file, sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -44,7 +44,7 @@ from frskit.hosts.lun_mount import (
 from frskit.hosts.windows_paths import inside, mount_point, split_volume_path
 from frskit.model.ids import IdFactory, VolumeId
 from frskit.model.volumes import Disk, DiskFlags, Volume, VolumePath
-from frskit.storage.disk_label import LABEL_BYTES, DiskLabel, read_label, write_label
+from frskit.storage import LABEL_BYTES, DiskLabel, read_label, write_label
 from frskit.storage.simfs import BLOCK_BYTES, SimFs
 
 if TYPE_CHECKING:

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
-from frskit.local.directory import DirectoryArray
+from typing import TYPE_CHECKING
+
+from frskit._lazy import face
+
+if TYPE_CHECKING:
+    from frskit.local.directory import DirectoryArray
 
 __all__ = ["DirectoryArray"]
+
+_HOMES = {"DirectoryArray": "frskit.local.directory"}
+__getattr__, __dir__ = face(__name__, _HOMES)

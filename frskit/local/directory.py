@@ -75,9 +75,7 @@ from frskit.model.storage import (
     StagedCopies,
     Storage,
 )
-from frskit.storage.atomic_files import sync_directory
-from frskit.storage.file_locks import file_lock
-from frskit.storage.posix import require_posix
+from frskit.storage import file_lock, require_posix, sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence

@@ -18,7 +18,7 @@ from frskit.local.reflink import remove_tree
 from frskit.model.ids import CopyKey, HostRef, StorageId
 from frskit.model.json_records import dump, load
 from frskit.model.storage import CopyKind, CopyRequest
-from frskit.storage.atomic_files import replace_file, sync_directory
+from frskit.storage import replace_file, sync_directory
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -30,9 +30,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import frozen
 
 from frskit.errors import CopyConflict
-from frskit.storage.atomic_files import sync_directory
-from frskit.storage.directory_filesystem import PathFileSystem
-from frskit.storage.posix import flags
+from frskit.storage import PathFileSystem, flags, sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable

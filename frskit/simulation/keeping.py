@@ -21,7 +21,7 @@ from pathlib import Path
 from frskit._typing import override
 from frskit.clock import VirtualClock
 from frskit.errors import ConfigurationError
-from frskit.storage.atomic_files import make_private_file, replace_file
+from frskit.storage import make_private_file, replace_file
 
 __all__ = ["LabClock", "ServiceMemory", "load_json", "save_json"]
 

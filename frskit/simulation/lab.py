@@ -29,14 +29,12 @@ from frskit.simulation.layout import (
 )
 from frskit.simulation.levers import Levers
 from frskit.simulation.parties import PRODUCTION, RECOVERY, Parties, model_profile
-from frskit.site import Site, compose
-from frskit.site.opening import SITE_FILE, read_settings
-from frskit.storage.atomic_files import make_directory, replace_file
-from frskit.storage.file_locks import file_lock
+from frskit.site import SITE_FILE, Site, compose, read_settings
+from frskit.storage import file_lock, make_directory, replace_file
 
 if TYPE_CHECKING:
     from frskit.eva import SimulatedEva
-    from frskit.exchange.simulated import SimulatedExchange
+    from frskit.exchange import SimulatedExchange
     from frskit.model.plans import GroupInfo, GroupStatus
 
 __all__ = ["Lab", "create_directory", "lab", "open_directory"]

@@ -10,16 +10,14 @@ from attrs import evolve, frozen
 
 from frskit.clock import Budget, Clock
 from frskit.errors import UsageError
-from frskit.eva import SimulatedEva
-from frskit.eva.models import PROFILES, ModelProfile
+from frskit.eva import PROFILES, ModelProfile, SimulatedEva
 from frskit.events import FanOut
-from frskit.exchange import ExchangeChecker
-from frskit.exchange.simulated import SimulatedExchange
+from frskit.exchange import ExchangeChecker, SimulatedExchange
 from frskit.hosts import SimulatedServer
 from frskit.model.ids import IdFactory, StorageId
 from frskit.model.volumes import DiskFlags
 from frskit.simulation.layout import GroupLayout
-from frskit.storage.array_copy_store import ArrayCopyStore
+from frskit.storage import ArrayCopyStore
 from frskit.vss import ArrayProvider, Coordinator
 
 __all__ = ["DISK_GROUP", "PRODUCTION", "RECOVERY", "Parties", "model_profile"]

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from frskit.site.composition import Site, compose
-from frskit.site.opening import open_site
+from typing import TYPE_CHECKING
 
-__all__ = ["Site", "compose", "open_site"]
+from frskit._lazy import face
+
+if TYPE_CHECKING:
+    from frskit.site.composition import Site, compose
+    from frskit.site.opening import SITE_FILE, open_site, read_settings
+
+__all__ = ["SITE_FILE", "Site", "compose", "open_site", "read_settings"]
+
+_HOMES = {
+    "SITE_FILE": "frskit.site.opening",
+    "Site": "frskit.site.composition",
+    "compose": "frskit.site.composition",
+    "open_site": "frskit.site.opening",
+    "read_settings": "frskit.site.opening",
+}
+__getattr__, __dir__ = face(__name__, _HOMES)

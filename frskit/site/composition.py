@@ -25,7 +25,7 @@ from frskit.frs import (
     SqliteCatalog,
 )
 from frskit.model.ids import IdFactory
-from frskit.storage.atomic_files import make_directory
+from frskit.storage import make_directory
 
 if TYPE_CHECKING:
     from types import TracebackType

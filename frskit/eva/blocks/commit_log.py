@@ -25,7 +25,7 @@ from frskit.errors import ArrayDamaged, Busy, InsufficientCapacity
 from frskit.eva.blocks.page_pool import FilePool
 from frskit.eva.blocks.page_table import NUMBER_BITS, Version
 from frskit.eva.files import pack, release_lock, seal, take_lock, unpack
-from frskit.storage.atomic_files import make_private_file, sync_directory
+from frskit.storage import make_private_file, sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Journal"]
 
-_FORMAT: Final = "frskit.eva.blocks.store/1"
+_FORMAT: Final = "frskit.eva.blocks/1"
 _CHECKPOINT_CHANGES: Final = 1 << 15
 _CHECKPOINT_COMMITS: Final = 512
 _SCHEMA: Final = """

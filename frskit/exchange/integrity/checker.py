@@ -14,8 +14,7 @@ from attrs import define, field
 
 from frskit.errors import FormatError, VolumeNotFound
 from frskit.ese import check_database, read_checkpoint, read_database_header
-from frskit.ese.logs.file import check_log
-from frskit.ese.logs.names import LogFileKind, parse_log_name
+from frskit.ese.logs import LogFileKind, check_log, parse_log_name
 from frskit.exchange.integrity.inspection import Inspection, Item
 from frskit.exchange.integrity.verdicts import CheckPolicy, judge
 from frskit.exchange.versions import EXCHANGE_2003, ExchangeProfile

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
-from frskit.ese.logs.names import LogFileKind
+from frskit.ese.logs import LogFileKind
 from frskit.exchange.log_analysis.facts import CheckpointFact, DatabaseFact, LogFact, RecoveryFacts
 from frskit.exchange.log_analysis.reading import database_fact, log_fact
 from frskit.exchange.settings import split_path

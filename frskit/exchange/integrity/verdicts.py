@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
-from frskit.ese.logs.names import LogFileKind
+from frskit.ese.logs import LogFileKind
 from frskit.exchange.log_analysis.decision_table import decide
 from frskit.exchange.log_analysis.log_chain import longest_run
 from frskit.exchange.log_analysis.truncation import truncation_bound

@@ -13,12 +13,12 @@ from attrs import evolve, frozen
 
 from frskit.errors import FormatError
 from frskit.ese import database_facts, read_checkpoint, read_database_header, read_log_header
-from frskit.ese.logs.names import LogFileKind, parse_log_name
+from frskit.ese.logs import LogFileKind, parse_log_name
 from frskit.exchange.log_analysis.facts import CheckpointFact, DatabaseFact, LogFact, RecoveryFacts
 from frskit.model.ese_files import DatabaseState
 
 if TYPE_CHECKING:
-    from frskit.ese.sources import Source
+    from frskit.ese import Source
     from frskit.model.ese_files import DatabaseHeader, LogHeader
 
 __all__ = [

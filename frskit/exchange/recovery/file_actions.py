@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, field, frozen
 
-from frskit.ese.logs.names import LogFileKind, archived_log_name, parse_log_name
+from frskit.ese.logs import LogFileKind, archived_log_name, parse_log_name
 from frskit.exchange.log_analysis.decision_table import Decision, decide
 from frskit.exchange.recovery.group_files import GroupFiles, below
 from frskit.exchange.settings import split_path

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from frskit.errors import FormatError, NoSpace, StoreError
-from frskit.ese.header import read_header_copies
+from frskit.ese import read_header_copies
 
 if TYPE_CHECKING:
-    from frskit.ese.sources import Readable
+    from frskit.ese import Readable
     from frskit.exchange.store.database import DatabaseFiles
     from frskit.model.ese_files import DatabaseHeader
 

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 from attrs import define, evolve, field, frozen
 
 from frskit.errors import FileMissing, FormatError, NoSpace, StoreError
-from frskit.ese.header import pack_database_header, read_header_copies
-from frskit.ese.pages.checksums import seal_page
-from frskit.ese.pages.verify import verify_page
+from frskit.ese import pack_database_header, read_header_copies
+from frskit.ese.pages import seal_page, verify_page
 from frskit.exchange.store.pages import PAGE_SIZE, Page, PageFlag
 from frskit.exchange.store.system_catalog import (
     DATABASE_ROOT,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from frskit.errors import Busy, FileExists, FormatError, FrskitError, NotFound, StoreError
-from frskit.ese.fields import pack_attachments
+from frskit.ese import pack_attachments
 from frskit.exchange.store.adopted_database import AdoptedDatabase
 from frskit.exchange.store.btree import MessageTree
 from frskit.exchange.store.database import Database, DatabaseFiles
@@ -25,7 +25,7 @@ from frskit.model.ese_files import AttachInfo, DatabaseState, Signature
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from frskit.ese.sources import Readable
+    from frskit.ese import Readable
     from frskit.protocols.small import FileSystem
 
 __all__ = ["DatabaseAdministration"]

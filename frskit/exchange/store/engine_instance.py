@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from attrs import define, evolve, field, frozen
 
 from frskit.errors import FormatError
-from frskit.ese.checkpoint import CHECKPOINT_COPY_SIZE, pack_checkpoint_copy, read_checkpoint
+from frskit.ese import CHECKPOINT_COPY_SIZE, pack_checkpoint_copy, read_checkpoint
 from frskit.exchange.store.log_directory import join
 from frskit.exchange.store.logged_changes import PageChanges
 from frskit.model.ese_files import Checkpoint, LgPos, LogTime

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from frskit.errors import FormatError, StoreError
-from frskit.ese.logs.format7_chain import (
+from frskit.ese.logs import (
     CHECKSUM_RECORD_SIZE,
+    LOG_HEADER_SIZE,
     ChainEnd,
+    load_log_header,
     parse_checksum_record,
     walk_chain,
 )
-from frskit.ese.logs.header import LOG_HEADER_SIZE, load_log_header
 from frskit.exchange.store.log_records import END, Record, decode_records
 from frskit.model.ese_files import LgPos, LogHeader
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from attrs import frozen
 
 from frskit.errors import FormatError, StoreError
-from frskit.ese.fields import pack_lgpos, pack_signature, parse_lgpos, parse_signature
+from frskit.ese import pack_lgpos, pack_signature, parse_lgpos, parse_signature
 from frskit.model.ese_files import LgPos, Signature
 
 if TYPE_CHECKING:

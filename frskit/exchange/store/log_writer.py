@@ -15,8 +15,12 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from frskit.errors import FrskitError, NoSpace, StoreError
-from frskit.ese.logs.format7_chain import CHECKSUM_RECORD_SIZE, build_checksum_record
-from frskit.ese.logs.header import LOG_HEADER_SIZE, pack_log_header
+from frskit.ese.logs import (
+    CHECKSUM_RECORD_SIZE,
+    LOG_HEADER_SIZE,
+    build_checksum_record,
+    pack_log_header,
+)
 from frskit.exchange.store.log_directory import SECTOR_SIZE
 from frskit.exchange.store.log_records import END
 from frskit.model.ese_files import DbmsParameters, LgPos, LogHeader, LogTime

@@ -24,7 +24,7 @@ from frskit.model.copies import Copy, CopyFilter
 from frskit.model.ids import CopyId, StorageId
 from frskit.model.json_records import dump, load
 from frskit.model.shadows import ShadowDocuments
-from frskit.storage.atomic_files import make_private_file
+from frskit.storage import make_private_file
 
 if TYPE_CHECKING:
     from frskit.protocols import CopyCatalog

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from frskit.errors import CatalogError, FrskitError
 from frskit.frs.state.journal_words import OperationKind, Phase
-from frskit.storage.atomic_files import make_directory, make_private_file
+from frskit.storage import make_directory, make_private_file
 
 if TYPE_CHECKING:
     from typing import Self

@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from frskit.errors import Busy
-from frskit.storage.atomic_files import make_directory
-from frskit.storage.file_locks import file_lock
+from frskit.storage import file_lock, make_directory
 
 __all__ = ["Locks"]
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from frskit.errors import FileMissing, FileSystemError, HostError, UsageError
 from frskit.model.plans import CommandResult
-from frskit.storage.atomic_files import replace_file
+from frskit.storage import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -1,1 +1,42 @@
 """The kit for disk arrays: directed scenarios and random histories against a model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from frskit._lazy import face
+
+if TYPE_CHECKING:
+    from frskit.testing.array.kit import check_disk_array
+    from frskit.testing.array.machine import ArrayHistory, run_histories
+    from frskit.testing.array.scenarios import demand, kit_key, run_scenarios, take_set, used_bytes
+    from frskit.testing.array.world import ArrayWorld, LunArray, ScsiWorld
+
+__all__ = [
+    "ArrayHistory",
+    "ArrayWorld",
+    "LunArray",
+    "ScsiWorld",
+    "check_disk_array",
+    "demand",
+    "kit_key",
+    "run_histories",
+    "run_scenarios",
+    "take_set",
+    "used_bytes",
+]
+
+_HOMES = {
+    "ArrayHistory": "frskit.testing.array.machine",
+    "ArrayWorld": "frskit.testing.array.world",
+    "LunArray": "frskit.testing.array.world",
+    "ScsiWorld": "frskit.testing.array.world",
+    "check_disk_array": "frskit.testing.array.kit",
+    "demand": "frskit.testing.array.scenarios",
+    "kit_key": "frskit.testing.array.scenarios",
+    "run_histories": "frskit.testing.array.machine",
+    "run_scenarios": "frskit.testing.array.scenarios",
+    "take_set": "frskit.testing.array.scenarios",
+    "used_bytes": "frskit.testing.array.scenarios",
+}
+__getattr__, __dir__ = face(__name__, _HOMES)

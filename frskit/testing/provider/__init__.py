@@ -1,1 +1,18 @@
 """The kit for hardware providers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from frskit._lazy import face
+
+if TYPE_CHECKING:
+    from frskit.testing.provider.kit import ProviderWorld, check_provider
+
+__all__ = ["ProviderWorld", "check_provider"]
+
+_HOMES = {
+    "ProviderWorld": "frskit.testing.provider.kit",
+    "check_provider": "frskit.testing.provider.kit",
+}
+__getattr__, __dir__ = face(__name__, _HOMES)

@@ -20,7 +20,7 @@ from frskit.model.ids import SetId, ShadowId, StorageId
 from frskit.model.shadows import LunInformation
 from frskit.protocols import HardwareProvider
 from frskit.testing.report import KitReport
-from frskit.vss.state_tables import PROVIDER_TABLE, ProviderAction, ProviderCall, ProviderState
+from frskit.vss import PROVIDER_TABLE, ProviderAction, ProviderCall, ProviderState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -1,1 +1,15 @@
 """The kit for writers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from frskit._lazy import face
+
+if TYPE_CHECKING:
+    from frskit.testing.writer.kit import WriterWorld, check_writer
+
+__all__ = ["WriterWorld", "check_writer"]
+
+_HOMES = {"WriterWorld": "frskit.testing.writer.kit", "check_writer": "frskit.testing.writer.kit"}
+__getattr__, __dir__ = face(__name__, _HOMES)

@@ -27,9 +27,8 @@ from frskit.model.components import (
 from frskit.model.ids import SetId, VolumeId
 from frskit.protocols import Writer
 from frskit.testing.report import KitReport
-from frskit.vss.documents.backup_document import schema_bits, schema_of
-from frskit.vss.documents.writer_metadata import read_writer_metadata, write_writer_metadata
-from frskit.vss.requestor.component_selection import supports_type
+from frskit.vss.documents import read_writer_metadata, schema_bits, schema_of, write_writer_metadata
+from frskit.vss.requestor import supports_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence

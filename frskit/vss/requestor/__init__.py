@@ -1,1 +1,71 @@
 """The requestor's object and what it does, step by step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from frskit._lazy import face
+
+if TYPE_CHECKING:
+    from frskit.vss.requestor.backup_components import BackupComponents, ComponentHandle
+    from frskit.vss.requestor.component_selection import (
+        Selection,
+        backs_up,
+        covers,
+        select_components,
+        supports_type,
+    )
+    from frskit.vss.requestor.do_snapshot_set import HOLD_WINDOW_S, Creation
+    from frskit.vss.requestor.dossier import Dossier
+    from frskit.vss.requestor.import_break_delete import (
+        break_set,
+        delete_set,
+        import_document,
+        surface,
+    )
+    from frskit.vss.requestor.participants import Participant, Participants
+    from frskit.vss.requestor.requestor_base import RequestorObject
+    from frskit.vss.requestor.restore import Restoring
+
+__all__ = [
+    "HOLD_WINDOW_S",
+    "BackupComponents",
+    "ComponentHandle",
+    "Creation",
+    "Dossier",
+    "Participant",
+    "Participants",
+    "RequestorObject",
+    "Restoring",
+    "Selection",
+    "backs_up",
+    "break_set",
+    "covers",
+    "delete_set",
+    "import_document",
+    "select_components",
+    "supports_type",
+    "surface",
+]
+
+_HOMES = {
+    "BackupComponents": "frskit.vss.requestor.backup_components",
+    "ComponentHandle": "frskit.vss.requestor.backup_components",
+    "Creation": "frskit.vss.requestor.do_snapshot_set",
+    "Dossier": "frskit.vss.requestor.dossier",
+    "HOLD_WINDOW_S": "frskit.vss.requestor.do_snapshot_set",
+    "Participant": "frskit.vss.requestor.participants",
+    "Participants": "frskit.vss.requestor.participants",
+    "RequestorObject": "frskit.vss.requestor.requestor_base",
+    "Restoring": "frskit.vss.requestor.restore",
+    "Selection": "frskit.vss.requestor.component_selection",
+    "backs_up": "frskit.vss.requestor.component_selection",
+    "break_set": "frskit.vss.requestor.import_break_delete",
+    "covers": "frskit.vss.requestor.component_selection",
+    "delete_set": "frskit.vss.requestor.import_break_delete",
+    "import_document": "frskit.vss.requestor.import_break_delete",
+    "select_components": "frskit.vss.requestor.component_selection",
+    "supports_type": "frskit.vss.requestor.component_selection",
+    "surface": "frskit.vss.requestor.import_break_delete",
+}
+__getattr__, __dir__ = face(__name__, _HOMES)
