@@ -1,15 +1,37 @@
 """The files of a durable block store, and the commit that ties them together.
 
-A directory holds three files: ``lock`` (whoever holds its lock has the store open), ``pages.bin``
-(the pages, nothing else) and ``tables.db`` (an SQLite database in WAL mode: everything else). A
-commit makes the pages durable first, then runs one transaction that stores the changed versions
-and metadata and *one* delta row: pages taken and freed, and the changed slots of radix nodes
-([feasibility 11.2]). When many changes have gathered, a checkpoint replaces the deltas by whole
-nodes. Nodes are loaded when they are looked at. (The layout is frskit's choice.)
+A directory holds four files: ``lock`` (whoever holds its lock has the store open), ``pages.bin``
+(the pages, nothing else), ``tables.db`` (an SQLite database in WAL mode: everything else) and
+``witness`` (the number of the last commit, outside the database). A commit makes the pages
+durable first, then runs one transaction that stores the changed versions and metadata and *one*
+delta row: pages taken and freed, and the changed slots of radix nodes ([feasibility 11.2]). When
+many changes have gathered, a checkpoint replaces the deltas by whole nodes. Nodes are loaded when
+they are looked at. (The layout is frskit's choice.)
 
 Every blob ends with a CRC-32 that also covers the key of its row, so damage is reported as
 `ArrayDamaged` and not acted upon. The pages themselves carry no checksum: like a disk, the store
 gives back what lies there.
+
+The age of the tables. Deleting frees pages, and the next write fills them with other bytes. Tables
+older than that would find these in their snapshots, every check sum right. SQLite cannot know: it
+takes a WAL that was cut, zeroed or left out of a file-wise copy for one that ends earlier. So
+
+- every commit has a number, in the head of the tables and, *afterwards*, in ``witness``. Tables
+  whose number is below the witness are damage. As the tables are durable first, no crash at any
+  moment leaves a witness ahead of them: there is no false alarm.
+- the witness is written with each commit and so survives the death of the process. It waits for
+  the disk (a second fdatasync) only in a commit that frees pages or ends versions - before any
+  page can be used anew - and in closing and opening. A power cut can thus set it back, but never
+  behind what makes older tables wrong; that the tables themselves lose nothing is up to the sync
+  of the WAL, as before. (The alternatives: syncing always costs a commit of metadata twice the
+  syncs; no WAL, or one that is emptied by each commit, costs as much and still does not notice an
+  older ``tables.db`` put in the place of the newer one.)
+- the WAL belongs to the ``tables.db`` beside it: laid over an older one it makes a mixture with
+  the newest head. Whenever the WAL has been emptied an *era* begins, with its number in the head
+  and in a table of its own. That table is never touched during the era, so that it is found in
+  ``tables.db`` alone and says of which era that is.
+
+Stores of format 1 have neither; they get both when they are opened first.
 """
 
 from __future__ import annotations
@@ -24,7 +46,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from frskit.errors import ArrayDamaged, Busy, InsufficientCapacity
 from frskit.eva.blocks.page_pool import FilePool
 from frskit.eva.blocks.page_table import NUMBER_BITS, Version
-from frskit.eva.files import pack, release_lock, seal, take_lock, unpack
+from frskit.eva.files import Witness, pack, release_lock, seal, take_lock, unpack
 from frskit.storage import make_private_file, sync_directory
 
 if TYPE_CHECKING:
@@ -35,15 +57,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Journal"]
 
-_FORMAT: Final = "frskit.eva.blocks/1"
+_FORMAT: Final = "frskit.eva.blocks/2"
+_UNWITNESSED: Final = "frskit.eva.blocks/1"
 _CHECKPOINT_CHANGES: Final = 1 << 15
 _CHECKPOINT_COMMITS: Final = 512
+_ERA_WAL_BYTES: Final = 16 << 20
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS versions (key INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS nodes (key INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS deltas (key INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS era (key INTEGER PRIMARY KEY, data BLOB NOT NULL);
 """
 
 
@@ -76,6 +101,8 @@ class Journal:
         self.directory = directory
         self.pool_path: Path = directory / "pages.bin"
         self._tables_path = directory / "tables.db"
+        self._wal_path = directory / "tables.db-wal"
+        self._witness = Witness(directory / "witness")
         self._history: dict[int, list[_Change]] = {}
         self._touched: set[int] = set()
         self._dead: set[int] = set()
@@ -95,10 +122,11 @@ class Journal:
     # --- opening ---------------------------------------------------------------------------
 
     def _open_files(self, page_shift: int) -> dict[str, Any]:
-        # The order of founding: tables.db, pages.bin, the head. Any other state is damage.
+        # The order of founding: tables.db, pages.bin, witness, the head. Any other state is damage.
         pages = self.pool_path.stat().st_size if self.pool_path.exists() else -1
         tables = self._tables_path.exists()
-        if pages >= 0 and not tables:
+        witnessed = self._witness.read()
+        if (pages >= 0 or witnessed) and not tables:
             raise self._damaged("tables.db is missing")
         make_private_file(self._tables_path)
         self._database = database = sqlite3.connect(
@@ -109,18 +137,22 @@ class Journal:
         database.execute("PRAGMA locking_mode = EXCLUSIVE")
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
+        database.execute("PRAGMA wal_autocheckpoint = 0")  # an era ends it, see `_begin_era`
         database.executescript(_SCHEMA)
         stored = self._blobs("state")
-        if not stored and pages <= 0:
+        if not stored and pages <= 0 and not witnessed:
             return self._found(page_shift)
         if pages < 0:
             raise self._damaged("pages.bin is missing")
         if "head" not in stored:
             raise self._damaged("tables.db does not say what it is")
-        return self._parse_head(stored["head"])
+        head = self._parse_head(stored["head"])
+        self._check_age(head, witnessed)
+        return head
 
     def _found(self, page_shift: int) -> dict[str, Any]:
         make_private_file(self.pool_path)
+        self._witness.found()
         head: dict[str, Any] = {
             "format": _FORMAT,
             "page_shift": page_shift,
@@ -128,19 +160,77 @@ class Journal:
             "next_version": 1,
             "next_volume": 1,
             "next_node": 1,
+            "commit": 1,
+            "era": 1,
         }
         with self._transaction() as database:
-            self._put(database, "state", "head", json.dumps(head).encode())
+            self._put_era(database, head)
             self._put(database, "state", "free", pack(array("q", [0])))
         sync_directory(self.directory)
+        self._witness.raise_to(1, durable=True)
         return head
+
+    def _check_age(self, head: dict[str, Any], witnessed: int | None) -> None:
+        """Refuse tables older than the pages, or of two ages; make up for an older format."""
+        known = head["format"] == _FORMAT
+        commit = self._number(head, "commit") if known else 0
+        if known and witnessed is None:
+            raise self._damaged("witness is missing")
+        if witnessed is not None and commit < witnessed:
+            raise self._damaged(
+                f"tables.db is older than the pages: of {witnessed} commits it has {commit}"
+            )
+        if not known:
+            self._witness.found()
+            head |= {"format": _FORMAT, "commit": 1, "era": 1}
+            with self._transaction() as database:
+                self._put_era(database, head)
+            commit = 1
+        elif unpack(self._blobs("era")[0])[0] != self._number(head, "era"):
+            raise self._damaged("tables.db is older than its WAL")
+        if commit != witnessed:
+            self._witness.raise_to(commit, durable=True)
+
+    def _put_era(self, database: sqlite3.Connection, head: Mapping[str, Any]) -> None:
+        self._put(database, "state", "head", json.dumps(head).encode())
+        self._put(database, "era", 0, pack(array("q", [head["era"]])))
+
+    def _begin_era(self) -> None:
+        """Empty the WAL into tables.db, which says from now on that it is newer."""
+        self._head["era"] += 1
+        with self._transaction() as database:
+            self._put_era(database, self._head)
+        # Where there is no room now, the WAL goes on, as it would if SQLite itself had tried.
+        with suppress(sqlite3.OperationalError):
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+    def _wal_bytes(self) -> int:
+        try:
+            return self._wal_path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def rest(self) -> None:
+        """Leave complete files behind, before `close`; everything has been committed.
+
+        Raises:
+            InsufficientCapacity: The file system is full.
+            ArrayDamaged: The files cannot be written.
+        """
+        with self._guard():
+            if self._wal_bytes():
+                self._begin_era()
+                self._witness.raise_to(self._head["commit"], durable=True)
 
     def _parse_head(self, data: bytes) -> dict[str, Any]:
         try:
             head = json.loads(data)
         except ValueError as error:
             raise self._damaged("the head of tables.db cannot be read") from error
-        if not isinstance(head, dict) or head.get("format") != _FORMAT:
+        if not isinstance(head, dict) or head.get("format") not in (
+            _FORMAT,
+            _UNWITNESSED,
+        ):
             raise self._damaged("tables.db is of an unknown format")
         return head
 
@@ -288,18 +378,29 @@ class Journal:
         tables_changed = tables.changes or tables.dead or pool.taken or pool.pending
         if not (tables_changed or forest.dirty or forest.gone or meta):
             return
-        with self._guard(), self._transaction() as database:
-            self._put(database, "state", "head", self._new_head(forest))
-            database.executemany("DELETE FROM versions WHERE key = ?", ((n,) for n in forest.gone))
-            for version in forest.dirty:
-                self._put(database, "versions", version.number, _pack_version(version))
-            for key, value in meta.items():
-                if value is None:
-                    database.execute("DELETE FROM meta WHERE key = ?", (key,))
-                else:
-                    self._put(database, "meta", key, value)
-            if tables_changed:
-                self._store_tables(database, forest)
+        with self._guard():
+            with self._transaction() as database:
+                self._store(database, forest, meta)
+                if tables_changed:
+                    self._store_tables(database, forest)
+            # From here on older tables would be wrong if pages were freed, by whatever means.
+            frees = bool(pool.pending or forest.gone)
+            self._witness.raise_to(self._head["commit"], durable=frees)
+            if self._wal_bytes() > _ERA_WAL_BYTES:
+                self._begin_era()
+
+    def _store(
+        self, database: sqlite3.Connection, forest: Forest, meta: Mapping[str, bytes | None]
+    ) -> None:
+        self._put(database, "state", "head", self._new_head(forest))
+        database.executemany("DELETE FROM versions WHERE key = ?", ((n,) for n in forest.gone))
+        for version in forest.dirty:
+            self._put(database, "versions", version.number, _pack_version(version))
+        for key, value in meta.items():
+            if value is None:
+                database.execute("DELETE FROM meta WHERE key = ?", (key,))
+            else:
+                self._put(database, "meta", key, value)
 
     def _new_head(self, forest: Forest) -> bytes:
         self._head |= {
@@ -307,6 +408,7 @@ class Journal:
             "next_version": forest.next_version,
             "next_volume": forest.next_volume,
             "next_node": forest.tables.next_node,
+            "commit": self._head["commit"] + 1,
         }
         return json.dumps(self._head).encode()
 
@@ -420,6 +522,7 @@ class Journal:
             with suppress(sqlite3.Error):
                 self._database.close()
             self._database = None
+        self._witness.close()
         if self._lock >= 0:
             release_lock(self._lock)
             self._lock = -1

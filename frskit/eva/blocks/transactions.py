@@ -182,6 +182,7 @@ class TransactionalStore:
             try:
                 if self._unusable is None and self._journal is not None:
                     self._commit()
+                    self._journal.rest()
             finally:
                 self._retire("the block store is closed")
 

@@ -7,8 +7,10 @@ says after each commit that it was acknowledged.
 from __future__ import annotations
 
 import errno
+import json
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -28,6 +30,7 @@ from frskit.errors import (
 from frskit.eva.blocks import commit_log as durable_module
 from frskit.eva.blocks.commit_log import Journal
 from frskit.eva.blocks.store import BlockStore
+from frskit.eva.files import Witness, seal
 
 PAGE = 4096
 KILLS = 60 if os.environ.get("HYPOTHESIS_PROFILE") == "deep" else 10
@@ -335,7 +338,7 @@ def test_unflushed_changes_are_bounded(tmp_path: Path, monkeypatch: pytest.Monke
             assert len(store._tables.changes) <= 101
 
 
-# --- damage and full disks --------------------------------------------------------------------
+# --- damage -----------------------------------------------------------------------------------
 
 
 def use_all(directory: Path) -> None:
@@ -419,6 +422,274 @@ def test_flipped_bytes_never_escape_as_foreign_errors(seed: int, tmp_path: Path)
             assert isinstance(error, ArrayDamaged | Busy)
             seen += 1
     assert seen
+
+
+# --- tables of another age than the pages -----------------------------------------------------
+
+
+def live(directory: Path, *, sets: int = 40, room: int = 1 << 30) -> None:
+    """A life of copies that are overwritten and deleted, so that pages are used again; no end."""
+    durable_module._ERA_WAL_BYTES = room
+    store = BlockStore.open(directory)
+    volumes = [store.create(8 * PAGE) for _ in range(3)]
+    old: list[int] = []
+    for number in range(sets):
+        if number == sets - 1:
+            durable_module._ERA_WAL_BYTES = 1 << 30  # something to lose remains in the WAL
+        new = store.snapshot(volumes)
+        for member, volume in enumerate(volumes):
+            store.write(volume, 0, bytes([number * 3 % 250 + member]) * 8 * PAGE)
+        store.flush()
+        for copy in old:
+            store.delete(copy)
+        old = list(new)
+        store.set_meta("step", str(number).encode())
+        os.write(1, b".")
+    os.write(1, b"!")
+    time.sleep(60)
+
+
+def killed(directory: Path, **life: int) -> None:
+    """The files of such a life after kill -9."""
+    script = (
+        "import runpy, sys; from pathlib import Path\n"
+        f"runpy.run_path({__file__!r})['live'](Path(sys.argv[1]), **{life!r})"
+    )
+    root = str(Path(durable_module.__file__).parents[2])
+    command = [sys.executable, "-c", script, str(directory)]
+    environment = {**os.environ, "PYTHONPATH": root}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as child:
+        assert child.stdout is not None
+        while child.stdout.read(1) == b".":
+            pass
+        child.kill()
+
+
+def state(directory: Path) -> dict[int | str, bytes | None]:
+    """Everything that a store shows."""
+    with BlockStore.open(directory) as store:
+        store.check()
+        shown: dict[int | str, bytes | None] = {
+            volume: store.read(volume, 0, store.size_bytes(volume)) for volume in store.volumes()
+        }
+        return shown | {key: store.get_meta(key) for key in store.meta_keys()}
+
+
+def remove(wal: Path, chance: random.Random) -> None:
+    """The file is gone, as in a copy that leaves it out."""
+    wal.unlink()
+
+
+def truncate(wal: Path, chance: random.Random) -> None:
+    """The file ends earlier."""
+    os.truncate(wal, chance.randrange(wal.stat().st_size))
+
+
+def zero(wal: Path, chance: random.Random) -> None:
+    """Some sectors of the file are zero."""
+    at = chance.randrange(wal.stat().st_size) // 512 * 512
+    data = bytearray(wal.read_bytes())
+    data[at : at + 4096] = bytes(len(data[at : at + 4096]))
+    wal.write_bytes(data)
+
+
+@pytest.mark.parametrize("harm", [remove, truncate, zero])
+@pytest.mark.parametrize("room", [1 << 30, 1 << 17], ids=["one era", "many eras"])
+def test_a_lost_end_of_the_wal_is_damage(harm, room: int, tmp_path: Path) -> None:
+    """After kill -9 a WAL that is gone, cut or zeroed is refused unless nothing was lost by it."""
+    killed(tmp_path / "base", room=room)
+    shutil.copytree(tmp_path / "base", tmp_path / "whole")
+    truth = state(tmp_path / "whole")
+    assert truth["step"] == b"39"
+    chance = random.Random(room)
+    refused = 0
+    for number in range(12):
+        place = tmp_path / str(number)
+        shutil.copytree(tmp_path / "base", place)
+        harm(place / "tables.db-wal", chance)
+        try:
+            assert state(place) == truth
+        except ArrayDamaged:
+            refused += 1
+    assert refused
+
+
+def test_a_store_without_pages_is_not_founded_again(tmp_path: Path) -> None:
+    """Volumes that nobody wrote to are no reason to take a store without its WAL for a new one."""
+    store = BlockStore.open(tmp_path / "store")
+    store.create(PAGE)
+    shutil.copytree(tmp_path / "store", tmp_path / "copy")
+    store.close()
+    (tmp_path / "copy" / "tables.db-wal").unlink()
+    with pytest.raises(ArrayDamaged):
+        BlockStore.open(tmp_path / "copy")
+    (tmp_path / "copy" / "tables.db").unlink()
+    (tmp_path / "copy" / "pages.bin").unlink()
+    with pytest.raises(ArrayDamaged):
+        BlockStore.open(tmp_path / "copy")
+
+
+def test_an_older_copy_of_the_tables_is_damage(tmp_path: Path) -> None:
+    """A whole tables.db of yesterday under today's pages is refused, though all of it is sound."""
+    place = tmp_path / "store"
+    filled(place)
+    shutil.copy(place / "tables.db", tmp_path / "yesterday")
+    with BlockStore.open(place) as store:
+        store.set_meta("disk/1", b"other")
+    shutil.copy(tmp_path / "yesterday", place / "tables.db")
+    with pytest.raises(ArrayDamaged, match="older than the pages"):
+        BlockStore.open(place)
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_an_older_copy_of_the_tables_under_a_newer_wal_is_damage(
+    closed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The WAL holds the newest head, so that the two together look new; the era tells."""
+    monkeypatch.setattr(durable_module, "_CHECKPOINT_COMMITS", 3)
+    place = tmp_path / "store"
+    with BlockStore.open(place) as store:
+        volume = store.create(600 * PAGE)
+    shutil.copy(place / "tables.db", tmp_path / "yesterday")
+    store = BlockStore.open(place)
+    for number in range(5):
+        store.write(volume, number * PAGE, b"n" * PAGE)
+        store.flush()
+    if closed:
+        store.close()
+        store = BlockStore.open(place)
+    else:
+        monkeypatch.setattr(durable_module, "_ERA_WAL_BYTES", 0)
+        store.set_meta("x", b"1")
+        monkeypatch.setattr(durable_module, "_ERA_WAL_BYTES", 1 << 30)
+    for number in range(2):
+        store.set_meta("x", str(number).encode())
+    shutil.copytree(place, tmp_path / "image")
+    store.close()
+    shutil.copytree(tmp_path / "image", tmp_path / "sound")
+    assert state(tmp_path / "sound")["x"] == b"1"
+    shutil.copy(tmp_path / "yesterday", tmp_path / "image" / "tables.db")
+    with pytest.raises(ArrayDamaged, match="older than its WAL"):
+        BlockStore.open(tmp_path / "image")
+
+
+@pytest.mark.parametrize(
+    ("harm", "what"),
+    [
+        (lambda file: file.unlink(), "witness is missing"),
+        (lambda file: os.truncate(file, 0), "witness is damaged"),
+        (lambda file: file.write_bytes(b"\xff" * 1024), "witness is damaged"),
+    ],
+)
+def test_a_missing_or_damaged_witness_is_damage(harm, what: str, tmp_path: Path) -> None:
+    """Without its witness nobody can say whether the tables are the newest ones."""
+    filled(tmp_path)
+    harm(tmp_path / "witness")
+    with pytest.raises(ArrayDamaged, match=what):
+        BlockStore.open(tmp_path)
+
+
+def test_no_crash_lets_the_witness_run_ahead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Images between all steps of all commits, with the synced or the written witness, open."""
+    monkeypatch.setattr(durable_module, "_ERA_WAL_BYTES", 1 << 16)
+    place, images = tmp_path / "store", []
+    synced = tmp_path / "synced"
+
+    def image() -> None:
+        # What a power cut leaves of the witness is what was synced last.
+        for name in ("killed", "cut"):
+            copy = tmp_path / f"{name}-{len(images)}"
+            shutil.copytree(place, copy)
+            if name == "cut" and synced.exists():
+                shutil.copy(synced, copy / "witness")
+            images.append((copy, said[-1]))
+
+    said = [b""]
+
+    def around(owner: object, name: str) -> None:
+        real = getattr(owner, name)
+
+        def stepping(*arguments, **options):
+            image()
+            result = real(*arguments, **options)
+            if options.get("durable") or name == "found":
+                shutil.copy(place / "witness", synced)
+            image()
+            return result
+
+        monkeypatch.setattr(owner, name, stepping)
+
+    around(Witness, "found")
+    around(Witness, "raise_to")
+    around(Journal, "_begin_era")
+    around(Journal, "_put_era")
+    with BlockStore.open(place) as store:
+        volume = store.create(4 * PAGE)
+        for number in range(4):
+            step = str(number).encode()
+            with store.transaction():
+                (copy,) = store.snapshot([volume])
+                store.set_meta("step", step)
+            said.append(step)
+            store.write(volume, 0, step * 3 * PAGE)
+            store.delete(copy)
+    monkeypatch.undo()
+    assert len(images) > 60
+    for copy, step in images:
+        with BlockStore.open(copy) as store:
+            store.check()
+            assert (store.get_meta("step") or b"") >= step
+
+
+def test_the_witness_is_on_the_disk_before_freed_pages_are_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit that frees nothing costs no sync more; one that deletes does, before it returns."""
+    calls: list[bool] = []
+    real = Witness.raise_to
+
+    def counting(self: Witness, number: int, *, durable: bool) -> None:
+        calls.append(durable)
+        real(self, number, durable=durable)
+
+    with BlockStore.open(tmp_path) as store:
+        monkeypatch.setattr(Witness, "raise_to", counting)
+        volume = store.create(8 * PAGE)
+        (copy,) = store.snapshot([volume])
+        store.write(volume, 0, b"x" * PAGE)
+        store.flush()
+        assert calls == [False] * 3
+        store.delete(copy)
+        store.discard(volume, 0, PAGE)
+        store.flush()
+        assert calls == [False] * 3 + [True] * 2
+
+
+def test_a_store_of_the_first_format_gets_its_witness(tmp_path: Path) -> None:
+    """It opens as it is, and from then on its older tables are refused like any others."""
+    volume, _ = filled(tmp_path)
+    with sqlite3.connect(tmp_path / "tables.db") as database:
+        (data,) = database.execute("SELECT data FROM state WHERE key = 'head'").fetchone()
+        head = json.loads(data[:-4]) | {"format": "frskit.eva.blocks/1"}
+        del head["commit"], head["era"]
+        row = (seal("head", json.dumps(head).encode()),)
+        database.execute("UPDATE state SET data = ? WHERE key = 'head'", row)
+        database.execute("DROP TABLE era")
+    database.close()
+    (tmp_path / "witness").unlink()
+    old = (tmp_path / "tables.db").read_bytes()
+    for _ in range(2):
+        with BlockStore.open(tmp_path) as store:
+            assert store.read(volume, 5 * PAGE, 2) == b"ba"
+            store.check()
+    (tmp_path / "tables.db").write_bytes(old)
+    with pytest.raises(ArrayDamaged, match="older than the pages"):
+        BlockStore.open(tmp_path)
+
+
+# --- full disks -------------------------------------------------------------------------------
 
 
 def test_a_full_disk_refuses_the_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
