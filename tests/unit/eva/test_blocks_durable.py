@@ -455,7 +455,7 @@ def killed(directory: Path, **life: int) -> None:
         "import runpy, sys; from pathlib import Path\n"
         f"runpy.run_path({__file__!r})['live'](Path(sys.argv[1]), **{life!r})"
     )
-    root = str(Path(durable_module.__file__).parents[2])
+    root = str(Path(durable_module.__file__).parents[3])
     command = [sys.executable, "-c", script, str(directory)]
     environment = {**os.environ, "PYTHONPATH": root}
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as child:
