@@ -8,6 +8,7 @@ from pathlib import Path
 from frskit.codes.exits import EXIT_STATUSES
 from frskit.codes.explain import error_classes
 from frskit.frs.recovery.legality import table_rows as legality_rows
+from frskit.testing.architecture import folder_rows
 from frskit.testing.architecture import table_rows as architecture_rows
 from frskit.vss.state_tables import TABLE_NAMES
 from frskit.vss.state_tables import table_rows as state_rows
@@ -52,7 +53,17 @@ def architecture_page() -> str:
         "`hosts`) never import each other, they meet through `frskit.protocols`. A test holds "
         "this table against the code.\n\n"
     )
-    return text + table(("part", "may import"), [(f"`{a}`", b) for a, b in architecture_rows()])
+    inside = (
+        "\n## Folders inside the parts\n\nNo module is in a circle, not even one of annotations. From "
+        "another part only a package's face is imported (`frskit.ese`, `frskit.ese.logs`), never a "
+        "module behind it.\n\n"
+    )
+    return (
+        text
+        + table(("part", "may import"), [(f"`{a}`", b) for a, b in architecture_rows()])
+        + inside
+        + table(("folder", "may import"), [(f"`{a}`", b) for a, b in folder_rows()])
+    )
 
 
 _TITLES = {

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from frskit.frs.resume import Resumed
     from frskit.frs.state.catalog import SqliteCatalog
     from frskit.frs.state.journal import Journal
-    from frskit.frs.state.journal_words import OperationKind, Phase, RecoveryStep
+    from frskit.frs.state.journal_words import Phase, RecoveryStep, RequestorOperation
     from frskit.frs.state.locks import Locks
 
 __all__ = [
@@ -27,13 +27,13 @@ __all__ = [
     "FastRecovery",
     "Journal",
     "Locks",
-    "OperationKind",
     "Parts",
     "Phase",
     "Policy",
     "Production",
     "Recovery",
     "RecoveryStep",
+    "RequestorOperation",
     "Resumed",
     "RunningCopy",
     "SqliteCatalog",
@@ -45,7 +45,7 @@ _HOMES = {
     "Journal": "frskit.frs.state.journal",
     "LEGALITY": "frskit.frs.recovery.legality",
     "Locks": "frskit.frs.state.locks",
-    "OperationKind": "frskit.frs.state.journal_words",
+    "RequestorOperation": "frskit.frs.state.journal_words",
     "Parts": "frskit.frs.deployment",
     "Phase": "frskit.frs.state.journal_words",
     "Policy": "frskit.frs.deployment",

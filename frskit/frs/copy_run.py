@@ -28,7 +28,7 @@ from frskit.errors import (
 from frskit.events import CopyStage, Progress, Warned
 from frskit.frs.mounted_copy import MountedCopy, mount_points
 from frskit.frs.report_completeness import held_against_files
-from frskit.frs.state.journal_words import CopyStep, OperationKind
+from frskit.frs.state.journal_words import CopyStep, RequestorOperation
 from frskit.frs.truncation_ledger import log_files, outcomes, truncations
 from frskit.model.checks import FileVerdict
 from frskit.model.copies import Completion, Copy, CopyLife, CopyMember, Verdict
@@ -130,7 +130,7 @@ class CopyRun:
             self._precheck(production)
             self._record("requested")
             self._journal = self._parts.journal.begin(
-                OperationKind.COPY,
+                RequestorOperation.COPY,
                 self.copy.id,
                 server=self.copy.server,
                 components=self.copy.components,

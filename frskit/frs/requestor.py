@@ -15,7 +15,7 @@ from frskit.frs.copy_run import CopyRun, CopyWish, recoverable_names
 from frskit.frs.recovery.execution import RecoveryRun
 from frskit.frs.recovery.planning import RecoveryWish, make_plan, mounted
 from frskit.frs.resume import Resumed, resume
-from frskit.frs.state.journal_words import RECOVERING, DeletionStep, OperationKind
+from frskit.frs.state.journal_words import RECOVERING, DeletionStep, RequestorOperation
 from frskit.model.choices import chosen
 from frskit.model.components import BackupType
 from frskit.model.copies import Copy, CopyFilter, CopyLife, MemberLife, Verdict
@@ -223,7 +223,7 @@ class FastRecovery:
             record = self.parts.catalog.get(wanted)
             production = self.parts.production(server)
             _check_unused(record, production)
-            journal = self.parts.journal.begin(OperationKind.DELETION, record.id)
+            journal = self.parts.journal.begin(RequestorOperation.DELETION, record.id)
             record = evolve(record, life=CopyLife.DELETING)
             self.parts.catalog.put(record)
             held = [m.storage for m in record.members if m.life is MemberLife.HELD]

@@ -14,7 +14,7 @@ from attrs import evolve, frozen
 from frskit.clock import Budget
 from frskit.errors import FrskitError
 from frskit.frs.recovery.interrupted import finish_recovery
-from frskit.frs.state.journal_words import OperationKind
+from frskit.frs.state.journal_words import RequestorOperation
 from frskit.frs.truncation_ledger import truncated_since
 from frskit.model.copies import Completion, CopyFilter, CopyLife, Verdict
 from frskit.model.ids import CopyId, CopyKey, SetId
@@ -61,7 +61,7 @@ def resume(parts: Parts) -> Sequence[Resumed]:
 def _recoveries(parts: Parts) -> Iterator[Resumed]:
     """Recoveries first: they decide on which LUNs production runs."""
     for operation in list(parts.journal.unfinished()):
-        if operation.kind != OperationKind.RECOVERY:
+        if operation.kind != RequestorOperation.RECOVERY:
             continue
         copy = parts.catalog.get(CopyId(operation.subject))
         try:
@@ -75,7 +75,7 @@ def _recoveries(parts: Parts) -> Iterator[Resumed]:
 def _close_journal(parts: Parts, copy: Copy, result: str) -> None:
     """The operations of a dead process on this copy are over."""
     for operation in list(parts.journal.unfinished()):
-        if operation.subject == copy.id and operation.kind != OperationKind.RECOVERY:
+        if operation.subject == copy.id and operation.kind != RequestorOperation.RECOVERY:
             operation.end(f"resumed: {result}")
 
 

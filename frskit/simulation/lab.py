@@ -18,7 +18,7 @@ from frskit.clock import VirtualClock
 from frskit.errors import ConfigurationError, FileMissing, UsageError
 from frskit.ese import read_database_header
 from frskit.exchange import EXCHANGE_2003
-from frskit.frs import Journal, OperationKind, Policy, Production, Recovery
+from frskit.frs import Journal, Policy, Production, Recovery, RequestorOperation
 from frskit.simulation.keeping import LabClock, ServiceMemory, load_json, save_json
 from frskit.simulation.layout import (
     FOREIGN_GROUP,
@@ -383,7 +383,7 @@ def _being_recovered(directory: Path, parties: Parties) -> list[str]:
     found = [
         each.facts.get("group")
         for each in journal.unfinished()
-        if each.kind == OperationKind.RECOVERY
+        if each.kind == RequestorOperation.RECOVERY
     ]
     if None in found:
         return [group.name for group in parties.exchange.groups]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,13 @@ from pathlib import Path
 import pytest
 
 import frskit
-from frskit.testing.architecture import LAYERS, layer_of, may_import
+from frskit.testing.architecture import FOLDERS, LAYERS, folder_of, layer_of, may_import
 
 PACKAGE = Path(frskit.__file__).parent
+FACED = {"frs", "vss", "exchange", "eva", "local", "hosts", "ese", "storage", "site"}
+"""Parts whose modules are imported from other parts through a face only."""
+OPEN = {"frskit.ese.eseutil"}
+"""A module that is a face of its own: what eseutil would print, for commands."""
 
 
 def modules():
@@ -22,9 +27,15 @@ def modules():
         yield ".".join(part for part in parts if part != "__init__"), path
 
 
-def imports(path: Path, module: str):
-    """Dotted names of frskit that a module imports, wherever in the file."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def sources():
+    """The source of every module, and the names of those that are packages."""
+    found = {module: path.read_text(encoding="utf-8") for module, path in modules()}
+    return found, {module for module, path in modules() if path.name == "__init__.py"}
+
+
+def imports(source, module, known=()):
+    """Modules of frskit that a module imports, wherever in the file, also for annotations only."""
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.startswith("frskit"))
         elif isinstance(node, ast.ImportFrom):
@@ -32,13 +43,125 @@ def imports(path: Path, module: str):
             if node.module == "frskit":
                 yield from (f"frskit.{alias.name}" for alias in node.names)
             elif node.module and node.module.startswith("frskit."):
-                yield node.module
+                for alias in node.names:
+                    inner = f"{node.module}.{alias.name}"
+                    yield inner if inner in known else node.module
+
+
+def circles(found, packages):
+    """Circles of modules, annotations included. Faces import by name and late: they are left out."""
+    graph = {
+        module: {each for each in imports(source, module, found) if each not in packages}
+        for module, source in found.items()
+        if module not in packages
+    }
+    done, active, circle = set(), [], []
+
+    def visit(module):
+        if module in active:
+            circle.append(" -> ".join([*active[active.index(module) :], module]))
+        if module in done or module in active or module not in graph:
+            return
+        active.append(module)
+        for target in sorted(graph[module] - {module}):
+            visit(target)
+        active.pop()
+        done.add(module)
+
+    for module in sorted(graph):
+        visit(module)
+    return circle
+
+
+def out_of_folder(found, packages):
+    """Imports that the table of folders does not allow."""
+    for module, source in found.items():
+        for target in imports(source, module, found) if module not in packages else ():
+            if layer_of(target) == layer_of(module) and target not in packages:
+                here, there = folder_of(module), folder_of(target)
+                allowed = FOLDERS.get(layer_of(module), {"": frozenset()})[here]
+                if here != there and there not in allowed:
+                    yield f"{module} imports {target}"
+
+
+def past_a_face(found, packages):
+    """Imports from another wing that go past a package's face."""
+    for module, source in found.items():
+        for target in imports(source, module, found):
+            if (
+                layer_of(target) in FACED
+                and layer_of(target) != layer_of(module)
+                and target not in packages | OPEN
+            ):
+                yield f"{module} imports {target}"
+
+
+def upward_names(found, packages):
+    """Names of rooms as strings in a module that may not import them."""
+    rooms = {layer_of(module) for module in found if module != "frskit"}
+    for module, source in found.items():
+        for node in ast.walk(ast.parse(source)):
+            if not (isinstance(node, ast.Constant) and isinstance(node.value, str)):
+                continue
+            named = re.fullmatch(r"frskit\.(\w+)(?:\.\w+)*(?::\w+)?", node.value)
+            if named and named[1] in rooms and not may_import(layer_of(module), named[1]):
+                yield f"{module} names {node.value}"
+
+
+def classes_of_one_name(found, packages):
+    """Public classes that share their name with another one."""
+    places = {}
+    for module, source in found.items():
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(module)
+    return [f"{name}: {', '.join(where)}" for name, where in places.items() if len(where) > 1]
+
+
+LAWS = {
+    "no circle": circles,
+    "folders": out_of_folder,
+    "faces": past_a_face,
+    "no upper room as a string": upward_names,
+    "one class, one name": classes_of_one_name,
+}
+
+
+@pytest.mark.parametrize("law", LAWS.values(), ids=LAWS.keys())
+def test_the_house_keeps_its_laws(law):
+    """Circles, folders, faces, names of upper rooms, class names: the whole package."""
+    assert list(law(*sources())) == []
+
+
+@pytest.mark.parametrize(
+    ("law", "module", "line"),
+    [
+        ("no circle", "frskit.frs.state.locks", "from frskit.frs.resume import resume"),
+        (
+            "no circle",
+            "frskit.frs.state.locks",
+            "if TYPE_CHECKING:\n    from frskit.frs.requestor import FastRecovery",
+        ),
+        ("folders", "frskit.exchange.store.btree", "from frskit.exchange.settings import x"),
+        ("faces", "frskit.exchange.settings", "from frskit.ese.header import identify"),
+        ("faces", "frskit.site.opening", "from frskit.frs.state.locks import Locks"),
+        ("no upper room as a string", "frskit.site.opening", "X = 'frskit.simulation.lab:lab'"),
+        ("no upper room as a string", "frskit.eva.models", "X = 'frskit.vss'"),
+        ("one class, one name", "frskit.eva.models", "class Copy: pass"),
+    ],
+    ids=str,
+)
+def test_a_planted_breach_is_found(law, module, line):
+    """Each law is seen to fail on one line that breaks it."""
+    found, packages = sources()
+    assert module in found
+    assert list(LAWS[law]({**found, module: f"{found[module]}\n{line}\n"}, packages))
 
 
 @pytest.mark.parametrize(("module", "path"), list(modules()), ids=lambda value: str(value)[-40:])
 def test_imports_go_down_only(module, path):
     """Each module imports only from layers that the table allows it."""
-    for target in imports(path, module):
+    for target in imports(path.read_text(encoding="utf-8"), module):
         assert may_import(layer_of(module), layer_of(target)), f"{module} imports {target}"
 
 
@@ -60,35 +183,6 @@ def test_every_top_level_module_has_a_layer():
     """A new room in the house must be entered in the table."""
     found = {layer_of(module) for module, _ in modules() if module != "frskit"}
     assert found <= set(LAYERS)
-
-
-def test_modules_do_not_import_each_other_in_cycles():
-    """The import graph of modules, imports for type checking left out, has no cycle."""
-    graph = {module: set(runtime_imports(path)) for module, path in modules()}
-    done, active = set(), []
-
-    def visit(module):
-        if module in done or module not in graph:
-            return
-        assert module not in active, " -> ".join([*active, module])
-        active.append(module)
-        for target in sorted(graph[module]):
-            if target != module:
-                visit(target)
-        active.pop()
-        done.add(module)
-
-    for module in sorted(graph):
-        visit(module)
-
-
-def runtime_imports(path: Path):
-    """Top-level imports of frskit that run when the module is loaded."""
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("frskit."):
-            yield node.module
-        elif isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name.startswith("frskit."))
 
 
 def test_importing_frskit_is_light():

@@ -12,10 +12,12 @@ import pytest
 
 import frskit
 
+MOVED = {"frskit.storage.copy_store": "frskit.storage"}
+"""Former places of public names that examples or docs once showed, and where they are now."""
 MODULES = sorted(
     info.name
     for info in pkgutil.walk_packages(frskit.__path__, "frskit.")
-    if not info.name.endswith("__main__")
+    if not info.name.endswith("__main__") and info.name not in MOVED
 )
 
 
@@ -102,3 +104,13 @@ def test_a_lazy_face_loads_only_what_is_asked_for(name):
         "else: raise SystemExit('found')\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(("old", "new"), MOVED.items())
+def test_a_former_place_still_works_and_says_where_to_go(old, new):
+    """The same objects, with a DeprecationWarning that names the new place."""
+    sys.modules.pop(old, None)
+    with pytest.warns(DeprecationWarning, match=f"from {new}"):
+        former = importlib.import_module(old)
+    for name in former.__all__:
+        assert getattr(former, name) is getattr(importlib.import_module(new), name)

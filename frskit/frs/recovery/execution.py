@@ -18,7 +18,7 @@ from frskit.events import RecoveryStage
 from frskit.frs.recovery.file_actions import action_facts, drop_undo, run_action
 from frskit.frs.recovery.interrupted import MOUNTED, release, settle
 from frskit.frs.recovery.planning import RecoveryWish, make_plan, mounted, used_up
-from frskit.frs.state.journal_words import RECOVERING, OperationKind, Phase, RecoveryStep
+from frskit.frs.state.journal_words import RECOVERING, Phase, RecoveryStep, RequestorOperation
 from frskit.model.copies import CopyLife, MemberLife
 from frskit.model.plans import OnlineReport, RecoveryMethod, RecoveryReport
 from frskit.model.shadows import RestoreRequest
@@ -66,7 +66,7 @@ class RecoveryRun:
             self._still_holds(copy)
             before = production.application.status(plan.group)
             journal = parts.journal.begin(
-                OperationKind.RECOVERY, plan.copy, group=plan.group, mode=plan.mode.value
+                RequestorOperation.RECOVERY, plan.copy, group=plan.group, mode=plan.mode.value
             )
             try:
                 self._until_online(production, copy, journal, before)

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
         RECOVERING,
         CopyStep,
         DeletionStep,
-        OperationKind,
         Phase,
         RecoveryStep,
+        RequestorOperation,
     )
     from frskit.frs.state.locks import Locks
 
@@ -26,9 +26,9 @@ __all__ = [
     "Journal",
     "JournalOperation",
     "Locks",
-    "OperationKind",
     "Phase",
     "RecoveryStep",
+    "RequestorOperation",
     "SqliteCatalog",
 ]
 
@@ -38,7 +38,7 @@ _HOMES = {
     "Journal": "frskit.frs.state.journal",
     "JournalOperation": "frskit.frs.state.journal",
     "Locks": "frskit.frs.state.locks",
-    "OperationKind": "frskit.frs.state.journal_words",
+    "RequestorOperation": "frskit.frs.state.journal_words",
     "Phase": "frskit.frs.state.journal_words",
     "RECOVERING": "frskit.frs.state.journal_words",
     "RecoveryStep": "frskit.frs.state.journal_words",

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from frskit.errors import CatalogError, FrskitError
-from frskit.frs.state.journal_words import OperationKind, Phase
+from frskit.frs.state.journal_words import Phase, RequestorOperation
 from frskit.storage import make_directory, make_private_file
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class Journal:
         if directory is not None:
             make_directory(directory)
 
-    def begin(self, kind: OperationKind, subject: str, **facts: object) -> JournalOperation:
+    def begin(self, kind: RequestorOperation, subject: str, **facts: object) -> JournalOperation:
         """Start recording; a directory gets a file named by number, kind and subject.
 
         The number is the highest one so far plus one, so that no two operations ever share one,

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["RECOVERING", "CopyStep", "DeletionStep", "OperationKind", "Phase", "RecoveryStep"]
+__all__ = ["RECOVERING", "CopyStep", "DeletionStep", "Phase", "RecoveryStep", "RequestorOperation"]
 
 RECOVERING = "recovering"
 """Stage of a copy's record while a recovery uses it, durable before the first step."""
 
 
-class OperationKind(StrEnum):
+class RequestorOperation(StrEnum):
     """What an operation does."""
 
     COPY = "copy"
