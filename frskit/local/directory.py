@@ -20,16 +20,19 @@ Trap: closing any descriptor of a file drops all POSIX record locks that the *sa
 it. An application whose hold is such a lock (SQLite) must hold it in another process than the one
 that makes the copy [exchange.md 8.1].
 
-Crashes: every change is one replacement of ``array.json``. New copies are complete and durable
-under a temporary name before they are recorded and get their final name afterwards; whoever opens
-the array next finishes or undoes what a dead process left. All of it is frskit's choice.
+Crashes: every change is one replacement of ``array.json``. New copies are complete under a
+temporary name before they are recorded and get their final name afterwards; whoever opens the
+array next finishes or undoes what a dead process left. Bringing the files of a copy to the disk
+takes as long as the disk likes, so it is not done while the application holds its writes, but
+before the copy is presented, when the array is opened, or when `DirectoryArray.make_durable` is
+called. If the machine stops before that, the copy is invalid. All of it is frskit's choice.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -42,6 +45,7 @@ from frskit.errors import (
     ArrayError,
     CopyConflict,
     CopyInvalid,
+    FrskitError,
     InsufficientCapacity,
     NameInUse,
     OutcomeUnknown,
@@ -58,10 +62,11 @@ from frskit.local.records import (
     PresentationRecord,
     RecordsFile,
     StorageRecord,
+    boot_id,
     file_name,
     load_records,
 )
-from frskit.local.reflink import can_reflink, clone_tree, measure_tree
+from frskit.local.reflink import can_reflink, clone_tree, measure_tree, sync_tree
 from frskit.model.ids import StorageId
 from frskit.model.storage import (
     AccessKind,
@@ -127,6 +132,8 @@ class DirectoryArray(ArrayBase):
             (self._root / folder).mkdir(parents=True, exist_ok=True)
         with self._change(Budget(clock=clock)):
             self._reflinks = can_reflink(self._root)
+        with suppress(ArrayError):  # it is on record which copy is invalid by that
+            self.make_durable(budget=Budget(clock=clock))
 
     @property
     def name(self) -> str:
@@ -192,8 +199,60 @@ class DirectoryArray(ArrayBase):
             )
         path = record.locate(self._root)
         if path is None:
-            raise CopyInvalid(f"the directory of {storage} is gone", context={"storage": storage})
+            raise CopyInvalid(
+                f"{storage} was not on the disk when the machine stopped, or the disk refused it"
+                if record.is_lost
+                else f"the directory of {storage} is gone",
+                context={"storage": storage},
+            )
         return record, path
+
+    # -- durability ----------------------------------------------------------------------------
+
+    def make_durable(self, storage: StorageId | None = None, *, budget: Budget) -> None:
+        """Return when a copy, or every copy, is on the disk; nothing to do if it is already.
+
+        `commit_copies` leaves it to a call after the writes were released: `present` calls it. It
+        does not hold the array's lock while it waits for the disk. Unknown ids are fine.
+
+        Raises:
+            ArrayError: The disk refused a copy; that copy is invalid from now on.
+        """
+        changes: list[tuple[StorageRecord, StorageRecord]] = []
+        refusals: list[Exception] = []
+        for record in self._read().storages:
+            if storage not in (None, record.id) or not record.is_unsynced or record.is_lost:
+                continue
+            budget.check("making a copy durable")
+            error = self._sync(record)
+            if error is not None:
+                refusals.append(error)
+            changes.append((record, record.synced(as_lost=error is not None)))
+        if changes:
+            with self._change(budget) as change:
+                change.save(change.records.replacing(changes))
+        if refusals:
+            raise ArrayError(
+                f"the disk refused a copy: {refusals[0]}", context={"storage": storage}
+            ) from refusals[0]
+
+    def _sync(self, record: StorageRecord) -> Exception | None:
+        """Sync one copy; the error if that failed, though the copy is where it was.
+
+        A failure is final: the system forgets what it could not write, and the next attempt would
+        succeed for nothing.
+        """
+        path = record.locate(self._root)
+        while path is not None:
+            try:
+                sync_tree(path)
+            except (FrskitError, OSError) as error:
+                before, path = path, record.locate(self._root)
+                if path == before:  # else it got its final name meanwhile, or was deleted
+                    return error
+            else:
+                return None
+        return None
 
     # -- storage -------------------------------------------------------------------------------
 
@@ -263,7 +322,11 @@ class DirectoryArray(ArrayBase):
     # -- copies --------------------------------------------------------------------------------
 
     def copies(self, *, key: CopyKey | None = None) -> Sequence[ArrayCopy]:
-        """Copies of one set, or all; a copy whose directory somebody removed is INVALID."""
+        """Copies of one set, or all.
+
+        INVALID is a copy whose directory somebody removed, and one that was not on the disk yet
+        when the machine stopped.
+        """
         records = self._read()
         return tuple(
             self._copy(record, record.copy)
@@ -328,9 +391,10 @@ class DirectoryArray(ArrayBase):
             )
 
     def commit_copies(self, staged: StagedCopies, *, budget: Budget) -> Sequence[ArrayCopy]:
-        """Copy every member, then record them all at once; durable when it returns.
+        """Copy every member, then record them all at once.
 
-        A budget that ends in between undoes everything.
+        The record is durable when it returns, the copies are after `make_durable` or `present`:
+        the application holds its writes now and need not wait for the disk. A budget that ends in between undoes everything.
         """
         with self._change(budget) as change:
             known = change.records.sets.get(staged.key)
@@ -381,12 +445,16 @@ class DirectoryArray(ArrayBase):
         request = staged.requests[number]
         name = _member_name(staged.key, number, request)
         short = file_name(name)
+        target = self._root / "copies" / (NEW + short)
         facts = clone_tree(
             self._existing(records, request.source)[1],
-            self._root / "copies" / (NEW + short),
+            target,
             reflink=self._reflinks,
             check=lambda: budget.check("copying a directory"),
         )
+        boot = boot_id()
+        if boot is None:  # a machine that stopped could not be noticed later
+            sync_tree(target)
         return StorageRecord(
             id=StorageId(f"file:{name}"),
             name=name,
@@ -398,6 +466,7 @@ class DirectoryArray(ArrayBase):
                 key=staged.key,
                 kind=request.kind,
                 size_bytes=facts.size_bytes,
+                unsynced=boot,
             ),
         )
 
@@ -429,9 +498,10 @@ class DirectoryArray(ArrayBase):
     def present(
         self, storage: StorageId, host: HostRef, *, read_only: bool, budget: Budget
     ) -> Presentation:
-        """Tell a host where the directory is; several hosts may know."""
+        """Tell a host where the directory is, once it is durable; several hosts may know."""
         if self._hosts is not None and host not in self._hosts:
             raise StorageNotFound(f"{self._name} knows no host {host}", context={"host": host})
+        self.make_durable(storage, budget=budget)
         wanted = PresentationRecord(storage=storage, host=host, read_only=read_only)
         with self._change(budget) as change:
             records = change.records

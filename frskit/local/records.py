@@ -3,11 +3,17 @@
 The file is the truth: a directory that it does not name is no copy, whatever it looks like. One
 replacement of the file is therefore the instant at which all members of a copy set come into being.
 Layout and names are frskit's choice; the file carries ``schema`` and is refused if it says another.
+
+The file is on the disk when it says that there is a copy; the copy itself may not be yet (version 2
+of the schema). Until it is, the record names the start of the machine in which the copy was made:
+as long as that one runs, the system has every byte, whatever becomes of the process; once another
+one runs nobody can know, and the copy is invalid.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
@@ -16,20 +22,22 @@ from attrs import evolve, field, frozen
 from frskit.errors import ArrayDamaged
 from frskit.local.reflink import remove_tree
 from frskit.model.ids import CopyKey, HostRef, StorageId
-from frskit.model.json_records import dump, load
+from frskit.model.json_records import UPGRADES, dump, load
 from frskit.model.storage import CopyKind, CopyRequest
-from frskit.storage import replace_file, sync_directory
+from frskit.storage import replace_file
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterable
 
 __all__ = [
+    "LOST",
     "NEW",
     "ArrayRecords",
     "CopyRecord",
     "PresentationRecord",
     "RecordsFile",
     "StorageRecord",
+    "boot_id",
     "file_name",
     "load_records",
     "save_records",
@@ -38,6 +46,19 @@ __all__ = [
 SCHEMA: Final = "frskit.directory-array"
 NEW: Final = ".new-"
 """Prefix of directories whose copying is not recorded yet."""
+LOST: Final = "lost"
+"""In the place of a start of the machine: the disk refused the copy."""
+_VERSION: Final = 2
+
+UPGRADES[SCHEMA] = {1: lambda plain: plain}  # all copies of version 1 are on the disk
+
+
+def boot_id() -> str | None:
+    """Which start of this machine runs; None where the system does not say: only Linux does."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return None
 
 
 @frozen(kw_only=True)
@@ -49,12 +70,15 @@ class CopyRecord:
         key: Key of its set.
         kind: Kind of copy.
         size_bytes: Size of the source at the instant of the copy.
+        unsynced: The start of the machine in which it was made, or `LOST`, while it is not known
+            to be on the disk; None: it is.
     """
 
     source: StorageId
     key: CopyKey
     kind: CopyKind
     size_bytes: int
+    unsynced: str | None = None
 
 
 @frozen(kw_only=True)
@@ -68,8 +92,32 @@ class StorageRecord:
     comment: str = ""
     copy: CopyRecord | None = None
 
+    @property
+    def is_unsynced(self) -> bool:
+        """Whether it is not known to be on the disk, sound or lost."""
+        return self.copy is not None and self.copy.unsynced is not None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the machine, or the disk, failed before the copy was on the disk."""
+        return (
+            self.copy is not None
+            and self.copy.unsynced is not None
+            and self.copy.unsynced != boot_id()
+        )
+
+    def synced(self, *, as_lost: bool) -> StorageRecord:
+        """The record when the copy is on the disk, or when the disk refused it."""
+        assert self.copy is not None
+        return evolve(self, copy=evolve(self.copy, unsynced=LOST if as_lost else None))
+
     def locate(self, root: Path) -> Path | None:
-        """Where the files are; a copy just recorded may still have its temporary name."""
+        """Where the files are; a copy just recorded may still have its temporary name.
+
+        None if they are gone or lost.
+        """
+        if self.is_lost:
+            return None
         path = root / self.directory
         return next(
             (each for each in (path, path.with_name(NEW + path.name)) if each.is_dir()), None
@@ -111,6 +159,15 @@ class ArrayRecords:
         """The copies of one set, in the order of its requests."""
         return tuple(each for each in self.storages if each.copy and each.copy.key == key)
 
+    def replacing(self, changes: Iterable[tuple[StorageRecord, StorageRecord]]) -> ArrayRecords:
+        """The records with some of them, if they are still these, in another form."""
+        changed = {before.id: (before, after) for before, after in changes}
+        storages = tuple(
+            changed[each.id][1] if each == changed.get(each.id, (None,))[0] else each
+            for each in self.storages
+        )
+        return evolve(self, storages=storages)
+
     def without(self, record: StorageRecord) -> ArrayRecords:
         """The records after the removal of a storage object has begun."""
         storages = tuple(each for each in self.storages if each.id != record.id)
@@ -137,6 +194,7 @@ def load_records(path: Path) -> ArrayRecords:
         data,
         ArrayRecords,
         SCHEMA,
+        _VERSION,
         under="records",
         what=str(path),
         error=ArrayDamaged,
@@ -151,7 +209,7 @@ def save_records(path: Path, records: ArrayRecords) -> None:
     Raises:
         OSError: It is not known which content the file has.
     """
-    replace_file(path, dump(records, SCHEMA, under="records", indent=1).encode() + b"\n")
+    replace_file(path, dump(records, SCHEMA, _VERSION, under="records", indent=1).encode() + b"\n")
 
 
 class RecordsFile:
@@ -179,8 +237,7 @@ class RecordsFile:
                 each.directory == f"copies/{final.name}" for each in self.records.storages
             )
             if recorded and not final.exists():
-                new.rename(final)
-                sync_directory(final.parent)
+                new.rename(final)  # not synced: both names are good, see `StorageRecord.locate`
         self.sweep()
 
     def sweep(self) -> None:

@@ -43,6 +43,7 @@ __all__ = [
     "clone_tree",
     "measure_tree",
     "remove_tree",
+    "sync_tree",
 ]
 
 FICLONE: Final = 0x40049409
@@ -223,7 +224,10 @@ class _Cloner:
 def clone_tree(
     source: Path, target: Path, *, reflink: bool, check: Callable[[], None]
 ) -> TreeFacts:
-    """Make `target`, which must not exist, a durable copy of the directory `source`.
+    """Make `target`, which must not exist, a copy of the directory `source`.
+
+    It is in the memory of this machine; `sync_tree` brings it to the disk, which takes much longer
+    and need not be waited for while somebody holds the writers.
 
     Args:
         source: What to copy; nothing may change in it meanwhile.
@@ -253,9 +257,17 @@ def clone_tree(
         ) from error
     finally:
         os.close(from_directory)
-    PathFileSystem(target).sync()
-    sync_directory(target.parent)
     return cloner.facts
+
+
+def sync_tree(directory: Path) -> None:
+    """Return when a tree, and its name, are on the disk.
+
+    Raises:
+        FrskitError, OSError: It is not known what a loss of power would leave.
+    """
+    PathFileSystem(directory).sync()
+    sync_directory(directory.parent)
 
 
 def measure_tree(directory: Path) -> TreeFacts:

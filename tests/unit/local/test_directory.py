@@ -16,6 +16,7 @@ import frskit
 from frskit.clock import Budget, CancelToken, VirtualClock
 from frskit.errors import (
     ArrayDamaged,
+    ArrayError,
     Busy,
     Cancelled,
     CopyConflict,
@@ -522,3 +523,169 @@ def test_relative_roots_survive_a_change_of_directory(tmp_path, clock, monkeypat
     data = array.add_storage("data")
     monkeypatch.chdir("/")
     assert array.directory(data) == tmp_path / "array" / "storage" / "data"
+
+
+# --- durable after the release ----------------------------------------------------------------
+
+
+@pytest.fixture
+def syncs(monkeypatch):
+    """Every wait for the disk, by the path it was for."""
+    seen = []
+
+    def count(name):
+        real = getattr(os, name)
+
+        def counted(*args):
+            seen.append(os.readlink(f"/proc/self/fd/{args[0]}") if args else "everything")
+            return real(*args)
+
+        monkeypatch.setattr(os, name, counted)
+
+    for name in ("fsync", "fdatasync", "sync"):
+        count(name)
+    return seen
+
+
+def boots(monkeypatch, name):
+    """Another start of the machine."""
+    for module in ("records", "directory"):
+        monkeypatch.setattr(f"frskit.local.{module}.boot_id", lambda: name)
+
+
+@pytest.mark.parametrize("files", [1, 50])
+def test_a_commit_waits_for_the_disk_for_its_record_only(array, budget, syncs, files):
+    """Writes are held meanwhile: what the copies are made of is synced by the first presentation."""
+    for number in range(files):
+        (array.directory(DATA) / f"file-{number}").write_bytes(b"x" * 8192)
+    staged = array.stage_copies([request(DATA, "c0"), request(LOGS, "c1")], key=KEY, budget=budget)
+    syncs.clear()
+    first, _ = array.commit_copies(staged, budget=budget)
+    assert syncs == [str(array.root / "array.json.new"), str(array.root)]
+    syncs.clear()
+    array.present(first.id, HOST, read_only=True, budget=budget)
+    target = array.directory(first.id)
+    assert {str(each) for each in target.iterdir()} | {str(target), str(target.parent)} <= set(
+        syncs
+    )
+    assert not [each for each in syncs if "c1" in each]
+    syncs.clear()
+    array.present(first.id, HOST, read_only=True, budget=budget)
+    array.make_durable(first.id, budget=budget)
+    assert syncs == []
+    array.make_durable(budget=budget)
+    assert [each for each in syncs if "c1" in each]
+    assert not [each for each in syncs if "c0" in each]
+
+
+def test_the_record_of_durability_follows_the_sync(array, budget, monkeypatch):
+    """At no call of the disk does the record say more than the disk holds."""
+    (copy,) = make(array, budget, request(DATA, "c0"))
+    order = []
+    real = os.fsync
+
+    def fsync(descriptor):
+        real(descriptor)
+        text = (array.root / "array.json").read_text()
+        order.append((os.readlink(f"/proc/self/fd/{descriptor}"), '"unsynced": null' in text))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    array.present(copy.id, HOST, read_only=True, budget=budget)
+    durable = [path for path, said in order if not said]
+    assert str(array.root / "copies") in durable
+    assert str(array.root / "copies" / "c0" / "file") in durable
+    assert order[-1][1]
+
+
+def test_a_copy_that_the_machine_may_have_lost_is_invalid(
+    array, budget, clock, tmp_path, monkeypatch
+):
+    """After another start of the machine what was not on the disk is never shown as good."""
+    sure, unsure = make(array, budget, request(DATA, "c0"), request(LOGS, "c1"))
+    array.make_durable(sure.id, budget=budget)
+    (array.directory(unsure.id) / "file").write_bytes(b"\0\0\0\0")  # what a file system may do
+    boots(monkeypatch, "another")
+    again = DirectoryArray(tmp_path / "array", clock=clock)
+    states = {each.id: each.state for each in again.copies(key=KEY)}
+    assert states == {sure.id: CopyState.INDEPENDENT, unsure.id: CopyState.INVALID}
+    again.present(sure.id, HOST, read_only=True, budget=budget)
+    with pytest.raises(CopyInvalid, match="machine stopped"):
+        again.present(unsure.id, HOST, read_only=True, budget=budget)
+    with pytest.raises(CopyInvalid):
+        again.stage_copies([request(unsure.id)], key=CopyKey("other"), budget=budget)
+    again.delete_storage(unsure.id, budget=budget)
+    assert names(again) == ["c0"]
+
+
+def test_a_copy_of_a_dead_process_becomes_durable_at_the_next_opening(
+    array, budget, clock, tmp_path, monkeypatch
+):
+    """The death of the process loses nothing; whoever opens the array makes up for it."""
+    (copy,) = make(array, budget, request(DATA, "c0"))
+    DirectoryArray(tmp_path / "array", clock=clock)
+    boots(monkeypatch, "another")
+    assert array.copies()[0].state is CopyState.INDEPENDENT
+    assert (array.directory(copy.id) / "file").read_bytes() == b"data"
+
+
+def test_a_copy_that_the_disk_refuses_is_invalid_for_good(
+    array, budget, clock, tmp_path, monkeypatch
+):
+    """A second sync succeeds without having written anything, so there is none."""
+    (copy,) = make(array, budget, request(DATA, "c0"))
+    real = os.fsync
+
+    def fsync(descriptor):
+        if os.readlink(f"/proc/self/fd/{descriptor}").endswith("c0/file"):
+            raise OSError(errno.EIO, "Input/output error")
+        real(descriptor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        with pytest.raises(ArrayError, match="refused"):
+            array.present(copy.id, HOST, read_only=True, budget=budget)
+    assert array.presentations() == ()
+    for each in (array, DirectoryArray(tmp_path / "array", clock=clock)):
+        with pytest.raises(CopyInvalid, match="refused"):
+            each.present(copy.id, HOST, read_only=True, budget=budget)
+        assert each.copies()[0].state is CopyState.INVALID
+
+
+def test_a_refused_copy_does_not_keep_the_array_from_opening(
+    array, budget, clock, tmp_path, monkeypatch
+):
+    """The other copies can still be had."""
+    make(array, budget, request(DATA, "c0"), request(LOGS, "c1"))
+
+    def refuse(path):
+        if path.name == "c0":
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("frskit.local.directory.sync_tree", refuse)
+    again = DirectoryArray(tmp_path / "array", clock=clock)
+    assert [each.state for each in again.copies()] == [CopyState.INVALID, CopyState.INDEPENDENT]
+
+
+def test_where_the_machine_does_not_count_its_starts_a_commit_syncs(
+    array, budget, syncs, monkeypatch
+):
+    """Nobody could notice later that the machine had stopped."""
+    boots(monkeypatch, None)
+    (copy,) = make(array, budget, request(DATA, "c0"))
+    assert str(array.root / "copies" / ".new-c0" / "file") in syncs
+    boots(monkeypatch, "another")
+    assert array.copies() == (copy,)
+    assert copy.state is CopyState.INDEPENDENT
+
+
+def test_records_of_the_first_version_are_of_durable_copies(array, budget, tmp_path, clock):
+    """They say nothing of it; their commits waited for the disk."""
+    (copy,) = make(array, budget, request(DATA, "c0"))
+    path = tmp_path / "array" / "array.json"
+    document = json.loads(path.read_text())
+    assert document["schema"] == "frskit.directory-array/2"
+    document["schema"] = "frskit.directory-array/1"
+    for each in document["records"]["storages"]:
+        (each["copy"] or {}).pop("unsynced", None)
+    path.write_text(json.dumps(document))
+    assert DirectoryArray(tmp_path / "array", clock=clock).copies() == (copy,)
