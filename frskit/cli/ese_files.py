@@ -185,7 +185,7 @@ def _copied(session: Session, copy: str) -> Iterator[list[Found]]:
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:
-    from frskit.frs import matches
+    from frskit.model.server_paths import matches
 
     return not patterns or any(matches(name, each) for each in patterns)
 

@@ -13,20 +13,9 @@ from attrs import asdict, field, frozen
 from frskit.errors import ConfigurationError
 from frskit.exchange.store.versions import StoreKind
 
-__all__ = ["DatabaseSettings", "ExchangeSettings", "GroupSettings", "split_path"]
+__all__ = ["DatabaseSettings", "ExchangeSettings", "GroupSettings"]
 
 SCHEMA = "frskit.exchange.settings/1"
-
-
-def split_path(path: str) -> tuple[str, str]:
-    r"""Directory and name of a server-native path, whichever separator it uses.
-
-    Example:
-        >>> split_path("M:\\exchsrvr\\sg1\\mbx1.edb")
-        ('M:\\exchsrvr\\sg1', 'mbx1.edb')
-    """
-    cut = max(path.rfind("\\"), path.rfind("/"))
-    return path[:cut], path[cut + 1 :]
 
 
 @frozen(kw_only=True)

@@ -13,7 +13,6 @@ from frskit._lazy import face
 
 if TYPE_CHECKING:
     from frskit.frs.deployment import Parts, Policy, Production, Recovery
-    from frskit.frs.paths import matches
     from frskit.frs.recovery.legality import LEGALITY
     from frskit.frs.requestor import FastRecovery, RunningCopy
     from frskit.frs.resume import Resumed
@@ -37,7 +36,6 @@ __all__ = [
     "Resumed",
     "RunningCopy",
     "SqliteCatalog",
-    "matches",
 ]
 
 _HOMES = {
@@ -55,6 +53,5 @@ _HOMES = {
     "Resumed": "frskit.frs.resume",
     "RunningCopy": "frskit.frs.requestor",
     "SqliteCatalog": "frskit.frs.state.catalog",
-    "matches": "frskit.frs.paths",
 }
 __getattr__, __dir__ = face(__name__, _HOMES)

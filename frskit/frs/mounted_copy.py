@@ -9,8 +9,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from frskit.errors import VolumeNotFound
-from frskit.frs.paths import files_of, inside, join
+from frskit.frs.file_sets import files_of
 from frskit.model.ids import StorageId
+from frskit.model.server_paths import inside, join
 from frskit.storage import PathFileSystem
 
 if TYPE_CHECKING:

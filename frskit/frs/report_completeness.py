@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from frskit.errors import IntegrityError
-from frskit.frs.paths import separator
 from frskit.model.checks import ComponentCheck, FileVerdict, IntegrityReport
 from frskit.model.files import FileRole
+from frskit.model.server_paths import separator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,7 +96,7 @@ def _paths(target: CheckTarget, component: Component) -> Iterator[str]:
 
 
 def _wild(files: FileSet) -> bool:
-    return any(mark in files.pattern for mark in "*?[")
+    return any(mark in files.pattern for mark in "*?")
 
 
 def _folded(path: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from frskit.frs.paths import files_of
+from frskit.frs.file_sets import files_of
 from frskit.model.checks import Coverage, FileVerdict
 from frskit.model.components import BackupType, ComponentId
 from frskit.model.copies import Truncation

@@ -41,8 +41,9 @@ from frskit.hosts.lun_mount import (
     flags_of,
     label_of,
 )
-from frskit.hosts.windows_paths import inside, mount_point, split_volume_path
+from frskit.hosts.windows_paths import mount_point, split_volume_path
 from frskit.model.ids import IdFactory, VolumeId
+from frskit.model.server_paths import inside
 from frskit.model.volumes import Disk, DiskFlags, Volume, VolumePath
 from frskit.storage import LABEL_BYTES, DiskLabel, read_label, write_label
 from frskit.storage.simfs import BLOCK_BYTES, SimFs

@@ -13,7 +13,7 @@ from typing import Final
 from frskit.errors import UsageError
 from frskit.model.ids import VolumeId, guid
 
-__all__ = ["inside", "mount_point", "split_volume_path"]
+__all__ = ["mount_point", "split_volume_path"]
 
 _POINT: Final = re.compile(r'[A-Za-z]:(\\[^\\:*?"<>|\0-\x1f]+)*\\?')
 _VOLUME: Final = re.compile(r"\\\\\?\\Volume(\{[0-9A-Fa-f-]{36}\})(?:\\(.*))?", re.DOTALL)
@@ -38,20 +38,6 @@ def mount_point(text: str) -> str:
         )
     drive, rest = native[0].upper() + ":", native[2:].strip("\\")
     return f"{drive}\\{rest}"
-
-
-def inside(point: str, path: str) -> str | None:
-    r"""The part of `path` below a canonical mount point, with ``/``; None if it lies elsewhere.
-
-    Example:
-        >>> inside("M:\\", "m:\\exchsrvr\\MBX1.edb"), inside("C:\\a", "C:\\ab")
-        ('exchsrvr/MBX1.edb', None)
-    """
-    prefix = point.rstrip("\\") + "\\"
-    native = path.replace("/", "\\").rstrip("\\") + "\\"
-    if native[: len(prefix)].upper() != prefix.upper():
-        return None
-    return "/".join(part for part in native[len(prefix) :].split("\\") if part)
 
 
 def split_volume_path(path: str) -> tuple[VolumeId, str] | None:

@@ -12,9 +12,9 @@ from attrs import define, field
 from frskit.ese.logs import LogFileKind
 from frskit.exchange.log_analysis.facts import CheckpointFact, DatabaseFact, LogFact, RecoveryFacts
 from frskit.exchange.log_analysis.reading import database_fact, log_fact
-from frskit.exchange.settings import split_path
 from frskit.model.checks import CheckedFile, Coverage, FileVerdict
 from frskit.model.files import FileRole
+from frskit.model.server_paths import split_path
 
 if TYPE_CHECKING:
     from frskit.model.components import Component, ComponentId

@@ -16,10 +16,10 @@ from attrs import evolve, field, frozen
 from frskit.ese.logs import LogFileKind, archived_log_name, parse_log_name
 from frskit.exchange.log_analysis.decision_table import Decision, decide
 from frskit.exchange.recovery.group_files import GroupFiles, below
-from frskit.exchange.settings import split_path
 from frskit.exchange.writer.component_tree import checkpoint_files, log_files
 from frskit.model.files import FileSet
 from frskit.model.plans import FileAction, FileActionKind, RecoveryMethod, RecoveryMode
+from frskit.model.server_paths import split_path
 
 if TYPE_CHECKING:
     from frskit.exchange.store.versions import StoreProfile

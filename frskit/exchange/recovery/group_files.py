@@ -13,9 +13,10 @@ from attrs import frozen
 
 from frskit.errors import VolumeNotFound
 from frskit.exchange.log_analysis.reading import DatabaseSource, gather
-from frskit.exchange.settings import DatabaseSettings, GroupSettings, split_path
+from frskit.exchange.settings import DatabaseSettings, GroupSettings
 from frskit.exchange.writer.component_tree import checkpoint_files, database_files, log_files
 from frskit.model.plans import RecoveryMode
+from frskit.model.server_paths import split_path
 
 if TYPE_CHECKING:
     from frskit.exchange.log_analysis.facts import RecoveryFacts

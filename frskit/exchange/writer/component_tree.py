@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from frskit.exchange.settings import DatabaseSettings, GroupSettings, split_path
+from frskit.exchange.settings import DatabaseSettings, GroupSettings
 from frskit.exchange.versions import WRITER_ID, ExchangeProfile
 from frskit.model.components import Component, ComponentId, ComponentKind
 from frskit.model.files import FileRole, FileSet
+from frskit.model.server_paths import split_path
 
 __all__ = [
     "FOREIGN_CONTAINER",

@@ -21,6 +21,7 @@ from frskit.frs.recovery.planning import RecoveryWish, make_plan, mounted, used_
 from frskit.frs.state.journal_words import RECOVERING, Phase, RecoveryStep, RequestorOperation
 from frskit.model.copies import CopyLife, MemberLife
 from frskit.model.plans import OnlineReport, RecoveryMethod, RecoveryReport
+from frskit.model.server_paths import same_path
 from frskit.model.shadows import RestoreRequest
 from frskit.model.volumes import DiskFlags
 from frskit.scopes import Releases, told
@@ -194,8 +195,7 @@ class RecoveryRun:
     @staticmethod
     def _mounted_storage(production: Production, member: CopyMember) -> StorageId:
         for volume in production.server.volumes():
-            points = {point.casefold() for point in volume.mount_points}
-            if member.mount_point.casefold() in points:
+            if any(same_path(member.mount_point, point) for point in volume.mount_points):
                 (storage,) = volume.storages
                 return storage
         raise RecoveryPrecondition(f"{member.mount_point} is not mounted on production")

@@ -21,6 +21,7 @@ from frskit.frs.recovery.file_actions import undo_copy_in, undo_move
 from frskit.frs.state.journal_words import Phase, RecoveryStep
 from frskit.model.copies import CopyLife, MemberLife
 from frskit.model.ids import CopyId, StorageId
+from frskit.model.server_paths import same_path
 from frskit.model.volumes import DiskFlags
 from frskit.scopes import Releases
 
@@ -72,16 +73,13 @@ def _was_undone(production: Production, operation: JournalOperation) -> bool:
     """
     if operation.reached(Phase.UNDO) or operation.reached(Phase.UNDONE):
         return True
-    at = {
-        (point.casefold(), storage)
-        for volume in production.server.volumes()
-        for point in volume.mount_points
-        for storage in volume.storages
-    }
+    volumes = production.server.volumes()
     return any(
-        (str(facts["mount"]).casefold(), facts["old"]) in at
+        facts["old"] in volume.storages and same_path(str(facts["mount"]), point)
         for step, facts in operation.intents()
         if step == RecoveryStep.SWAP
+        for volume in volumes
+        for point in volume.mount_points
     )
 
 

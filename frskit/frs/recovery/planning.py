@@ -14,7 +14,6 @@ from attrs import frozen
 
 from frskit.errors import CopyInUse, RecoveryPrecondition, StorageGroupNotRecognized
 from frskit.frs.mounted_copy import MountedCopy, mount_points
-from frskit.frs.paths import inside
 from frskit.frs.recovery.legality import objection
 from frskit.frs.state.journal_words import RECOVERING
 from frskit.model.copies import Copy, CopyFilter, CopyLife, CopyMember, MemberLife, Verdict
@@ -26,6 +25,7 @@ from frskit.model.plans import (
     RecoveryMode,
     RecoveryPlan,
 )
+from frskit.model.server_paths import inside, same_path
 from frskit.model.storage import CopyState
 from frskit.scopes import attached, presented
 
@@ -261,11 +261,9 @@ def _check_alone(production: Production, group: GroupInfo, members: tuple[CopyMe
 
 def _check_present(production: Production, members: tuple[CopyMember, ...]) -> None:
     """P-06: the original mount points are there, so that data returns to its former paths."""
-    mounted_at = {
-        point.casefold() for volume in production.server.volumes() for point in volume.mount_points
-    }
+    points = [point for each in production.server.volumes() for point in each.mount_points]
     for member in members:
-        if member.mount_point.casefold() not in mounted_at:
+        if not any(same_path(member.mount_point, point) for point in points):
             raise refuse("P-06", f"{member.mount_point} is not mounted on production")
 
 

@@ -10,7 +10,6 @@ Nothing vanishes silently: what is left out is reported with its reason.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from attrs import define, field, frozen
@@ -25,6 +24,7 @@ from frskit.model.components import (
 )
 from frskit.model.files import FileSet
 from frskit.model.ids import VolumeId
+from frskit.model.server_paths import inside, matches, split_path
 from frskit.model.shadows import ExcludedComponent
 
 __all__ = ["Selection", "backs_up", "covers", "select_components", "supports_type"]
@@ -66,10 +66,10 @@ def supports_type(writer: WriterMetadata, backup_type: BackupType) -> bool:
 
 def covers(files: FileSet, path: str) -> bool:
     """Whether a file set names this server-native path; wildcards ``*`` and ``?``, any case."""
-    directory, name = _split(path)
-    wanted = _folded(files.path)
-    inside = directory == wanted or (files.recursive and directory.startswith(wanted + "/"))
-    return inside and _wildcard(files.pattern).fullmatch(name) is not None
+    directory, name = split_path(path)
+    below = inside(files.path, directory)
+    placed = below == "" or (files.recursive and below is not None)
+    return placed and matches(name, files.pattern)
 
 
 def backs_up(writer: WriterMetadata, components: Iterable[Component], path: str) -> bool:
@@ -77,21 +77,6 @@ def backs_up(writer: WriterMetadata, components: Iterable[Component], path: str)
     if any(covers(files, path) for files in writer.excluded):
         return False
     return any(covers(files, path) for each in components for files in each.files)
-
-
-def _folded(path: str) -> str:
-    return path.replace("\\", "/").rstrip("/").casefold()
-
-
-def _split(path: str) -> tuple[str, str]:
-    directory, _, name = _folded(path).rpartition("/")
-    return directory, name
-
-
-def _wildcard(pattern: str) -> re.Pattern[str]:
-    # On Windows ``*.*`` means every name, with a dot or without.
-    text = "*" if pattern == "*.*" else pattern.casefold()
-    return re.compile("".join({"*": ".*", "?": "."}.get(each, re.escape(each)) for each in text))
 
 
 def select_components(

@@ -11,9 +11,9 @@ import pytest
 from frskit.codes.explain import error_classes, explain_code
 from frskit.errors import Busy, NotFound
 from frskit.frs import LEGALITY, Locks
-from frskit.frs.paths import inside, join, matches
 from frskit.frs.recovery.legality import objection
 from frskit.model.plans import RecoveryMethod, RecoveryMode
+from frskit.model.server_paths import inside, join, matches
 from frskit.model.storage import CopyKind
 
 

@@ -24,8 +24,9 @@ from frskit.errors import (
     WriteProtected,
 )
 from frskit.hosts.simulated import SimulatedServer
-from frskit.hosts.windows_paths import inside, mount_point, split_volume_path
+from frskit.hosts.windows_paths import mount_point, split_volume_path
 from frskit.model.ids import HostRef, IdFactory, StorageId, VolumeId
+from frskit.model.server_paths import inside
 from frskit.model.storage import ScsiLun
 from frskit.model.volumes import Disk, DiskFlags, Volume
 from frskit.protocols import BlockDevice
