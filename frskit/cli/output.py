@@ -105,22 +105,23 @@ class Output:
         if not rows:
             return
         cells = [["" if each is None else printable(str(each)) for each in row] for row in rows]
-        grid = fitted(headings, cells, terminal_width(sys.stdout))
+        names = [printable(each) for each in headings]
+        grid = fitted(names, cells, terminal_width(sys.stdout))
         if grid is None:
-            for line in blocks(headings, cells):
+            for line in blocks(names, cells):
                 self.line(line)
             return
         from rich.table import Table
         from rich.text import Text
 
         table = Table(
-            show_header=any(headings),
+            show_header=any(names),
             show_edge=grid.framed,
             pad_edge=grid.framed,
             padding=(0, 1) if grid.framed else 0,
         )
-        for heading, width in zip(headings, grid.widths, strict=True):
-            table.add_column(heading, overflow="fold", width=width)
+        for name, width in zip(names, grid.widths, strict=True):
+            table.add_column(Text(name), overflow="fold", width=width)
         for row in cells:
             table.add_row(*map(Text, row))
         self._draw(table)
