@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from rich.console import Console, RenderableType
+    from rich.console import Console
     from rich.progress import Progress, TaskID
     from rich.tree import Tree
 
@@ -57,9 +57,9 @@ class Output:
 
     Attributes:
         as_json: Whether results are JSON documents.
-        live: The console that is drawing bars at this moment; None = there are none. While it does
-            everything that goes to a terminal is printed by it, above the bars: what is printed
-            past it would stand in the middle of a bar.
+        live: The console that is drawing bars at this moment; None = there are none. While it does,
+            all that goes to a terminal is printed by it, above the bars: what is printed past it
+            would stand in the middle of a bar.
     """
 
     def __init__(self, *, as_json: bool = False) -> None:
@@ -86,11 +86,8 @@ class Output:
         """A line for people; nothing if JSON is wanted."""
         if self.as_json:
             return
-        for line in wrapped(printable(text), terminal_width(sys.stdout)):
-            if self._is_live():
-                self._draw(line)
-            else:
-                sys.stdout.write(f"{line}\n")
+        lines = wrapped(printable(text), terminal_width(sys.stdout))
+        sys.stdout.writelines(f"{line}\n" for line in lines)  # bars replace it by their console
 
     def table(self, title: str, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """A table for people, its title only if there are no rows; nothing if JSON is wanted.
@@ -112,7 +109,6 @@ class Output:
                 self.line(line)
             return
         from rich.table import Table
-        from rich.text import Text
 
         table = Table(
             show_header=any(names),
@@ -121,15 +117,15 @@ class Output:
             padding=(0, 1) if grid.framed else 0,
         )
         for name, width in zip(names, grid.widths, strict=True):
-            table.add_column(Text(name), overflow="fold", width=width)
+            table.add_column(name, overflow="fold", width=width)
         for row in cells:
-            table.add_row(*map(Text, row))
-        self._draw(table)
+            table.add_row(*row)
+        self.console.print(table)
 
     def tree(self, root: Branch) -> None:
         """A tree for people; nothing if JSON is wanted."""
         if not self.as_json:
-            self._draw(_drawn(root))
+            self.console.print(_drawn(root))
 
     def warning(self, text: str) -> None:
         """A warning on the error output, in both modes."""
@@ -137,10 +133,8 @@ class Output:
 
     def aside(self, text: str, *, style: str = "") -> None:
         """A line on the error output, in both modes."""
-        from rich.text import Text
-
         for line in wrapped(printable(text), terminal_width(sys.stderr)):
-            (self.live or self.errors).print(Text(line, style), soft_wrap=True)
+            (self.live or self.errors).print(line, style=style)
 
     def error(self, error: FrskitError) -> None:
         """An error with its hint: lines on the error output, or a document."""
@@ -154,15 +148,6 @@ class Output:
             self.aside(f"left behind: {leftover}")
         self.aside(f"hint: {error.hint}")
 
-    def _is_live(self) -> bool:
-        """Whether the standard output is a terminal on which bars are being drawn."""
-        return self.live is not None and sys.stdout.isatty()
-
-    def _draw(self, what: RenderableType) -> None:
-        """Let a console print to the standard output; text comes in lines that fit."""
-        console = self.live if self.live is not None and self._is_live() else self.console
-        console.print(what, soft_wrap=isinstance(what, str))
-
 
 def _console(*, errors: bool) -> Console:
     """A console that takes text as it is: no markup, no names of pictures, no colored numbers."""
@@ -175,10 +160,9 @@ def _console(*, errors: bool) -> Console:
 
 
 def _drawn(branch: Branch) -> Tree:
-    from rich.text import Text
     from rich.tree import Tree
 
-    tree = Tree(Text(printable(branch.label), overflow="fold"))
+    tree = Tree(printable(branch.label))
     tree.children.extend(map(_drawn, branch.branches))
     return tree
 
@@ -187,7 +171,7 @@ class ProgressBars:
     """An event sink that draws progress on a terminal; a context manager.
 
     Also passes warnings on. Nothing is drawn unless the error output is a terminal. If results go
-    to a terminal as well, the console that prints them draws the bars, so that it can make room.
+    to a terminal as well, the console that prints them draws the bars, so that it makes room.
     """
 
     def __init__(self, output: Output) -> None:
