@@ -8,6 +8,7 @@ import click
 
 from frskit.cli.app import Session, command, group
 from frskit.cli.render import copy_details, copy_facts
+from frskit.cli.sites import short_ids
 from frskit.model.components import BackupType
 from frskit.model.storage import CopyKind
 
@@ -75,13 +76,14 @@ def list_copies(session: Session, server: str | None, group_name: str | None) ->
     """List copies, newest first."""
     with session.site() as site:
         found = site.frs.copies(server=server, component=group_name)
+        short = short_ids(site)
     session.output.document("frskit.copies/1", {"copies": [copy_facts(copy) for copy in found]})
     session.output.table(
         "" if found else "no copies",
         ("id", "server", "groups", "created (UTC)", "kind", "state", "verdict", "completion"),
         [
             (
-                copy.id,
+                short[copy.id],
                 copy.server,
                 ", ".join(copy.components),
                 f"{copy.created_at:%Y-%m-%d %H:%M:%S}",
@@ -120,7 +122,7 @@ def remove(session: Session, copy_id: str) -> None:
     """Delete a copy from array and catalog."""
     with session.site() as site:
         copy = site.frs.copy(copy_id)
-        site.frs.delete_copy(copy.id)
+        site.frs.delete_copy(copy_id)  # as it was given: too little of an id is refused
     session.output.document("frskit.deleted/1", {"id": copy.id})
     session.output.line(f"deleted {copy.id}")
 

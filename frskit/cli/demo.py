@@ -9,6 +9,7 @@ import click
 
 from frskit.cli.app import Session, command
 from frskit.cli.render import copy_facts
+from frskit.cli.text import beginnings
 
 if TYPE_CHECKING:
     from frskit.simulation.demo import AdoptedFile, DemoResult
@@ -81,13 +82,14 @@ def _adopted_facts(file: AdoptedFile) -> dict[str, object]:
 
 def _print(session: Session, result: DemoResult) -> None:
     out = session.output
+    short = beginnings(copy.id for copy in result.copies)
     out.line()
     out.table(
         "copies, checked from the recovery server",
         ("copy", "verdict", "pages checked", "logs checked", "generations truncated", "frozen"),
         [
             (
-                copy.id[:8],
+                short[copy.id],
                 copy.verdict.value,
                 copy.report.pages if copy.report else 0,
                 copy.report.logs if copy.report else 0,

@@ -330,7 +330,7 @@ def _show(session: Session, result: Checked, *, like_eseutil: bool, alone: bool)
     if not alone:
         session.output.line(f"File: {result.facts['path']}")
     for line in result.warnings:
-        click.echo(line, err=True)
+        session.output.aside(line)
     for line in result.lines:
         session.output.line(line)
     if not alone:

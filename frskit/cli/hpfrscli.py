@@ -8,11 +8,18 @@ are the output and the exit statuses. Switches are compared without regard to ca
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from frskit.cli.sites import opened
+from frskit.cli.sites import opened, short_ids
+from frskit.cli.text import cell_width, printable, terminal_width, wrapped
 from frskit.errors import Cancelled, FrskitError, UsageError
 from frskit.model.components import BackupType
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from frskit.model.copies import Copy
 
 __all__ = ["main", "parse", "run"]
 
@@ -76,9 +83,8 @@ def run(arguments: Sequence[str]) -> int:
         name, values = parse(arguments)
         _COMMANDS[name](values)
     except FrskitError as error:
-        sys.stderr.write(f"error: {error.message}\nhint: {error.hint}\n")
-        for leftover in error.leftovers:
-            sys.stderr.write(f"left behind: {leftover}\n")
+        _print(sys.stderr, f"error: {error.message}", f"hint: {error.hint}")
+        _print(sys.stderr, *(f"left behind: {leftover}" for leftover in error.leftovers))
         return error.exit_status
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; 'frskit resume' finishes or rolls back what was left\n")
@@ -93,9 +99,10 @@ def _add(values: dict[str, str]) -> None:
     report = copy.report
     checked = "" if report is None else f", {report.pages} pages and {report.logs} logs checked"
     cut = sum(each.count for each in copy.truncated)
-    sys.stdout.write(
+    _print(
+        sys.stdout,
         f"copy {copy.id} of {', '.join(copy.components)} on {copy.server}: "
-        f"{copy.verdict.value}{checked}, {cut} logs truncated\n"
+        f"{copy.verdict.value}{checked}, {cut} logs truncated",
     )
 
 
@@ -103,20 +110,37 @@ def _list(values: dict[str, str]) -> None:
     with opened(None) as site:
         site.parts.production(values["server"])
         found = site.frs.copies(server=values["server"], component=values.get("sg"))
-    for copy in found:
-        sys.stdout.write(
-            f"{copy.id}  {copy.created_at:%Y-%m-%d %H:%M:%S}  {','.join(copy.components)}  "
-            f"{copy.kind.value}  {copy.verdict.value}  {copy.life.value}\n"
+        short = short_ids(site)
+    lines = _listed(found, {copy.id: copy.id for copy in found})
+    width = terminal_width(sys.stdout)
+    if width is not None and any(cell_width(line) > width for line in lines):
+        lines = _listed(found, short)
+    _print(sys.stdout, *lines or ["no copies"])
+
+
+def _listed(copies: Sequence[Copy], ids: Mapping[str, str]) -> list[str]:
+    """A line for each copy, with these ids."""
+    return [
+        printable(
+            f"{ids[copy.id]}  {copy.created_at:%Y-%m-%d %H:%M:%S}  {','.join(copy.components)}  "
+            f"{copy.kind.value}  {copy.verdict.value}  {copy.life.value}"
         )
-    if not found:
-        sys.stdout.write("no copies\n")
+        for copy in copies
+    ]
+
+
+def _print(stream: TextIO, *texts: str) -> None:
+    """Lines for people: what a terminal would obey is escaped, what does not fit is wrapped."""
+    width = terminal_width(stream)
+    for text in texts:
+        stream.writelines(f"{line}\n" for line in wrapped(printable(text), width))
 
 
 def _delete(values: dict[str, str]) -> None:
     with opened(None) as site:
         copy = site.frs.copy(values["copy"])
-        site.frs.delete_copy(copy.id)
-    sys.stdout.write(f"deleted {copy.id}\n")
+        site.frs.delete_copy(values["copy"])  # as it was given: too little of an id is refused
+    _print(sys.stdout, f"deleted {copy.id}")
 
 
 _COMMANDS = {"addcopy": _add, "listcopy": _list, "delcopy": _delete}

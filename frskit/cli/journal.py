@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from frskit.cli.app import Session, command, group
+from frskit.cli.render import facts_text
+from frskit.cli.sites import short_ids
 
 __all__ = ["journal"]
 
@@ -25,18 +27,19 @@ def show(session: Session, subject: str | None) -> None:
             for line in lines
             if subject is None or str(line.get("subject", "")).startswith(subject.lower())
         ]
+        short = short_ids(site, (str(line.get("subject", "")) for line in entries))
     session.output.document("frskit.journal-show/1", {"lines": entries})
     session.output.table(
         "" if entries else "nothing was recorded",
         ("time (UTC)", "kind", "subject", "phase", "step", "facts"),
         [
             (
-                str(line.get("at", ""))[:19],
+                str(line.get("at", ""))[:19].replace("T", " "),
                 line.get("kind"),
-                str(line.get("subject", ""))[:8],
+                short[str(line.get("subject", ""))],
                 line.get("phase"),
                 line.get("step"),
-                line.get("facts", ""),
+                facts_text(line.get("facts")),
             )
             for line in entries
         ],

@@ -1,5 +1,8 @@
 """Where commands print: tables and lines for people, documents for programs, errors for both.
 
+On a terminal, and wherever ``COLUMNS`` is set, no line is longer than the width, and nothing is cut
+off; elsewhere lines are whole. Characters that a terminal would obey are printed as escapes.
+
 Drawing is rich's; it is loaded when something is drawn, since plain lines and documents are all that
 most commands print.
 """
@@ -12,7 +15,11 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from attrs import frozen
+
+from frskit.cli.layout import blocks, fitted
 from frskit.cli.render import error_facts
+from frskit.cli.text import printable, terminal_width, wrapped
 from frskit.events import Event, Warned
 from frskit.events import Progress as ProgressEvent
 
@@ -22,14 +29,27 @@ if TYPE_CHECKING:
 
     from rich.console import Console
     from rich.progress import Progress, TaskID
+    from rich.tree import Tree
 
     from frskit.errors import FrskitError
 
-__all__ = ["Output", "ProgressBars"]
+__all__ = ["Branch", "Output", "ProgressBars"]
+
+_UNBOUNDED = 1 << 20
+"""Columns of a console whose lines may be as long as they like."""
 
 
-_WHOLE_WORDS = 16
-"""Words up to this length are not broken in a table, as long as there is room at all."""
+@frozen
+class Branch:
+    """A line of a tree, and what hangs on it.
+
+    Attributes:
+        label: The line.
+        branches: What hangs on it.
+    """
+
+    label: str
+    branches: Sequence[Branch] = ()
 
 
 class Output:
@@ -37,25 +57,24 @@ class Output:
 
     Attributes:
         as_json: Whether results are JSON documents.
-        quiet: Whether progress bars are left out.
+        live: The console that is drawing bars at this moment; None = there are none. While it does,
+            all that goes to a terminal is printed by it, above the bars: what is printed past it
+            would stand in the middle of a bar.
     """
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
+        self.live: Console | None = None
 
     @cached_property
     def console(self) -> Console:
         """The standard output, for what has to be laid out."""
-        from rich.console import Console
-
-        return Console(highlight=False, soft_wrap=True)
+        return _console(errors=False)
 
     @cached_property
     def errors(self) -> Console:
         """The error output."""
-        from rich.console import Console
-
-        return Console(stderr=True, highlight=False, soft_wrap=True)
+        return _console(errors=True)
 
     def document(self, schema: str, facts: Mapping[str, object]) -> None:
         """One JSON document with its schema; nothing unless JSON is wanted."""
@@ -67,52 +86,92 @@ class Output:
         """A line for people; nothing if JSON is wanted."""
         if self.as_json:
             return
-        if hasattr(sys.stdout, "rich_proxied_file"):  # bars are being drawn around it
-            self.console.print(text, markup=False)
-        else:
-            sys.stdout.write(f"{text}\n")
+        lines = wrapped(printable(text), terminal_width(sys.stdout))
+        sys.stdout.writelines(f"{line}\n" for line in lines)  # bars replace it by their console
 
     def table(self, title: str, headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """A table for people, its title only if there are no rows; nothing if JSON is wanted."""
+        """A table for people, its title only if there are no rows; nothing if JSON is wanted.
+
+        Where the terminal is too narrow for a table, each row is a block of ``name: value`` lines.
+        Without headings a row is a name and a value.
+        """
         if self.as_json:
             return
-        if not rows:
+        if title or not rows:
             self.line(title)
+        if not rows:
             return
-        from rich.markup import escape
+        cells = [["" if each is None else printable(str(each)) for each in row] for row in rows]
+        names = [printable(each) for each in headings]
+        grid = fitted(names, cells, terminal_width(sys.stdout))
+        if grid is None:
+            for line in blocks(names, cells):
+                self.line(line)
+            return
         from rich.table import Table
 
-        table = Table(title=title or None, title_justify="left", show_header=any(headings))
-        cells = [["" if each is None else str(each) for each in row] for row in rows]
-        for number, heading in enumerate(headings):
-            words = " ".join([heading, *(row[number] for row in cells)]).split()
-            longest = max(map(len, words), default=0)
-            table.add_column(heading, overflow="fold", min_width=min(longest, _WHOLE_WORDS))
+        table = Table(
+            show_header=any(names),
+            show_edge=grid.framed,
+            pad_edge=grid.framed,
+            padding=(0, 1) if grid.framed else 0,
+        )
+        for name, width in zip(names, grid.widths, strict=True):
+            table.add_column(name, overflow="fold", width=width)
         for row in cells:
-            table.add_row(*map(escape, row))
+            table.add_row(*row)
         self.console.print(table)
 
+    def tree(self, root: Branch) -> None:
+        """A tree for people; nothing if JSON is wanted."""
+        if not self.as_json:
+            self.console.print(_drawn(root))
+
     def warning(self, text: str) -> None:
+        """A warning on the error output, in both modes."""
+        self.aside(f"warning: {text}")
+
+    def aside(self, text: str, *, style: str = "") -> None:
         """A line on the error output, in both modes."""
-        self.errors.print(f"warning: {text}", markup=False)
+        for line in wrapped(printable(text), terminal_width(sys.stderr)):
+            (self.live or self.errors).print(line, style=style)
 
     def error(self, error: FrskitError) -> None:
         """An error with its hint: lines on the error output, or a document."""
         if self.as_json:
             self.document("frskit.error/1", {"error": error_facts(error)})
             return
-        self.errors.print(f"error: {error.message}", markup=False, style="red")
+        self.aside(f"error: {error.message}", style="red")
         if error.stage:
-            self.errors.print(f"stage: {error.stage}", markup=False)
+            self.aside(f"stage: {error.stage}")
         for leftover in error.leftovers:
-            self.errors.print(f"left behind: {leftover}", markup=False)
-        self.errors.print(f"hint: {error.hint}", markup=False)
+            self.aside(f"left behind: {leftover}")
+        self.aside(f"hint: {error.hint}")
+
+
+def _console(*, errors: bool) -> Console:
+    """A console that takes text as it is: no markup, no names of pictures, no colored numbers."""
+    from rich.console import Console
+
+    width = terminal_width(sys.stderr if errors else sys.stdout)
+    return Console(
+        stderr=errors, width=width or _UNBOUNDED, highlight=False, markup=False, emoji=False
+    )
+
+
+def _drawn(branch: Branch) -> Tree:
+    from rich.tree import Tree
+
+    tree = Tree(printable(branch.label))
+    tree.children.extend(map(_drawn, branch.branches))
+    return tree
 
 
 class ProgressBars:
-    """An event sink that draws progress on a terminal's error output; a context manager.
+    """An event sink that draws progress on a terminal; a context manager.
 
-    Also passes warnings on. On anything but a terminal nothing is drawn.
+    Also passes warnings on. Nothing is drawn unless the error output is a terminal. If results go
+    to a terminal as well, the console that prints them draws the bars, so that it makes room.
     """
 
     def __init__(self, output: Output) -> None:
@@ -120,13 +179,15 @@ class ProgressBars:
 
         self._output = output
         self._tasks: dict[str, TaskID] = {}
+        to_terminal = sys.stdout.isatty()
         self._progress: Progress = Progress(
-            TextColumn("{task.description:>16}"),
+            TextColumn("{task.description:>16}", markup=False),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f} %"),
             TransferSpeedColumn(),
-            console=output.errors,
+            console=output.console if to_terminal else output.errors,
             transient=True,
+            redirect_stdout=to_terminal,
             disable=output.as_json or not sys.stderr.isatty(),
         )
 
@@ -140,11 +201,14 @@ class ProgressBars:
     def update(self, operation: str, done: int, total: int) -> None:
         """Move the bar of an operation."""
         if operation not in self._tasks:
-            self._tasks[operation] = self._progress.add_task(operation, total=total or None)
+            name = printable(operation)
+            self._tasks[operation] = self._progress.add_task(name, total=total or None)
         self._progress.update(self._tasks[operation], completed=done, total=total or None)
 
     def __enter__(self) -> Self:
         self._progress.start()
+        if not self._progress.disable:
+            self._output.live = self._progress.console
         return self
 
     def __exit__(
@@ -154,3 +218,4 @@ class ProgressBars:
         trace: TracebackType | None,
     ) -> None:
         self._progress.stop()
+        self._output.live = None

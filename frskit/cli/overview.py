@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
-from rich.tree import Tree
 
 from frskit.cli.app import Session, command
+from frskit.cli.output import Branch
 from frskit.cli.render import copy_facts, group_facts
+from frskit.cli.sites import short_ids
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from frskit.model.copies import Copy
     from frskit.model.plans import GroupStatus
     from frskit.site import Site
 
@@ -29,6 +33,7 @@ def tree(session: Session) -> None:
         servers = [
             (name, _groups(site, name), site.frs.copies(server=name)) for name in site.servers
         ]
+        short = short_ids(site)
     session.output.document(
         "frskit.tree/1",
         {
@@ -42,22 +47,23 @@ def tree(session: Session) -> None:
             ]
         },
     )
-    if session.output.as_json:
-        return
     for name, groups, found in servers:
-        root = Tree(name)
-        for group in groups:
-            branch = root.add(group.name)
-            for database in group.databases:
-                items = "?" if database.items is None else database.items
-                branch.add(f"{database.name}: {database.state}, {items} messages")
-            for copy in found:
-                if group.name.casefold() in {each.casefold() for each in copy.components}:
-                    branch.add(
-                        f"copy {copy.id[:8]} {copy.created_at:%Y-%m-%d %H:%M} "
-                        f"{copy.kind.value}, {copy.verdict.value}, {copy.life.value}"
-                    )
-        session.output.console.print(root)
+        session.output.tree(Branch(name, [_branch(each, found, short) for each in groups]))
+
+
+def _branch(group: GroupStatus, copies: Sequence[Copy], short: Mapping[str, str]) -> Branch:
+    """A storage group with its databases and its copies."""
+    databases = [
+        f"{each.name}: {each.state}, {'?' if each.items is None else each.items} messages"
+        for each in group.databases
+    ]
+    made = [
+        f"copy {short[copy.id]} {copy.created_at:%Y-%m-%d %H:%M} "
+        f"{copy.kind.value}, {copy.verdict.value}, {copy.life.value}"
+        for copy in copies
+        if group.name.casefold() in {each.casefold() for each in copy.components}
+    ]
+    return Branch(group.name, [Branch(text) for text in (*databases, *made)])
 
 
 @command("show")

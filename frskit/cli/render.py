@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from frskit.errors import FrskitError
     from frskit.model.copies import Copy
     from frskit.model.plans import GroupStatus, RecoveryPlan, RecoveryReport
@@ -15,6 +14,7 @@ __all__ = [
     "copy_details",
     "copy_facts",
     "error_facts",
+    "facts_text",
     "group_facts",
     "plan_facts",
     "recovery_facts",
@@ -176,3 +176,14 @@ def error_facts(error: FrskitError) -> Mapping[str, object]:
         "context": {key: str(value) for key, value in error.context.items()},
         "exit_status": error.exit_status,
     }
+
+
+def facts_text(value: object) -> str:
+    """What a line of the journal knows, for people: ``name value; name value, value``."""
+    if isinstance(value, Mapping):
+        return "; ".join(f"{name} {facts_text(each)}" for name, each in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(map(facts_text, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else str(value)

@@ -6,12 +6,15 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from frskit.cli.text import beginnings
 from frskit.errors import Busy, ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from frskit.site import Site
 
-__all__ = ["SITE_VARIABLE", "WAIT_S", "opened"]
+__all__ = ["SITE_VARIABLE", "WAIT_S", "opened", "short_ids"]
 
 SITE_VARIABLE = "FRSKIT_SITE"
 WAIT_S = 20.0
@@ -41,3 +44,14 @@ def opened(place: str | None, *, wait_s: float = WAIT_S) -> Site:
             if time.monotonic() >= deadline:
                 raise
             time.sleep(_PAUSE_S)
+
+
+def short_ids(site: Site, others: Iterable[str] = ()) -> Mapping[str, str]:
+    """For the id of each copy, and each of some others, the beginning by which tables show it.
+
+    Commands take it in place of the id, so it is unique among the deleted copies as well.
+    """
+    from frskit.model.copies import CopyFilter
+
+    known = site.parts.catalog.find(CopyFilter(include_deleted=True))
+    return beginnings([*(copy.id for copy in known), *others])

@@ -20,6 +20,12 @@ class Borrowed:
         return None
 
 
+@pytest.fixture(autouse=True)
+def no_width(monkeypatch):
+    """Whoever runs the tests may have a width set; lines are whole unless a test sets one."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture
 def lend(monkeypatch):
     """Function: let all commands of this test work on a site."""
