@@ -17,15 +17,19 @@ import json
 import sqlite3
 from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
+from typing import Any
+
+from attrs import field, frozen
 
 from frskit._typing import override
 from frskit.clock import VirtualClock
 from frskit.errors import ConfigurationError
+from frskit.model.json_records import dump, load
 from frskit.storage import make_private_file, replace_file
 
-__all__ = ["LabClock", "ServiceMemory", "load_json", "save_json"]
+__all__ = ["LabClock", "LabRecord", "ServiceMemory", "load_record", "save_record", "toml_text"]
 
-SCHEMA = "frskit.lab/1"
+SCHEMA = "frskit.lab"
 
 
 class LabClock(VirtualClock):
@@ -96,24 +100,50 @@ class ServiceMemory(MutableMapping[str, bytes]):
         self._db.close()
 
 
-def save_json(file: Path, facts: Mapping[str, object]) -> None:
-    """Write a JSON document with its schema, atomically and durably."""
-    _replace(file, json.dumps({"schema": SCHEMA, **facts}, indent=1))
+@frozen(kw_only=True)
+class LabRecord:
+    """What ``lab.json`` holds.
+
+    Attributes:
+        boots: How often the lab was opened.
+        mounts: Mount points of production, by volume id.
+        exchange: Exchange's settings, as it says them; None until it was made.
+    """
+
+    boots: int = 0
+    mounts: dict[str, str] = field(factory=dict)
+    exchange: dict[str, Any] | None = None
 
 
-def load_json(file: Path) -> dict[str, object]:
-    """Read a document of `save_json`.
+def save_record(file: Path, record: LabRecord) -> None:
+    """Write ``lab.json``, atomically and durably."""
+    _replace(file, dump(record, SCHEMA, indent=1))
+
+
+def load_record(file: Path) -> LabRecord:
+    """Read what `save_record` wrote.
 
     Raises:
         ConfigurationError: Missing, damaged, or of another schema.
     """
     try:
-        facts = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        text = file.read_bytes()
+    except OSError as error:
         raise ConfigurationError(f"{file} cannot be read: {error}") from error
-    if not isinstance(facts, dict) or facts.pop("schema", None) != SCHEMA:
-        raise ConfigurationError(f"{file} is not of schema {SCHEMA}")
-    return facts
+    return load(
+        text,
+        LabRecord,
+        SCHEMA,
+        what=str(file),
+        error=ConfigurationError,
+        hint="Restore the lab from a copy, or make a new one.",
+    )
+
+
+def toml_text(settings: Mapping[str, str | int]) -> str:
+    """Settings as lines of a TOML file; a JSON string is a TOML string as well."""
+    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in settings.items()]
+    return "\n".join(lines) + "\n"
 
 
 def _replace(file: Path, text: str) -> None:

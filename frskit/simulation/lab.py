@@ -14,12 +14,21 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from attrs import evolve
+
 from frskit.clock import VirtualClock
 from frskit.errors import ConfigurationError, FileMissing, UsageError
 from frskit.ese import read_database_header
 from frskit.exchange import EXCHANGE_2003
 from frskit.frs import Journal, Policy, Production, Recovery, RequestorOperation
-from frskit.simulation.keeping import LabClock, ServiceMemory, load_json, save_json
+from frskit.simulation.keeping import (
+    LabClock,
+    LabRecord,
+    ServiceMemory,
+    load_record,
+    save_record,
+    toml_text,
+)
 from frskit.simulation.layout import (
     FOREIGN_GROUP,
     GROUP_LAYOUTS,
@@ -217,16 +226,15 @@ def create_directory(
             f"{directory} is not an empty directory", hint="Choose a new directory for the lab."
         )
     make_directory(directory)
-    settings: dict[str, object] = {"kind": "lab", "seed": seed, "model": model, "layout": layout}
-    save_json(directory / "lab.json", {"boots": 0, "mounts": {}, "exchange": None})
+    settings: dict[str, str | int] = {"kind": "lab", "seed": seed, "model": model, "layout": layout}
+    save_record(directory / "lab.json", LabRecord())
     made = _open(
         directory,
         settings,
         policy,
         lambda parties: _furnish(parties, groups, layout, adopted),
     )
-    lines = [f"{key} = {_toml(value)}" for key, value in settings.items()]
-    replace_file(directory / SITE_FILE, ("\n".join(lines) + "\n").encode("utf-8"))
+    replace_file(directory / SITE_FILE, toml_text(settings).encode("utf-8"))
     return made
 
 
@@ -250,21 +258,20 @@ def _open(
 ) -> Lab:
     with ExitStack() as stack:
         stack.enter_context(file_lock(directory / "lab.lock", f"opening the lab {directory}"))
-        kept = load_json(directory / "lab.json")
-        boots = kept.get("boots", 0)
+        kept = load_record(directory / "lab.json")
         memories = {
             name: stack.enter_context(closing(ServiceMemory(directory / "services.sqlite", name)))
             for name in (PRODUCTION, RECOVERY)
         }
-        save_json(directory / "lab.json", {**kept, "boots": _number(boots) + 1})
+        save_record(directory / "lab.json", evolve(kept, boots=kept.boots + 1))
         parties = Parties.boot(
             clock=LabClock(directory / "time"),
-            rng=random.Random(f"{settings.get('seed', 0)}:{boots}"),
+            rng=random.Random(f"{settings.get('seed', 0)}:{kept.boots}"),
             model=str(settings.get("model", "EVA8000")),
             directory=directory / "eva",
             memories=memories,
-            mounts=_texts(kept.get("mounts")),
-            settings=_mapping(kept.get("exchange")),
+            mounts=kept.mounts,
+            settings=kept.exchange,
         )
         stack.callback(parties.eva.close)
         if furnish is None:
@@ -391,29 +398,16 @@ def _being_recovered(directory: Path, parties: Parties) -> list[str]:
 
 
 def _save(directory: Path, parties: Parties) -> None:
-    kept = load_json(directory / "lab.json")
-    mounts = {**_texts(kept.get("mounts")), **parties.mounts()}
-    save_json(
+    kept = load_record(directory / "lab.json")
+    save_record(
         directory / "lab.json",
-        {**kept, "mounts": mounts, "exchange": parties.exchange.to_settings()},
+        evolve(
+            kept,
+            mounts={**kept.mounts, **parties.mounts()},
+            exchange=parties.exchange.to_settings(),
+        ),
     )
 
 
 def _settings(directory: Path) -> Mapping[str, object]:
     return read_settings(directory / SITE_FILE)
-
-
-def _toml(value: object) -> str:
-    return f'"{value}"' if isinstance(value, str) else str(value)
-
-
-def _number(value: object) -> int:
-    return value if isinstance(value, int) else 0
-
-
-def _mapping(value: object) -> Mapping[str, object] | None:
-    return value if isinstance(value, dict) else None
-
-
-def _texts(value: object) -> dict[str, str]:
-    return {str(k): str(v) for k, v in value.items()} if isinstance(value, dict) else {}
