@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from frskit.ese import Source
     from frskit.exchange.store import (
         Message,
-        RecoveryReport,
         SnapshotKind,
         SnapshotSession,
+        SoftRecoveryReport,
         StoredMessage,
         StoreKind,
     )
@@ -174,7 +174,7 @@ class StorageGroup:
         self.settings = evolve(self.settings, databases=(*self.settings.databases, database))
         self.collect_events()
 
-    def open(self) -> RecoveryReport | None:
+    def open(self) -> SoftRecoveryReport | None:
         """Start the engine with soft recovery; None if it runs already.
 
         Raises:

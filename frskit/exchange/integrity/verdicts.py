@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from frskit.exchange.integrity.inspection import Inspection, Item
     from frskit.exchange.log_analysis.facts import RecoveryFacts
-    from frskit.exchange.log_analysis.log_chain import Run
+    from frskit.exchange.log_analysis.log_chain import LogRun
     from frskit.exchange.store.versions import StoreProfile
 
 __all__ = ["CheckPolicy", "judge"]
@@ -166,7 +166,7 @@ def _judge_checkpoint(unit: Inspection, notes: _Notes) -> None:
 
 def _judge_chain(
     facts: RecoveryFacts, first_relevant: int, policy: CheckPolicy, notes: _Notes
-) -> Run | None:
+) -> LogRun | None:
     """Sequence of the logs: a break above what recovery needs fails, below it forbids cutting."""
     stream = facts.stream
     if not stream:

@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from frskit.exchange.log_analysis.case import AnalysisCase, Decision
 from frskit.exchange.log_analysis.facts import RecoveryFacts
-from frskit.exchange.log_analysis.log_chain import Break, Run, fault, longest_run, ranges
-from frskit.exchange.store.versions import EXCHANGE_2003, StoreProfile
+from frskit.exchange.log_analysis.log_chain import Break, LogRun, fault, longest_run, ranges
+from frskit.exchange.store.versions import STORE_2003, StoreProfile
 from frskit.model.plans import LogVerdict, RecoveryMode
 
 __all__ = ["Decision", "decide"]
@@ -21,7 +21,7 @@ _RULE_OF = {Break.GAP: "D1", Break.CHAIN: "D2", Break.DAMAGE: "D3"}
 
 
 def decide(
-    facts: RecoveryFacts, mode: RecoveryMode, *, profile: StoreProfile = EXCHANGE_2003
+    facts: RecoveryFacts, mode: RecoveryMode, *, profile: StoreProfile = STORE_2003
 ) -> Decision:
     """What these files allow in this mode [exchange.md 5.5].
 
@@ -216,7 +216,7 @@ def _judge_run(case: AnalysisCase) -> Decision:
     return decision or _reachable(case, run)
 
 
-def _e0_other_log(case: AnalysisCase, run: Run) -> Decision | None:
+def _e0_other_log(case: AnalysisCase, run: LogRun) -> Decision | None:
     """The log with the right number must be the very one that the header means [ese.md 11.2 6]."""
     for database in case.dirty:
         log = case.facts.stream.get(database.required[1])
@@ -232,7 +232,7 @@ def _e0_other_log(case: AnalysisCase, run: Run) -> Decision | None:
     return None
 
 
-def _d_broken(case: AnalysisCase, run: Run) -> Decision | None:
+def _d_broken(case: AnalysisCase, run: LogRun) -> Decision | None:
     """D1 to D3: the chain is broken at M; None if it breaks behind everything that is needed."""
     at = run.last + 1
     rule = _RULE_OF[run.broken_by or Break.GAP]
@@ -251,7 +251,7 @@ def _d_broken(case: AnalysisCase, run: Run) -> Decision | None:
     return None
 
 
-def _lossy(case: AnalysisCase, rule: str, code: int, run: Run) -> Decision:
+def _lossy(case: AnalysisCase, rule: str, code: int, run: LogRun) -> Decision:
     return case.impossible(
         rule,
         code,
@@ -262,7 +262,7 @@ def _lossy(case: AnalysisCase, rule: str, code: int, run: Run) -> Decision:
     )
 
 
-def _e_short(case: AnalysisCase, run: Run) -> Decision | None:
+def _e_short(case: AnalysisCase, run: LogRun) -> Decision | None:
     """E1 and E2: the logs simply end too early."""
     if run.last < case.required_last:
         return case.impossible(
@@ -278,7 +278,7 @@ def _e_short(case: AnalysisCase, run: Run) -> Decision | None:
     return None
 
 
-def _f2_attach(case: AnalysisCase, run: Run) -> Decision | None:
+def _f2_attach(case: AnalysisCase, run: LogRun) -> Decision | None:
     """An old file under newer logs: the stream attached a later state of it [F2]."""
     checkpoint = case.checkpoint
     start = case.facts.stream[max(run.first, checkpoint.generation) if checkpoint else run.first]
@@ -296,7 +296,7 @@ def _f2_attach(case: AnalysisCase, run: Run) -> Decision | None:
     return None
 
 
-def _f2_alone(case: AnalysisCase, run: Run) -> Decision | None:
+def _f2_alone(case: AnalysisCase, run: LogRun) -> Decision | None:
     """One store cannot go back alone: the others have used the shared logs already [EXC-71]."""
     if case.mode is not RecoveryMode.POINT_IN_TIME:
         return None
@@ -311,7 +311,7 @@ def _f2_alone(case: AnalysisCase, run: Run) -> Decision | None:
     return None
 
 
-def _recreated_at(case: AnalysisCase, run: Run) -> int | None:
+def _recreated_at(case: AnalysisCase, run: LogRun) -> int | None:
     """The log in which a database was made anew at the path of one to be recovered [F3].
 
     Seen in headers only: log g lists the path with another signature than before, so log g-1
@@ -330,7 +330,7 @@ def _recreated_at(case: AnalysisCase, run: Run) -> int | None:
     return None
 
 
-def _reachable(case: AnalysisCase, run: Run) -> Decision:
+def _reachable(case: AnalysisCase, run: LogRun) -> Decision:
     """G, with what must be moved away first; F1 and F3."""
     last, code, rule, gap_at = run.last, run.code, "G", None
     reason = f"logs {case.need} to {last} can be replayed"
@@ -362,7 +362,7 @@ def _reachable(case: AnalysisCase, run: Run) -> Decision:
     )
 
 
-def _unusable_below(case: AnalysisCase, run: Run) -> tuple[int, ...]:
+def _unusable_below(case: AnalysisCase, run: LogRun) -> tuple[int, ...]:
     """Logs below the run that replay would start with; takes a note if the checkpoint must go.
 
     Without a checkpoint the engine starts with the lowest log that it finds [ese.md 11.2 4].

@@ -12,7 +12,7 @@ from attrs import frozen
 
 from frskit.exchange.log_analysis.facts import LogFact
 
-__all__ = ["Break", "Run", "fault", "longest_run", "ranges"]
+__all__ = ["Break", "LogRun", "fault", "longest_run", "ranges"]
 
 
 class Break(Enum):
@@ -24,7 +24,7 @@ class Break(Enum):
 
 
 @frozen(kw_only=True)
-class Run:
+class LogRun:
     """An unbroken chain of good logs.
 
     Attributes:
@@ -41,7 +41,7 @@ class Run:
 
 def longest_run(
     stream: Mapping[int, LogFact], through: int, conflicts: frozenset[int]
-) -> Run | None:
+) -> LogRun | None:
     """The unbroken chain of good logs around one generation; None if that log is not good."""
     if through not in stream or fault(stream, through, conflicts) is not None:
         return None
@@ -55,8 +55,8 @@ def longest_run(
     if broken is None and any(each > last for each in stream):
         broken = (Break.GAP, Break.GAP.value)
     if broken is None:
-        return Run(first=first, last=last)
-    return Run(first=first, last=last, broken_by=broken[0], code=broken[1])
+        return LogRun(first=first, last=last)
+    return LogRun(first=first, last=last, broken_by=broken[0], code=broken[1])
 
 
 def fault(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from frskit.errors import StoreError
-from frskit.exchange.store.log_records import Operation, OperationKind
+from frskit.exchange.store.log_records import NodeChange, Operation
 from frskit.exchange.store.pages import Page, PageFlag
 from frskit.exchange.store.system_catalog import (
     AVAILABLE_OFFSET,
@@ -104,7 +104,7 @@ class MessageTree:
             number = self._path(operation.key)[-1]
             page = self._page(number)
             slot, found = page.find(operation.key)
-            if found is (kind is OperationKind.INSERT):
+            if found is (kind is NodeChange.INSERT):
                 raise StoreError(
                     "the row exists already" if found else "there is no such row",
                     context={"database": self._database.name},
@@ -232,9 +232,9 @@ def _in_circles() -> StoreError:
 
 
 def _fits(page: Page, operation: Operation) -> bool:
-    if operation.kind is OperationKind.DELETE:
+    if operation.kind is NodeChange.DELETE:
         return True
-    if operation.kind is OperationKind.INSERT:
+    if operation.kind is NodeChange.INSERT:
         return page.has_room(operation.key, operation.new)
     return len(operation.new) - len(operation.old) <= page.free_bytes
 

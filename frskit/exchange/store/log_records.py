@@ -29,8 +29,8 @@ __all__ = [
     "CreateDatabase",
     "Detach",
     "NewPages",
+    "NodeChange",
     "Operation",
-    "OperationKind",
     "PageImage",
     "Record",
     "Rollback",
@@ -52,7 +52,7 @@ _BACKUP = struct.Struct("<BII")
 _LENGTH = struct.Struct("<H")
 
 
-class OperationKind(Enum):
+class NodeChange(Enum):
     """What happens to a node; the value is the record's type number."""
 
     INSERT = 105
@@ -60,11 +60,11 @@ class OperationKind(Enum):
     DELETE = 107
 
     @property
-    def inverse(self) -> OperationKind:
+    def inverse(self) -> NodeChange:
         """The kind that takes it back."""
         return {
-            OperationKind.INSERT: OperationKind.DELETE,
-            OperationKind.DELETE: OperationKind.INSERT,
+            NodeChange.INSERT: NodeChange.DELETE,
+            NodeChange.DELETE: NodeChange.INSERT,
         }.get(self, self)
 
 
@@ -108,7 +108,7 @@ class Operation:
         new: Data after; empty for a delete.
     """
 
-    kind: OperationKind
+    kind: NodeChange
     txid: int
     dbid: int
     page: int
@@ -241,7 +241,7 @@ Record: TypeAlias = (
 
 _BEGIN, _COMMIT, _ROLLBACK = 102, 103, 104
 _NEW_PAGES, _TORN_PAGE, _CREATE_DB, _ATTACH, _DETACH, _BACKUP_MARK = range(108, 114)
-_OPERATIONS = {kind.value: kind for kind in OperationKind}
+_OPERATIONS = {kind.value: kind for kind in NodeChange}
 
 
 def encode_record(record: Record) -> bytes:
@@ -402,7 +402,7 @@ def _decode(number: int, body: _Reader) -> Record:
     return _decode_administration(number, body)
 
 
-def _decode_operation(kind: OperationKind, body: _Reader) -> Operation:
+def _decode_operation(kind: NodeChange, body: _Reader) -> Operation:
     txid, dbid, page, before, after, slot, compensation, *lengths = body.numbers(_OPERATION)
     key, old, new = (body.raw(length) for length in lengths)
     return Operation(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from frskit.exchange.store.versions import StoreProfile
     from frskit.model.ese_files import Checkpoint
 
-__all__ = ["LogSet", "RecoveryPlan", "missing_databases", "plan_recovery", "survey_logs"]
+__all__ = ["LogSet", "SoftRecoveryPlan", "missing_databases", "plan_recovery", "survey_logs"]
 
 
 @frozen(kw_only=True)
@@ -58,7 +58,7 @@ class LogSet:
 
 
 @frozen(kw_only=True)
-class RecoveryPlan:
+class SoftRecoveryPlan:
     """Which logs recovery will read.
 
     Attributes:
@@ -135,7 +135,7 @@ def plan_recovery(
     databases: Iterable[Database],
     checkpoint: Checkpoint | None,
     profile: StoreProfile,
-) -> RecoveryPlan:
+) -> SoftRecoveryPlan:
     """The logs to be replayed, from the checkpoint or the lowest log to the last one.
 
     Args:
@@ -155,7 +155,7 @@ def plan_recovery(
     start = checkpoint.generation if checkpoint else logs.generations[0]
     reached = _walk(logs, start, profile)
     _require_highest(logs, dirty, reached)
-    return RecoveryPlan(generations=tuple(range(start, reached + 1)), logs=logs)
+    return SoftRecoveryPlan(generations=tuple(range(start, reached + 1)), logs=logs)
 
 
 def _require_lowest(logs: LogSet, dirty: list[Database], checkpoint: Checkpoint | None) -> None:

@@ -17,7 +17,7 @@ from frskit.exchange.store.log_records import Detach, encode_record
 from frskit.exchange.store.log_writer import LogStream
 from frskit.exchange.store.recovery_planning import (
     LogSet,
-    RecoveryPlan,
+    SoftRecoveryPlan,
     missing_databases,
     plan_recovery,
     survey_logs,
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from frskit.exchange.store.log_directory import LogContent
     from frskit.exchange.store.log_records import CreateDatabase
 
-__all__ = ["RecoveryReport", "detach", "new_header", "recover"]
+__all__ = ["SoftRecoveryReport", "detach", "new_header", "recover"]
 
 
 @frozen(kw_only=True)
-class RecoveryReport:
+class SoftRecoveryReport:
     """What soft recovery did.
 
     Attributes:
@@ -57,7 +57,7 @@ class RecoveryReport:
 
 def recover(
     instance: Instance, files: Sequence[DatabaseFiles], *, allow_missing: bool = False
-) -> RecoveryReport:
+) -> SoftRecoveryReport:
     """Bring the databases of a stopped group to a clean state and open its log stream.
 
     Args:
@@ -84,7 +84,7 @@ def recover(
 
 def _recover(
     instance: Instance, files: Sequence[DatabaseFiles], *, allow_missing: bool
-) -> RecoveryReport:
+) -> SoftRecoveryReport:
     logs = survey_logs(instance.directory)
     loaded, unreadable = _load_all(instance, files)
     if logs.is_empty:
@@ -113,7 +113,7 @@ def _recover(
     instance.stream.flush()
     instance.write_checkpoint(instance.stream.durable_position)
     instance.report(302, "recovery has been completed")
-    return RecoveryReport(
+    return SoftRecoveryReport(
         generations=plan.generations,
         undone_transactions=undone,
         recovered=tuple(sorted(state.database.name for state in states)),
@@ -140,7 +140,7 @@ def _load_all(
     return loaded, unreadable
 
 
-def _require_size(plan: RecoveryPlan, instance: Instance) -> None:
+def _require_size(plan: SoftRecoveryPlan, instance: Instance) -> None:
     if plan.last.file_sectors != instance.settings.sectors:
         raise StoreError(
             f"the logs have {plan.last.file_sectors} sectors, the engine is set up for "
@@ -156,7 +156,7 @@ def _belongs(database: Database, logs: LogSet) -> bool:
 
 def _new_stream(
     instance: Instance, files: Sequence[DatabaseFiles], loaded: list[Database]
-) -> RecoveryReport:
+) -> SoftRecoveryReport:
     """No log at all: begin a new stream, but never under databases that need the old one."""
     dirty = sorted(each.name for each in loaded if not each.is_clean)
     if dirty:
@@ -180,17 +180,17 @@ def _new_stream(
         instance.directory, instance.settings, instance.clock, instance.attachments
     )
     instance.write_checkpoint(instance.stream.durable_position)
-    return RecoveryReport(new_stream=True)
+    return SoftRecoveryReport(new_stream=True)
 
 
-def _contents(instance: Instance, plan: RecoveryPlan) -> Iterator[LogContent]:
+def _contents(instance: Instance, plan: SoftRecoveryPlan) -> Iterator[LogContent]:
     for generation in plan.generations:
         yield instance.directory.content(plan.logs.paths[generation])
 
 
 def _missing(
     instance: Instance,
-    plan: RecoveryPlan,
+    plan: SoftRecoveryPlan,
     files: Sequence[DatabaseFiles],
     ours: list[Database],
 ) -> dict[int, tuple[Signature, str]]:
@@ -220,7 +220,7 @@ def _require_complete(
 
 
 def _replay(
-    instance: Instance, plan: RecoveryPlan, files: Sequence[DatabaseFiles], ours: list[Database]
+    instance: Instance, plan: SoftRecoveryPlan, files: Sequence[DatabaseFiles], ours: list[Database]
 ) -> tuple[Redo, LogContent]:
     """Redo all logs in memory; returns the state and the last log's content."""
 
@@ -283,7 +283,7 @@ def new_header(instance: Instance, record: CreateDatabase, position: LgPos) -> D
     )
 
 
-def _open_log(instance: Instance, plan: RecoveryPlan, last: LogContent) -> None:
+def _open_log(instance: Instance, plan: SoftRecoveryPlan, last: LogContent) -> None:
     """Go on in the current log, or begin a generation of our own after the last closed one.
 
     The prepared log of a copy is not used as it is: its creation time would make the new

@@ -12,7 +12,7 @@ from attrs import evolve, field, frozen
 
 from frskit.errors import UsageError
 
-__all__ = ["EXCHANGE_2003", "SMALL_LOGS", "StoreKind", "StoreProfile"]
+__all__ = ["SMALL_LOGS", "STORE_2003", "StoreKind", "StoreProfile"]
 
 MIN_LOG_SECTORS = 192
 """Smallest log that still holds the largest record (frskit's choice)."""
@@ -92,8 +92,8 @@ class StoreProfile:
             raise UsageError(f"a database cannot grow by {value} pages")
 
 
-EXCHANGE_2003 = StoreProfile()
+STORE_2003 = StoreProfile()
 """The shipped profile: Exchange 2003 SP1 with logs of 5 MB."""
 
-SMALL_LOGS = evolve(EXCHANGE_2003, name="Exchange 2003 SP1, logs of 128 KB", log_sectors=256)
+SMALL_LOGS = evolve(STORE_2003, name="Exchange 2003 SP1, logs of 128 KB", log_sectors=256)
 """Small logs, for histories with many generations [lab-store.md 4]."""
