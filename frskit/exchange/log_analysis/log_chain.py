@@ -10,6 +10,7 @@ from enum import Enum
 
 from attrs import frozen
 
+from frskit.codes.ese import EseError
 from frskit.exchange.log_analysis.facts import LogFact
 
 __all__ = ["Break", "LogRun", "fault", "longest_run", "ranges"]
@@ -18,9 +19,9 @@ __all__ = ["Break", "LogRun", "fault", "longest_run", "ranges"]
 class Break(Enum):
     """Why a chain of logs ends although there are later ones, with the engine's error."""
 
-    GAP = -528
-    CHAIN = -515
-    DAMAGE = -501
+    GAP = EseError.MISSING_LOG_FILE
+    CHAIN = EseError.INVALID_LOG_SEQUENCE
+    DAMAGE = EseError.LOG_FILE_CORRUPT
 
 
 @frozen(kw_only=True)

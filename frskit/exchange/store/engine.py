@@ -11,6 +11,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from frskit.codes.ese import EseError
 from frskit.errors import Busy, FileExists, StoreError
 from frskit.exchange.store.btree import MessageTree
 from frskit.exchange.store.engine_databases import DatabaseAdministration
@@ -280,7 +281,7 @@ class StorageGroupEngine(DatabaseAdministration):
                     "a backup of the storage group is in progress",
                     hint="Wait until it completes, or abort it.",
                     retryable=True,
-                    native=-2403,
+                    native=EseError.OS_SNAPSHOT_NOT_ALLOWED,
                 )
             self._session = SnapshotSession(
                 self._instance,

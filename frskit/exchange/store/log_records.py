@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import frozen
 
+from frskit.codes.ese import EseError
 from frskit.errors import FormatError, StoreError
 from frskit.ese import pack_lgpos, pack_signature, parse_lgpos, parse_signature
 from frskit.model.ese_files import LgPos, Signature
@@ -252,7 +253,9 @@ def encode_record(record: Record) -> bytes:
     """
     number, body = _encode(record)
     if len(body) > 0xFFFF:
-        raise StoreError(f"a log record of {len(body)} bytes is not possible", native=-1026)
+        raise StoreError(
+            f"a log record of {len(body)} bytes is not possible", native=EseError.RECORD_TOO_BIG
+        )
     return _FRAME.pack(number, len(body)) + body
 
 
@@ -449,5 +452,7 @@ def _decode_administration(number: int, body: _Reader) -> Record:
 
 def _damaged(at: int) -> StoreError:
     return StoreError(
-        f"the log holds no record at byte {at} of a range", context={"offset": at}, native=-501
+        f"the log holds no record at byte {at} of a range",
+        context={"offset": at},
+        native=EseError.LOG_FILE_CORRUPT,
     )

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
+from frskit.codes.ese import EseError
 from frskit.errors import FrskitError, StoreError
+from frskit.exchange.event_log import EventId
 from frskit.exchange.store.database import Database, DatabaseFiles
 from frskit.exchange.store.log_records import Detach, encode_record
 from frskit.exchange.store.log_writer import LogStream
@@ -78,7 +80,9 @@ def recover(
         if instance.log is not None:
             instance.log.close()
             instance.log = None
-        instance.report(454, f"recovery failed with error {error.native}: {error}")
+        instance.report(
+            EventId.RECOVERY_FAILED, f"recovery failed with error {error.native}: {error}"
+        )
         raise
 
 
@@ -112,7 +116,7 @@ def _recover(
         instance.stream.append(encode_record(record))
     instance.stream.flush()
     instance.write_checkpoint(instance.stream.durable_position)
-    instance.report(302, "recovery has been completed")
+    instance.report(EventId.RECOVERY_COMPLETE, "recovery has been completed")
     return SoftRecoveryReport(
         generations=plan.generations,
         undone_transactions=undone,
@@ -146,7 +150,7 @@ def _require_size(plan: SoftRecoveryPlan, instance: Instance) -> None:
             f"the logs have {plan.last.file_sectors} sectors, the engine is set up for "
             f"{instance.settings.sectors}",
             hint="Use the profile that the storage group was made with.",
-            native=-541,
+            native=EseError.LOG_FILE_SIZE_MISMATCH,
         )
 
 
@@ -164,7 +168,7 @@ def _new_stream(
             f"the log directory is empty and {', '.join(dirty)} needs its logs",
             hint="Bring the logs; a new stream would make the databases unusable.",
             context={"databases": dirty},
-            native=-550,
+            native=EseError.DATABASE_DIRTY_SHUTDOWN,
         )
     if len(loaded) < len(files):
         present = {each.name for each in loaded}
@@ -172,7 +176,7 @@ def _new_stream(
         raise StoreError(
             f"the files of {', '.join(absent)} are missing",
             context={"databases": absent},
-            native=-1811,
+            native=EseError.FILE_NOT_FOUND,
         )
     instance.databases = {each.name: each for each in loaded}
     instance.checkpoint_file.remove()
@@ -210,12 +214,14 @@ def _require_complete(
             raise unreadable[path.casefold()]
     if not paths:
         return
-    instance.report(494, f"the log refers to databases that are missing: {paths}")
+    instance.report(
+        EventId.ATTACHED_DATABASE_MISSING, f"the log refers to databases that are missing: {paths}"
+    )
     raise StoreError(
         f"the log stream refers to databases that are not there: {', '.join(paths)}",
         hint="Bring the missing database; recovering without it strands its data.",
         context={"missing": paths},
-        native=-1216,
+        native=EseError.ATTACHED_DATABASE_MISMATCH,
     )
 
 
@@ -234,7 +240,7 @@ def _replay(
         for position, record in content.records():
             redo.apply(position, record)
         path = plan.logs.paths[content.header.generation]
-        instance.report(301, f"the database engine has replayed log {path}")
+        instance.report(EventId.LOG_REPLAYED, f"the database engine has replayed log {path}")
         last = content
     redo.require_whole()
     assert last is not None

@@ -10,6 +10,7 @@ from enum import Enum
 
 from attrs import evolve, field, frozen
 
+from frskit.codes.ese import EseError
 from frskit.errors import UsageError
 
 __all__ = ["SMALL_LOGS", "STORE_2003", "StoreKind", "StoreProfile"]
@@ -69,7 +70,7 @@ class StoreProfile:
     tracks_committed: bool = False
     stamps_copy_backups: bool = False
     temporary_log_suffices: bool = True
-    gap_code: int = -528
+    gap_code: int = EseError.MISSING_LOG_FILE
 
     @log_sectors.validator
     def _check_log_sectors(self, _: object, value: int) -> None:
