@@ -39,6 +39,7 @@ from frskit.cli.ese_files import (
     is_archived,
     split_base,
 )
+from frskit.codes.ese import EseError
 from frskit.errors import FileMissing, FormatError, HostError, IntegrityError, UsageError
 from frskit.ese import check_database, identify, opened, read_checkpoint, read_header_copies
 from frskit.ese.eseutil import (
@@ -282,7 +283,7 @@ def _check_one(file: Found, options: _Options, bars: Bars | None) -> Checked:
             read_checkpoint(file.source)
         return _check_pages(file, kind, options, bars)
     except FormatError as error:
-        verdict = "unsupported" if error.native == -1812 else "damaged"
+        verdict = "unsupported" if error.native == EseError.FILE_INVALID_TYPE else "damaged"
         return _plainly(failure_facts(file.path, kind, error, verdict))
     except HostError as error:
         return _plainly(failure_facts(file.path, kind, error, "unreadable"))
@@ -310,7 +311,7 @@ def _check_log(file: Found) -> Checked:
     report = check_log(file.source)
     facts = log_facts(file.path, report, archived=is_archived(file.name))
     if facts["verdict"] == "damaged" and report.error is None:
-        report = evolve(report, error=-501)
+        report = evolve(report, error=EseError.LOG_FILE_CORRUPT)
     return Checked(facts=facts, lines=log_lines(evolve(report, name=file.path)), warnings=[])
 
 

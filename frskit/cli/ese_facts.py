@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from frskit.codes.ese import EseError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -63,7 +65,7 @@ def database_facts(path: str, kind: FileKind, report: DatabaseReport) -> Facts:
         "required": None
         if report.required is None
         else [report.required.first, report.required.last],
-        "error": -1206 if report.verdict == "damaged" else None,
+        "error": EseError.DATABASE_CORRUPTED if report.verdict == "damaged" else None,
         "problem": "",
     }
 
@@ -81,7 +83,7 @@ def _page_facts(page: DamagedPage) -> Facts:
 def log_facts(path: str, report: LogReport, *, archived: bool) -> Facts:
     """One log. A torn last write is damage in an archived log, which is complete [ese.md 7]."""
     torn = report.status.value == "torn"
-    error = -501 if torn and archived else report.error
+    error = EseError.LOG_FILE_CORRUPT if torn and archived else report.error
     return {
         "path": path,
         "kind": "log",

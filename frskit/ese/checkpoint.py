@@ -6,6 +6,7 @@ whoever recovers; here it is only read and packed.
 
 from __future__ import annotations
 
+from frskit.codes.ese import EseError
 from frskit.errors import FormatError
 from frskit.ese.fields import Layout, pack_fields, unpack_fields
 from frskit.ese.header import HeaderCondition, copies_condition, header_is_sound
@@ -89,9 +90,11 @@ def load_checkpoint(file: Readable, name: str = "checkpoint") -> tuple[Checkpoin
             f"neither copy of the checkpoint {name} is readable",
             hint="Recovery does without a checkpoint; it then starts at the lowest log.",
             context={"file": name},
-            native=-533,
+            native=EseError.CHECKPOINT_CORRUPT,
         )
     checkpoint = parse_checkpoint(copies[0] if good[0] else copies[1])
     if checkpoint.file_type not in (FileKind.UNKNOWN, FileKind.CHECKPOINT):
-        raise FormatError(f"{name} is not a checkpoint", context={"file": name}, native=-1812)
+        raise FormatError(
+            f"{name} is not a checkpoint", context={"file": name}, native=EseError.FILE_INVALID_TYPE
+        )
     return checkpoint, copies_condition(first=good[0], second=good[1], same=copies[0] == copies[1])

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
+from frskit.codes.ese import EseError
 from frskit.errors import FormatError
 from frskit.ese.header import read_header_copies
 from frskit.ese.logs.log_set import check_logs
@@ -36,13 +37,13 @@ class CheckCode(IntEnum):
     """Result of each call; negative = failure [exchange.md 4.4]."""
 
     SUCCESS = 0
-    DROPPED = -106
-    REQUIRED_LOGS_MISSING = -543
-    BAD_PARAMETER = -1003
-    OUT_OF_MEMORY = -1011
-    CHECKSUM = -1018
-    BUSY = -1059
-    CORRUPT = -1206
+    DROPPED = EseError.TASK_DROPPED
+    REQUIRED_LOGS_MISSING = EseError.REQUIRED_LOG_FILES_MISSING
+    BAD_PARAMETER = EseError.INVALID_PARAMETER
+    OUT_OF_MEMORY = EseError.OUT_OF_MEMORY
+    CHECKSUM = EseError.READ_VERIFY_FAILURE
+    BUSY = EseError.TOO_MANY_ACTIVE_USERS
+    CORRUPT = EseError.DATABASE_CORRUPTED
 
 
 class _Stage(Enum):

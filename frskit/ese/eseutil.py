@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from frskit.codes.ese import EseError
 from frskit.model.ese_files import DatabaseHeader
 from frskit.model.reports import LogProblemKind
 
@@ -97,7 +98,7 @@ def _header_mark(page: int) -> str:
 def database_exit_code(report: DatabaseReport) -> int:
     """What eseutil would return: 0, or -1206; correctable pages do not count [EXC-57, R-2]."""
     failed = report.pages_bad or report.pages_wrong_number or not report.pages_seen
-    return -1206 if failed else 0
+    return EseError.DATABASE_CORRUPTED if failed else 0
 
 
 def header_lines(header: DatabaseHeader | HeaderCopies) -> list[str]:

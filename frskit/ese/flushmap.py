@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from frskit.codes.ese import EseError
 from frskit.errors import FormatError
 from frskit.ese.fields import Layout, unpack_fields
 from frskit.ese.header import header_is_sound
@@ -112,10 +113,14 @@ def check_flush_map(file: Source) -> FlushMapReport:
         first = read_exactly(reader, 0, FLUSH_MAP_PAGE_SIZE)
         if len(first) < FLUSH_MAP_PAGE_SIZE or not header_is_sound(first):
             text = f"the header of the flush map {name} is damaged"
-            raise FormatError(text, context={"file": name}, native=-1018)
+            raise FormatError(text, context={"file": name}, native=EseError.READ_VERIFY_FAILURE)
         header = FlushMapHeader(**unpack_fields(_LAYOUT, first))
         if header.file_type != FileKind.FLUSH_MAP:
-            raise FormatError(f"{name} is not a flush map", context={"file": name}, native=-1812)
+            raise FormatError(
+                f"{name} is not a flush map",
+                context={"file": name},
+                native=EseError.FILE_INVALID_TYPE,
+            )
         counts = {"ok": 0, "bad": 0, "correctable": 0, "uninitialized": 0}
         pages = reader.size_bytes // FLUSH_MAP_PAGE_SIZE - 1
         for number in range(pages):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from attrs import frozen
 
+from frskit.codes.ese import EseError
 from frskit.errors import FormatError
 from frskit.ese.fields import Layout, pack_fields, unpack_fields
 from frskit.ese.pages.checksums import PAGE_SIZES, header_checksum, seal_header
@@ -253,13 +254,13 @@ def _unreadable(file: Readable, name: str) -> FormatError:
             f"{name} is not a database but a {kind.name.lower().replace('_', ' ')}",
             hint="Use the check for that kind of file.",
             context={"file": name, "kind": kind.name},
-            native=-1812,
+            native=EseError.FILE_INVALID_TYPE,
         )
     return FormatError(
         f"{name} has no readable database header",
         hint="The file is damaged, or is not an ESE database.",
         context={"file": name, "size_bytes": file.size_bytes},
-        native=-1018,
+        native=EseError.READ_VERIFY_FAILURE,
     )
 
 

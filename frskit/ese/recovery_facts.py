@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
+from frskit.codes.ese import EseError
 from frskit.model.ese_files import DatabaseState, LgPos, LogTime, Signature
 from frskit.model.reports import LogStatus, RequiredRange
 
@@ -329,7 +330,7 @@ def contiguous_run(
         generation += 1
     beyond = tuple(sorted(each for each in found if each > generation))
     if log is None and beyond:
-        stop, error = RunStop.HOLE, -528
+        stop, error = RunStop.HOLE, EseError.MISSING_LOG_FILE
     return ContiguousRun(
         start=start,
         last=None if previous is None else previous.generation,
@@ -347,11 +348,11 @@ def _refusal(
     if log.error is not None:
         return RunStop.DAMAGED, log.error
     if signature is not None and log.signature != signature:
-        return RunStop.FOREIGN, -530
+        return RunStop.FOREIGN, EseError.BAD_LOG_SIGNATURE
     if previous is None:
         return None
     if not log.follows(previous):
-        return RunStop.OUT_OF_SEQUENCE, -515
+        return RunStop.OUT_OF_SEQUENCE, EseError.INVALID_LOG_SEQUENCE
     if not log.checksum_follows(previous):
-        return RunStop.CHECKSUM, -590
+        return RunStop.CHECKSUM, EseError.LOG_SEQUENCE_CHECKSUM_MISMATCH
     return None

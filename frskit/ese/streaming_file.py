@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from frskit.codes.ese import EseError
 from frskit.errors import FormatError
 from frskit.ese.database import check_database
 from frskit.ese.sources import source_name
@@ -55,6 +56,6 @@ def check_streaming_file(
     if header is None or not header.is_streaming_file:
         name = source_name(file)
         text = f"{name} is not a streaming file"
-        raise FormatError(text, context={"file": name}, native=-1812)
+        raise FormatError(text, context={"file": name}, native=EseError.FILE_INVALID_TYPE)
     belongs = None if database is None else header.slv_signature == database.slv_signature
     return StreamingFileReport(report=report, belongs=belongs)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from frskit._lazy import face
 
 if TYPE_CHECKING:
-    from frskit.exchange.event_log import EventEntry
+    from frskit.exchange.event_log import EventEntry, EventId
     from frskit.exchange.integrity.checker import ExchangeChecker
     from frskit.exchange.log_analysis.decision_table import Decision, decide
     from frskit.exchange.recovery.application import ExchangeApplication
@@ -29,6 +29,7 @@ __all__ = [
     "DatabaseSettings",
     "Decision",
     "EventEntry",
+    "EventId",
     "ExchangeApplication",
     "ExchangeChecker",
     "ExchangeProfile",
@@ -46,6 +47,7 @@ _HOMES = {
     "Decision": "frskit.exchange.log_analysis.decision_table",
     "EXCHANGE_2003": "frskit.exchange.versions",
     "EventEntry": "frskit.exchange.event_log",
+    "EventId": "frskit.exchange.event_log",
     "ExchangeApplication": "frskit.exchange.recovery.application",
     "ExchangeChecker": "frskit.exchange.integrity.checker",
     "ExchangeProfile": "frskit.exchange.versions",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from frskit.errors import FrskitError, LimitExceeded, NameInUse, StorageGroupNotRecognized
-from frskit.exchange.event_log import STORE, EventEntry
+from frskit.exchange.event_log import STORE, EventEntry, EventId
 from frskit.exchange.recovery.application import ExchangeApplication
 from frskit.exchange.settings import DatabaseSettings, ExchangeSettings, GroupSettings
 from frskit.exchange.storage_group import GroupHost, StorageGroup
@@ -308,4 +308,8 @@ class SimulatedExchange:
     def report_failure(self, group: str, error: FrskitError) -> None:
         """Event 9518: a storage group did not start [KB975978]."""
         number = error.native if isinstance(error.native, int) else 0
-        self.report(9518, STORE, f"error 0x{number & 0xFFFFFFFF:x} starting {group}: {error}")
+        self.report(
+            EventId.STORAGE_GROUP_NOT_STARTED,
+            STORE,
+            f"error 0x{number & 0xFFFFFFFF:x} starting {group}: {error}",
+        )

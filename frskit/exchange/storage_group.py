@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from attrs import evolve, frozen
 
+from frskit.codes.ese import EseError
 from frskit.errors import FrskitError, NotFound, StoreError, VolumeNotFound
 from frskit.ese import opened
 from frskit.exchange.event_log import ESE
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
     from frskit.ese import Source
     from frskit.exchange.store import (
         Message,
-        RecoveryReport,
         SnapshotKind,
         SnapshotSession,
+        SoftRecoveryReport,
         StoredMessage,
         StoreKind,
     )
@@ -174,7 +175,7 @@ class StorageGroup:
         self.settings = evolve(self.settings, databases=(*self.settings.databases, database))
         self.collect_events()
 
-    def open(self) -> RecoveryReport | None:
+    def open(self) -> SoftRecoveryReport | None:
         """Start the engine with soft recovery; None if it runs already.
 
         Raises:
@@ -272,7 +273,7 @@ class StorageGroup:
             try:
                 self.dismount(database.name)
             except FrskitError as error:
-                if error.native == -2403:
+                if error.native == EseError.OS_SNAPSHOT_NOT_ALLOWED:
                     raise
                 clean = False
                 self.change(database.name, mounted=False)
@@ -292,7 +293,7 @@ class StorageGroup:
                 f"{what} is not possible in {self.name}: a shadow copy is being made",
                 hint="Wait until the copy has been made.",
                 context={"group": self.name, "session": self._held_by},
-                native=-2403,
+                native=EseError.OS_SNAPSHOT_NOT_ALLOWED,
             )
 
     def _running(self) -> StorageGroupEngine:
@@ -301,7 +302,7 @@ class StorageGroup:
                 f"storage group {self.name} is not running",
                 hint="Mount one of its databases.",
                 context={"group": self.name},
-                native=-1029,
+                native=EseError.NOT_INITIALIZED,
             )
         return self._engine
 

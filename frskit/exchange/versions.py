@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from attrs import evolve, frozen
 
-from frskit.exchange.store.versions import EXCHANGE_2003 as STORE_2003
-from frskit.exchange.store.versions import SMALL_LOGS, StoreProfile
+from frskit.exchange.store.versions import SMALL_LOGS, STORE_2003, StoreProfile
 from frskit.model.components import BackupSchema
 
 __all__ = ["EXCHANGE_2003", "EXCHANGE_2003_SMALL_LOGS", "WRITER_ID", "ExchangeProfile"]

@@ -43,6 +43,8 @@ def converter(*, strict: bool = False) -> Converter:
     made.register_structure_hook(datetime, lambda value, _: datetime.fromisoformat(value))
     made.register_unstructure_hook(bytes, lambda value: base64.b64encode(value).decode("ascii"))
     made.register_structure_hook(bytes, lambda value, _: base64.b64decode(value))
+    # An enum of numbers may stand where a number is declared; a document has the plain number.
+    made.register_unstructure_hook_func(lambda kind: kind is int, int)
     made.register_unstructure_hook_func(_is_set, lambda value: _sorted(made, value))
     made.register_unstructure_hook_func(
         _has_rich_keys,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from attrs import evolve
 
+from frskit.codes.ese import EseError
 from frskit.errors import StoreError, UsageError
 from frskit.ese import parse_log_name, read_database_header
 from frskit.model.volumes import VolumePath
@@ -29,7 +30,9 @@ class Levers:
         exchange = self._parties.exchange
         stores = [database] if database else list(self._mailbox_stores(group))
         if not stores:
-            raise StoreError(f"no mailbox store of {group} is mounted", native=-1010)
+            raise StoreError(
+                f"no mailbox store of {group} is mounted", native=EseError.INVALID_DATABASE_ID
+            )
         for number, store in enumerate(stores):
             share = count // len(stores) + (number < count % len(stores))
             exchange.deliver(group, store, messages=list(messages(self._parties.rng, share)))

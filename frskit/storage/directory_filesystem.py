@@ -52,7 +52,7 @@ if TYPE_CHECKING:
         WritableFile,
     )
 
-__all__ = ["PathFile", "PathFileSystem", "PathRef"]
+__all__ = ["DirectoryFile", "PathFileSystem", "PathRef"]
 
 _DIRECTORY: Final = flags("O_RDONLY", "O_DIRECTORY", "O_NOFOLLOW", "O_CLOEXEC")
 _PIECE_BYTES: Final = 1 << 30
@@ -127,7 +127,7 @@ def _open_regular(root: str, path: str, how: int) -> int:
     raise FileMissing(f"{path}: not a regular file", context={"path": path})
 
 
-class PathFile:
+class DirectoryFile:
     """An open file of a `PathFileSystem`. Reads and writes carry offsets: threads may share it."""
 
     def __init__(self, descriptor: int, path: str, *, new_in: str | None = None) -> None:
@@ -237,13 +237,13 @@ class PathRef:
         """The absolute path, for programs that need one; nobody has checked it for links."""
         return os.path.join(self.root, *_parts(self.path))
 
-    def open(self) -> PathFile:
+    def open(self) -> DirectoryFile:
         """Open for reading.
 
         Raises:
             FileMissing: It is gone, or is no regular file any more.
         """
-        return PathFile(_open_regular(self.root, self.path, os.O_RDONLY), self.path)
+        return DirectoryFile(_open_regular(self.root, self.path, os.O_RDONLY), self.path)
 
 
 class PathFileSystem:
@@ -349,10 +349,10 @@ class PathFileSystem:
             return False
         return True
 
-    def open(self, path: str) -> PathFile:
+    def open(self, path: str) -> DirectoryFile:
         """Open for reading."""
         self._inside(path)
-        return PathFile(_open_regular(self._root, path, os.O_RDONLY), path)
+        return DirectoryFile(_open_regular(self._root, path, os.O_RDONLY), path)
 
     def ref(self, path: str) -> PathRef:
         """A description of the file that can be pickled."""
@@ -361,17 +361,17 @@ class PathFileSystem:
             raise FileMissing(f"{path}: not a regular file", context={"path": path})
         return PathRef(root=self._root, path="/".join(_parts(path)), size_bytes=facts.size_bytes)
 
-    def create(self, path: str, *, exclusive: bool = True) -> PathFile:
+    def create(self, path: str, *, exclusive: bool = True) -> DirectoryFile:
         """Make an empty file and open it; the directory must exist."""
         parts = self._writable(path)
         how = os.O_RDWR | os.O_CREAT | (os.O_EXCL if exclusive else os.O_TRUNC)
         parent = os.path.join(self._root, *parts[:-1])
-        return PathFile(_open_regular(self._root, path, how), path, new_in=parent)
+        return DirectoryFile(_open_regular(self._root, path, how), path, new_in=parent)
 
-    def edit(self, path: str) -> PathFile:
+    def edit(self, path: str) -> DirectoryFile:
         """Open an existing file for reading and writing."""
         self._writable(path)
-        return PathFile(_open_regular(self._root, path, os.O_RDWR), path)
+        return DirectoryFile(_open_regular(self._root, path, os.O_RDWR), path)
 
     def makedirs(self, path: str) -> None:
         """Make the directory and its parents, durably; existing ones are fine."""
@@ -448,5 +448,5 @@ if TYPE_CHECKING:
     _file_system: type[FileSystem] = PathFileSystem
     _directory_sync: type[SupportsDirectorySync] = PathFileSystem
     _ref: type[FileRef] = PathRef
-    _readable: type[ReadableFile] = PathFile
-    _writable: type[WritableFile] = PathFile
+    _readable: type[ReadableFile] = DirectoryFile
+    _writable: type[WritableFile] = DirectoryFile

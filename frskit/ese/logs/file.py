@@ -5,6 +5,7 @@ A log alone cannot be placed in its stream; `frskit.ese.logs.log_set` does that.
 
 from __future__ import annotations
 
+from frskit.codes.ese import EseError
 from frskit.errors import FormatError
 from frskit.ese.logs.format7_chain import ChainEnd, walk_chain
 from frskit.ese.logs.format8_segments import walk_segments
@@ -48,7 +49,7 @@ def check_open_log(file: Readable, name: str) -> LogReport:
             name=name,
             size_bytes=size,
             status=LogStatus.DAMAGED,
-            error=error.native if isinstance(error.native, int) else -501,
+            error=error.native if isinstance(error.native, int) else EseError.LOG_FILE_CORRUPT,
             problem=str(error),
             problem_offset=0,
         )
@@ -58,7 +59,7 @@ def check_open_log(file: Readable, name: str) -> LogReport:
             size_bytes=size,
             header=header,
             status=LogStatus.DAMAGED,
-            error=-541,
+            error=EseError.LOG_FILE_SIZE_MISMATCH,
             problem=f"the file has {size} bytes, its header says {header.file_size_bytes}",
         )
     if size <= _WHOLE_BYTES:
@@ -78,7 +79,7 @@ def _check_chain(file: Readable, name: str, header: LogHeader) -> LogReport:
         size_bytes=file.size_bytes,
         header=header,
         status=status,
-        error=-501 if status is LogStatus.DAMAGED else None,
+        error=EseError.LOG_FILE_CORRUPT if status is LogStatus.DAMAGED else None,
         problem=walk.problem,
         problem_offset=walk.problem_offset,
         end=walk.position(header.generation, header.sector_size),
@@ -93,7 +94,7 @@ def _check_segments(file: Readable, name: str, header: LogHeader) -> LogReport:
         size_bytes=file.size_bytes,
         header=header,
         status=walk.status,
-        error=-501 if walk.status is LogStatus.DAMAGED else None,
+        error=EseError.LOG_FILE_CORRUPT if walk.status is LogStatus.DAMAGED else None,
         problem=walk.problem,
         problem_offset=walk.problem_offset,
         end=walk.end,

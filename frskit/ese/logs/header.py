@@ -7,6 +7,7 @@ Only the 4096 bytes of the header; bodies are for `frskit.ese.logs.format7_chain
 
 from __future__ import annotations
 
+from frskit.codes.ese import EseError
 from frskit.errors import FormatError
 from frskit.ese.fields import Layout, pack_fields, unpack_fields
 from frskit.ese.header import header_is_sound
@@ -88,12 +89,16 @@ def load_log_header(file: Readable, name: str = "log") -> LogHeader:
     """As `read_log_header`, of a file that is open already."""
     data = read_exactly(file, 0, LOG_HEADER_SIZE)
     if len(data) < LOG_HEADER_SIZE or not header_is_sound(data):
-        raise _refuse(f"the header of {name} is damaged", name, -501)
+        raise _refuse(f"the header of {name} is damaged", name, EseError.LOG_FILE_CORRUPT)
     header = parse_log_header(data)
     if header.file_type not in (FileKind.UNKNOWN, FileKind.LOG):
-        raise _refuse(f"{name} is not a log file", name, -1812)
+        raise _refuse(f"{name} is not a log file", name, EseError.FILE_INVALID_TYPE)
     if header.major not in (6, 7, 8):
-        raise _refuse(f"{name} has log format {header.major}, which is unknown", name, -514)
+        raise _refuse(
+            f"{name} has log format {header.major}, which is unknown",
+            name,
+            EseError.BAD_LOG_VERSION,
+        )
     _require_geometry(header, name)
     return header
 
@@ -101,11 +106,19 @@ def load_log_header(file: Readable, name: str = "log") -> LogHeader:
 def _require_geometry(header: LogHeader, name: str) -> None:
     sector = header.sector_size
     if header.has_segments and sector != LOG_HEADER_SIZE:
-        raise _refuse(f"{name}: format 8 has sectors of 4096 bytes, not {sector}", name, -501)
+        raise _refuse(
+            f"{name}: format 8 has sectors of 4096 bytes, not {sector}",
+            name,
+            EseError.LOG_FILE_CORRUPT,
+        )
     if sector < 512 or sector > LOG_HEADER_SIZE or LOG_HEADER_SIZE % sector:
-        raise _refuse(f"{name} cannot have sectors of {sector} bytes", name, -501)
+        raise _refuse(
+            f"{name} cannot have sectors of {sector} bytes", name, EseError.LOG_FILE_CORRUPT
+        )
     if header.header_sectors * sector != LOG_HEADER_SIZE:
-        raise _refuse(f"{name} says {header.header_sectors} header sectors", name, -501)
+        raise _refuse(
+            f"{name} says {header.header_sectors} header sectors", name, EseError.LOG_FILE_CORRUPT
+        )
 
 
 def _refuse(message: str, name: str, native: int) -> FormatError:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve, field, frozen, mutable
 
 from frskit.clock import Budget
+from frskit.codes.ese import EseError
 from frskit.errors import FormatError
 from frskit.ese.checkpoint import load_checkpoint
 from frskit.ese.logs.file import check_open_log
@@ -185,7 +186,7 @@ def _check_one(files: NamedFiles, name: LogName) -> LogReport:
     finally:
         file.close()
     if report.status is LogStatus.TORN and name.kind is LogFileKind.ARCHIVED:
-        return evolve(report, error=-501)
+        return evolve(report, error=EseError.LOG_FILE_CORRUPT)
     return report
 
 
@@ -214,7 +215,13 @@ def _place_readable(report: LogReport, header: LogHeader, name: LogName, chain: 
     number = header.generation
     if name.generation not in (None, number):
         text = f"{name.name} says that it is generation {number}"
-        chain.add(LogProblemKind.NAME_MISMATCH, -513, text, name=name.name, first=number)
+        chain.add(
+            LogProblemKind.NAME_MISMATCH,
+            EseError.LOG_GENERATION_MISMATCH,
+            text,
+            name=name.name,
+            first=number,
+        )
     _note_hole(chain, number if name.generation is None else name.generation, name)
     if chain.previous is not None:
         _compare_neighbors(chain, *chain.previous, report, header)
@@ -222,7 +229,13 @@ def _place_readable(report: LogReport, header: LogHeader, name: LogName, chain: 
         chain.signature = header.log_signature
     elif header.log_signature != chain.signature:
         text = f"{name.name} belongs to another log stream"
-        chain.add(LogProblemKind.FOREIGN_SIGNATURE, -530, text, name=name.name, first=number)
+        chain.add(
+            LogProblemKind.FOREIGN_SIGNATURE,
+            EseError.BAD_LOG_SIGNATURE,
+            text,
+            name=name.name,
+            first=number,
+        )
     if report.error is not None:
         chain.add(
             LogProblemKind.DAMAGED, report.error, report.problem, name=name.name, first=number
@@ -241,11 +254,17 @@ def _note_hole(chain: _Chain, generation: int | None, name: LogName) -> None:
     chain.previous = None
     if generation > last:
         text = f"missing log file(s) before {name.name}"
-        chain.add(LogProblemKind.MISSING, -528, text, first=last + 1, last=generation - 1)
+        chain.add(
+            LogProblemKind.MISSING,
+            EseError.MISSING_LOG_FILE,
+            text,
+            first=last + 1,
+            last=generation - 1,
+        )
         return
     # Two archived names of one generation are ambiguous, but the engine finds one and goes on; a
     # current log that is not the next one is an error [ese.md 11.1].
-    error = -528 if name.kind is LogFileKind.CURRENT else None
+    error = EseError.MISSING_LOG_FILE if name.kind is LogFileKind.CURRENT else None
     text = f"{name.name} is generation {generation}, which was there already"
     chain.add(LogProblemKind.DUPLICATE, error, text, name=name.name, first=generation)
 
@@ -262,10 +281,22 @@ def _compare_neighbors(
     number = after.generation
     if after.previous_created != before.created:
         text = f"{report.name} does not continue {previous.name}"
-        chain.add(LogProblemKind.BROKEN_CHAIN, -515, text, name=report.name, first=number)
+        chain.add(
+            LogProblemKind.BROKEN_CHAIN,
+            EseError.INVALID_LOG_SEQUENCE,
+            text,
+            name=report.name,
+            first=number,
+        )
     if not after.checksum_follows(before):
         text = f"{report.name} remembers another content of {previous.name}"
-        chain.add(LogProblemKind.CHECKSUM_CHAIN, -590, text, name=report.name, first=number)
+        chain.add(
+            LogProblemKind.CHECKSUM_CHAIN,
+            EseError.LOG_SEQUENCE_CHECKSUM_MISMATCH,
+            text,
+            name=report.name,
+            first=number,
+        )
     if _version(header) < _version(previous_header):
         text = f"{report.name} has an older version than {previous.name}"
         chain.add(LogProblemKind.OLDER_VERSION, None, text, name=report.name, first=number)
@@ -285,9 +316,9 @@ def _checkpoint(
     try:
         checkpoint = load_checkpoint(file, name)[0]
     except FormatError as error:
-        return None, error.native if isinstance(error.native, int) else -533
+        return None, error.native if isinstance(error.native, int) else EseError.CHECKPOINT_CORRUPT
     finally:
         file.close()
     if signature is not None and checkpoint.log_signature != signature:
-        return checkpoint, -532
+        return checkpoint, EseError.BAD_CHECKPOINT_SIGNATURE
     return checkpoint, None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from attrs import frozen
 
+from frskit.codes.ese import EseError
 from frskit.errors import FormatError
 from frskit.ese.pages.verify_many import (
     BAD,
@@ -142,7 +143,7 @@ def _read_words(file: Readable, offset: int, length: int, buffer: np.ndarray) ->
             "the file became shorter while it was read",
             hint="Check a copy that nobody writes to.",
             context={"offset": offset, "length": length},
-            native=-4001,
+            native=EseError.FILE_IO_BEYOND_EOF,
         )
     return as_words(data)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from frskit.codes.ese import EseError
 from frskit.errors import FormatError, VolumeNotFound
 from frskit.ese import check_database, read_checkpoint, read_database_header
 from frskit.ese.logs import LogFileKind, check_log, parse_log_name
@@ -274,11 +275,12 @@ def _note_pages(item: Item, report: DatabaseReport) -> None:
     if report.missing_pages:
         # Checksums cannot see a lost tail; the database's own space tree can.
         item.damage(
-            f"the file ends {report.missing_pages} pages before the end of what it owns", -4001
+            f"the file ends {report.missing_pages} pages before the end of what it owns",
+            EseError.FILE_IO_BEYOND_EOF,
         )
-        item.code = -1018
+        item.code = EseError.READ_VERIFY_FAILURE
     elif report.size_bytes % report.page_size:
-        item.damage("the file does not end on a page boundary", -4001)
+        item.damage("the file does not end on a page boundary", EseError.FILE_IO_BEYOND_EOF)
     elif report.header_condition not in ("ok", "copies differ"):
         item.warning = f"{item.path}: header {report.header_condition}"
 
@@ -321,7 +323,9 @@ def _check_tail(item: Item, report: LogReport) -> None:
         while offset < file.size_bytes:
             data = file.read_at(offset, _TAIL_BYTES)
             if not data or data.strip(b"\0"):
-                item.damage("something was written behind the last record", -501)
+                item.damage(
+                    "something was written behind the last record", EseError.LOG_FILE_CORRUPT
+                )
                 return
             offset += len(data)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from frskit.codes.ese import EseError
 from frskit.ese.logs import LogFileKind
 from frskit.exchange.log_analysis.facts import CheckpointFact, DatabaseFact, LogFact, RecoveryFacts
 from frskit.exchange.log_analysis.reading import database_fact, log_fact
@@ -86,7 +87,7 @@ class Item:
         """Note that the file is damaged."""
         self.verdict = FileVerdict.DAMAGED
         self.detail = detail
-        self.code = native if isinstance(native, int) else -1206
+        self.code = native if isinstance(native, int) else EseError.DATABASE_CORRUPTED
 
     def checked(self) -> CheckedFile:
         """The line of the report."""
@@ -160,7 +161,9 @@ class Inspection:
 def _database(item: Item) -> DatabaseFact:
     name = item.component.caption or item.file_name
     if item.header is None and item.ref is not None:
-        return DatabaseFact(name=name, foreign=item.foreign, obstacle=item.code or -1206)
+        return DatabaseFact(
+            name=name, foreign=item.foreign, obstacle=item.code or EseError.DATABASE_CORRUPTED
+        )
     return database_fact(name, item.header, foreign=item.foreign)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field, frozen
 
+from frskit.codes.ese import EseError
 from frskit.ese.logs import LogFileKind
 from frskit.exchange.log_analysis.decision_table import decide
 from frskit.exchange.log_analysis.log_chain import longest_run
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from frskit.exchange.integrity.inspection import Inspection, Item
     from frskit.exchange.log_analysis.facts import RecoveryFacts
-    from frskit.exchange.log_analysis.log_chain import Run
+    from frskit.exchange.log_analysis.log_chain import LogRun
     from frskit.exchange.store.versions import StoreProfile
 
 __all__ = ["CheckPolicy", "judge"]
@@ -149,9 +150,9 @@ def _judge_stream_file(unit: Inspection, item: Item, notes: _Notes) -> None:
     if partner is None or partner.header is None or item.header is None:
         return
     if not item.header.is_streaming_file:
-        item.damage("this is not the header of a streaming file", -1812)
+        item.damage("this is not the header of a streaming file", EseError.FILE_INVALID_TYPE)
     elif item.header.slv_signature != partner.header.slv_signature:
-        item.damage(f"it does not belong to {partner.file_name}", -531)
+        item.damage(f"it does not belong to {partner.file_name}", EseError.BAD_DB_SIGNATURE)
     else:
         return
     notes.image.append(f"{item.path}: {item.detail} ({item.code})")
@@ -166,7 +167,7 @@ def _judge_checkpoint(unit: Inspection, notes: _Notes) -> None:
 
 def _judge_chain(
     facts: RecoveryFacts, first_relevant: int, policy: CheckPolicy, notes: _Notes
-) -> Run | None:
+) -> LogRun | None:
     """Sequence of the logs: a break above what recovery needs fails, below it forbids cutting."""
     stream = facts.stream
     if not stream:

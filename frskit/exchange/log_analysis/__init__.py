@@ -16,7 +16,7 @@ if TYPE_CHECKING:
         RecoveryFacts,
         merge,
     )
-    from frskit.exchange.log_analysis.log_chain import Break, Run, fault, longest_run, ranges
+    from frskit.exchange.log_analysis.log_chain import Break, LogRun, fault, longest_run, ranges
     from frskit.exchange.log_analysis.reading import (
         DatabaseSource,
         checkpoint_fact,
@@ -34,8 +34,8 @@ __all__ = [
     "DatabaseSource",
     "Decision",
     "LogFact",
+    "LogRun",
     "RecoveryFacts",
-    "Run",
     "checkpoint_fact",
     "database_fact",
     "decide",
@@ -58,7 +58,7 @@ _HOMES = {
     "Decision": "frskit.exchange.log_analysis.case",
     "LogFact": "frskit.exchange.log_analysis.facts",
     "RecoveryFacts": "frskit.exchange.log_analysis.facts",
-    "Run": "frskit.exchange.log_analysis.log_chain",
+    "LogRun": "frskit.exchange.log_analysis.log_chain",
     "checkpoint_fact": "frskit.exchange.log_analysis.reading",
     "database_fact": "frskit.exchange.log_analysis.reading",
     "decide": "frskit.exchange.log_analysis.decision_table",

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from frskit.codes.ese import EseError
 from frskit.exchange.log_analysis.case import AnalysisCase, Decision
 from frskit.exchange.log_analysis.facts import RecoveryFacts
-from frskit.exchange.log_analysis.log_chain import Break, Run, fault, longest_run, ranges
-from frskit.exchange.store.versions import EXCHANGE_2003, StoreProfile
+from frskit.exchange.log_analysis.log_chain import Break, LogRun, fault, longest_run, ranges
+from frskit.exchange.store.versions import STORE_2003, StoreProfile
 from frskit.model.plans import LogVerdict, RecoveryMode
 
 __all__ = ["Decision", "decide"]
@@ -21,7 +22,7 @@ _RULE_OF = {Break.GAP: "D1", Break.CHAIN: "D2", Break.DAMAGE: "D3"}
 
 
 def decide(
-    facts: RecoveryFacts, mode: RecoveryMode, *, profile: StoreProfile = EXCHANGE_2003
+    facts: RecoveryFacts, mode: RecoveryMode, *, profile: StoreProfile = STORE_2003
 ) -> Decision:
     """What these files allow in this mode [exchange.md 5.5].
 
@@ -55,7 +56,7 @@ def _a1_name(case: AnalysisCase) -> Decision | None:
         if log.named is not None and log.named != log.generation and not log.error:
             return case.impossible(
                 "A1",
-                -513,
+                EseError.LOG_GENERATION_MISMATCH,
                 f"log {log.name} says that it is generation {log.generation}",
                 "rename it to its generation",
             )
@@ -69,7 +70,7 @@ def _a1_twice(case: AnalysisCase) -> Decision | None:
         return None
     return case.impossible(
         "A1",
-        -515,
+        EseError.INVALID_LOG_SEQUENCE,
         f"generation {current.generation} is there twice: archived, and as {current.name}",
         f"move {current.name} aside",
     )
@@ -81,7 +82,7 @@ def _a2_mixed(case: AnalysisCase) -> Decision | None:
         return None
     return case.impossible(
         "A2",
-        -530,
+        EseError.BAD_LOG_SIGNATURE,
         f"logs of {len(signatures)} different streams lie in one directory",
         "move the foreign logs away",
     )
@@ -97,7 +98,9 @@ def _a3_signature(case: AnalysisCase) -> Decision | None:
         attached = {each.db_signature for log in stream for each in log.attached}
         return case.impossible(
             "A3",
-            -1216 if database.db_signature in attached else -539,
+            EseError.ATTACHED_DATABASE_MISMATCH
+            if database.db_signature in attached
+            else EseError.DATABASE_LOG_SET_MISMATCH,
             f"log signature mismatch: database {database.name} does not belong to these logs",
         )
     return None
@@ -111,7 +114,7 @@ def _a4_missing(case: AnalysisCase) -> Decision | None:
         if not database.present and not database.foreign and known:
             return case.impossible(
                 "A4",
-                -1216,
+                EseError.ATTACHED_DATABASE_MISMATCH,
                 f"database {database.name} is not there although the log stream refers to it",
                 "supply it; an override (eseutil /r /i) strands its data",
             )
@@ -127,7 +130,7 @@ def _b_clean(case: AnalysisCase) -> Decision | None:
     if case.need not in case.facts.stream:
         return case.impossible(
             "B2",
-            -543,
+            EseError.REQUIRED_LOG_FILES_MISSING,
             f"no roll-forward: log {case.need}, in which the databases were shut down, is missing",
             "mount the databases as they are, without rolling forward",
         )
@@ -139,7 +142,7 @@ def _c5_empty(case: AnalysisCase) -> Decision | None:
         return None
     return case.impossible(
         "C5",
-        -550,
+        EseError.DATABASE_DIRTY_SHUTDOWN,
         "there are no logs: the engine would start a new log stream and refuse the dirty databases",
         "supply the required logs; never mount with an empty log directory",
     )
@@ -150,7 +153,7 @@ def _c1_required(case: AnalysisCase) -> Decision | None:
         return None
     return case.impossible(
         "C1",
-        -543,
+        EseError.REQUIRED_LOG_FILES_MISSING,
         f"required log {case.need} is missing",
         f"supply logs {case.need} to {case.required_last} from the copy or a later one",
     )
@@ -162,21 +165,21 @@ def _c3_bad_checkpoint(case: AnalysisCase) -> None:
     if checkpoint is None:
         return
     if checkpoint.damaged:
-        case.checkpoint_code = -533
+        case.checkpoint_code = EseError.CHECKPOINT_CORRUPT
     elif all(log.signature != checkpoint.signature for log in stream.values() if not log.error):
-        case.checkpoint_code = -532
+        case.checkpoint_code = EseError.BAD_CHECKPOINT_SIGNATURE
 
 
 def _c2_stale_checkpoint(case: AnalysisCase) -> None:
     """A checkpoint ahead of the headers hides required logs [HAZ-22, EXC-66]."""
     if case.checkpoint is not None and case.checkpoint.generation > case.need:
-        case.checkpoint_code = -543
+        case.checkpoint_code = EseError.REQUIRED_LOG_FILES_MISSING
 
 
 def _c4_dangling_checkpoint(case: AnalysisCase) -> None:
     """A checkpoint that names a log which is not there stops redo at its start."""
     if case.checkpoint is not None and case.checkpoint.generation not in case.facts.stream:
-        case.checkpoint_code = -528
+        case.checkpoint_code = EseError.MISSING_LOG_FILE
 
 
 _RULES: tuple[Callable[[AnalysisCase], Decision | None], ...] = (
@@ -216,7 +219,7 @@ def _judge_run(case: AnalysisCase) -> Decision:
     return decision or _reachable(case, run)
 
 
-def _e0_other_log(case: AnalysisCase, run: Run) -> Decision | None:
+def _e0_other_log(case: AnalysisCase, run: LogRun) -> Decision | None:
     """The log with the right number must be the very one that the header means [ese.md 11.2 6]."""
     for database in case.dirty:
         log = case.facts.stream.get(database.required[1])
@@ -226,13 +229,13 @@ def _e0_other_log(case: AnalysisCase, run: Run) -> Decision | None:
         if log.created != wanted:
             return case.impossible(
                 "E0",
-                -543,
+                EseError.REQUIRED_LOG_FILES_MISSING,
                 f"log {log.generation} is of another timeline than database {database.name}",
             )
     return None
 
 
-def _d_broken(case: AnalysisCase, run: Run) -> Decision | None:
+def _d_broken(case: AnalysisCase, run: LogRun) -> Decision | None:
     """D1 to D3: the chain is broken at M; None if it breaks behind everything that is needed."""
     at = run.last + 1
     rule = _RULE_OF[run.broken_by or Break.GAP]
@@ -247,11 +250,18 @@ def _d_broken(case: AnalysisCase, run: Run) -> Decision | None:
             gap_at=at,
         )
     if at <= case.committed_last:
-        return _lossy(case, rule, -586 if run.broken_by is Break.DAMAGE else -582, run)
+        return _lossy(
+            case,
+            rule,
+            EseError.COMMITTED_LOG_FILE_CORRUPT
+            if run.broken_by is Break.DAMAGE
+            else EseError.COMMITTED_LOG_FILES_MISSING,
+            run,
+        )
     return None
 
 
-def _lossy(case: AnalysisCase, rule: str, code: int, run: Run) -> Decision:
+def _lossy(case: AnalysisCase, rule: str, code: int, run: LogRun) -> Decision:
     return case.impossible(
         rule,
         code,
@@ -262,23 +272,23 @@ def _lossy(case: AnalysisCase, rule: str, code: int, run: Run) -> Decision:
     )
 
 
-def _e_short(case: AnalysisCase, run: Run) -> Decision | None:
+def _e_short(case: AnalysisCase, run: LogRun) -> Decision | None:
     """E1 and E2: the logs simply end too early."""
     if run.last < case.required_last:
         return case.impossible(
             "E1",
-            -543,
+            EseError.REQUIRED_LOG_FILES_MISSING,
             f"the databases need logs {case.need} to {case.required_last}, "
             f"but there are only logs up to {run.last}",
             f"supply logs {run.last + 1} to {case.required_last}",
             gap_at=run.last + 1,
         )
     if run.last < case.committed_last:
-        return _lossy(case, "E2", -582, run)
+        return _lossy(case, "E2", EseError.COMMITTED_LOG_FILES_MISSING, run)
     return None
 
 
-def _f2_attach(case: AnalysisCase, run: Run) -> Decision | None:
+def _f2_attach(case: AnalysisCase, run: LogRun) -> Decision | None:
     """An old file under newer logs: the stream attached a later state of it [F2]."""
     checkpoint = case.checkpoint
     start = case.facts.stream[max(run.first, checkpoint.generation) if checkpoint else run.first]
@@ -289,14 +299,14 @@ def _f2_attach(case: AnalysisCase, run: Run) -> Decision | None:
             if attached.consistent > database.consistent:
                 return case.impossible(
                     "F2",
-                    -551,
+                    EseError.CONSISTENT_TIME_MISMATCH,
                     f"database {database.name} is older than the state that log "
                     f"{start.generation} attached",
                 )
     return None
 
 
-def _f2_alone(case: AnalysisCase, run: Run) -> Decision | None:
+def _f2_alone(case: AnalysisCase, run: LogRun) -> Decision | None:
     """One store cannot go back alone: the others have used the shared logs already [EXC-71]."""
     if case.mode is not RecoveryMode.POINT_IN_TIME:
         return None
@@ -304,14 +314,14 @@ def _f2_alone(case: AnalysisCase, run: Run) -> Decision | None:
         if database.clean and database.consistent.generation > run.last + 1:
             return case.impossible(
                 "F2",
-                -551,
+                EseError.CONSISTENT_TIME_MISMATCH,
                 f"database {database.name} is newer than the logs, which end at {run.last}",
                 "roll the restored database forward, or recover the whole storage group",
             )
     return None
 
 
-def _recreated_at(case: AnalysisCase, run: Run) -> int | None:
+def _recreated_at(case: AnalysisCase, run: LogRun) -> int | None:
     """The log in which a database was made anew at the path of one to be recovered [F3].
 
     Seen in headers only: log g lists the path with another signature than before, so log g-1
@@ -330,7 +340,7 @@ def _recreated_at(case: AnalysisCase, run: Run) -> int | None:
     return None
 
 
-def _reachable(case: AnalysisCase, run: Run) -> Decision:
+def _reachable(case: AnalysisCase, run: LogRun) -> Decision:
     """G, with what must be moved away first; F1 and F3."""
     last, code, rule, gap_at = run.last, run.code, "G", None
     reason = f"logs {case.need} to {last} can be replayed"
@@ -362,7 +372,7 @@ def _reachable(case: AnalysisCase, run: Run) -> Decision:
     )
 
 
-def _unusable_below(case: AnalysisCase, run: Run) -> tuple[int, ...]:
+def _unusable_below(case: AnalysisCase, run: LogRun) -> tuple[int, ...]:
     """Logs below the run that replay would start with; takes a note if the checkpoint must go.
 
     Without a checkpoint the engine starts with the lowest log that it finds [ese.md 11.2 4].
@@ -372,7 +382,7 @@ def _unusable_below(case: AnalysisCase, run: Run) -> tuple[int, ...]:
         return ()
     below = tuple(g for g in case.facts.stream if g < run.first)
     if checkpoint is not None:
-        case.checkpoint_code = -528
+        case.checkpoint_code = EseError.MISSING_LOG_FILE
     return below
 
 
@@ -389,7 +399,7 @@ def _no_current(case: AnalysisCase, promote: int) -> Decision:
     base = case.facts.base
     return case.impossible(
         "F1",
-        -528,
+        EseError.MISSING_LOG_FILE,
         f"there is neither {base}.log nor {base}tmp.log; soft recovery refuses to begin",
         f"supply {base}tmp.log of the copy, or rename log {promote} to {base}.log",
         promote=promote,

@@ -10,21 +10,22 @@ from enum import Enum
 
 from attrs import frozen
 
+from frskit.codes.ese import EseError
 from frskit.exchange.log_analysis.facts import LogFact
 
-__all__ = ["Break", "Run", "fault", "longest_run", "ranges"]
+__all__ = ["Break", "LogRun", "fault", "longest_run", "ranges"]
 
 
 class Break(Enum):
     """Why a chain of logs ends although there are later ones, with the engine's error."""
 
-    GAP = -528
-    CHAIN = -515
-    DAMAGE = -501
+    GAP = EseError.MISSING_LOG_FILE
+    CHAIN = EseError.INVALID_LOG_SEQUENCE
+    DAMAGE = EseError.LOG_FILE_CORRUPT
 
 
 @frozen(kw_only=True)
-class Run:
+class LogRun:
     """An unbroken chain of good logs.
 
     Attributes:
@@ -41,7 +42,7 @@ class Run:
 
 def longest_run(
     stream: Mapping[int, LogFact], through: int, conflicts: frozenset[int]
-) -> Run | None:
+) -> LogRun | None:
     """The unbroken chain of good logs around one generation; None if that log is not good."""
     if through not in stream or fault(stream, through, conflicts) is not None:
         return None
@@ -55,8 +56,8 @@ def longest_run(
     if broken is None and any(each > last for each in stream):
         broken = (Break.GAP, Break.GAP.value)
     if broken is None:
-        return Run(first=first, last=last)
-    return Run(first=first, last=last, broken_by=broken[0], code=broken[1])
+        return LogRun(first=first, last=last)
+    return LogRun(first=first, last=last, broken_by=broken[0], code=broken[1])
 
 
 def fault(

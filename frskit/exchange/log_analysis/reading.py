@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
+from frskit.codes.ese import EseError
 from frskit.errors import FormatError
 from frskit.ese import database_facts, read_checkpoint, read_database_header, read_log_header
 from frskit.ese.logs import LogFileKind, parse_log_name
@@ -30,11 +31,11 @@ __all__ = [
 ]
 
 _HELPLESS = {
-    DatabaseState.JUST_CREATED: -1206,
-    DatabaseState.BEING_CONVERTED: -563,
-    DatabaseState.FORCE_DETACH: -1206,
-    DatabaseState.INCREMENTAL_RESEED: -1226,
-    DatabaseState.REVERTING: -1206,
+    DatabaseState.JUST_CREATED: EseError.DATABASE_CORRUPTED,
+    DatabaseState.BEING_CONVERTED: EseError.DATABASE_INCOMPLETE_UPGRADE,
+    DatabaseState.FORCE_DETACH: EseError.DATABASE_CORRUPTED,
+    DatabaseState.INCREMENTAL_RESEED: EseError.DATABASE_INCOMPLETE_INCREMENTAL_RESEED,
+    DatabaseState.REVERTING: EseError.DATABASE_CORRUPTED,
 }
 """States that plain replay cannot help, with the engine's error [ese.md 11.2 2]."""
 
@@ -63,7 +64,7 @@ def database_fact(
     if header is None:
         return DatabaseFact(name=name, present=False, foreign=foreign)
     if isinstance(header, FormatError):
-        native = header.native if isinstance(header.native, int) else -1206
+        native = header.native if isinstance(header.native, int) else EseError.DATABASE_CORRUPTED
         return DatabaseFact(name=name, foreign=foreign, obstacle=native)
     facts = database_facts(name, header)
     required = facts.required
@@ -86,7 +87,7 @@ def _obstacle(header: DatabaseHeader) -> int:
     if header.state == DatabaseState.CLEAN_SHUTDOWN:
         return 0
     if header.state not in {each.value for each in DatabaseState}:
-        return -1206
+        return EseError.DATABASE_CORRUPTED
     return _HELPLESS.get(DatabaseState(header.state), 0)
 
 
@@ -104,7 +105,9 @@ def log_fact(
     """
     if header is None:
         generation = guess if named is None else named
-        return LogFact(name=name, generation=generation, named=named, error=error or -501)
+        return LogFact(
+            name=name, generation=generation, named=named, error=error or EseError.LOG_FILE_CORRUPT
+        )
     return LogFact(
         name=name,
         generation=header.generation,
@@ -198,4 +201,4 @@ def _log_header(source: Source) -> tuple[LogHeader | None, int | None]:
     try:
         return read_log_header(source), None
     except FormatError as error:
-        return None, error.native if isinstance(error.native, int) else -501
+        return None, error.native if isinstance(error.native, int) else EseError.LOG_FILE_CORRUPT

@@ -16,27 +16,27 @@ from frskit.exchange.store.snapshot_session import (
     SnapshotState,
     TruncationReport,
 )
-from frskit.exchange.store.soft_recovery import RecoveryReport
+from frskit.exchange.store.soft_recovery import SoftRecoveryReport
 from frskit.exchange.store.transaction import Transaction
 from frskit.exchange.store.versions import (
-    EXCHANGE_2003,
     SMALL_LOGS,
+    STORE_2003,
     StoreKind,
     StoreProfile,
 )
 
 __all__ = [
-    "EXCHANGE_2003",
     "SMALL_LOGS",
+    "STORE_2003",
     "AdoptedDatabase",
     "Database",
     "DatabaseFiles",
     "EngineEvent",
     "Message",
-    "RecoveryReport",
     "SnapshotKind",
     "SnapshotSession",
     "SnapshotState",
+    "SoftRecoveryReport",
     "StorageGroupEngine",
     "StoreKind",
     "StoreProfile",

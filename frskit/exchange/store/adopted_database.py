@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from frskit.codes.ese import EseError
 from frskit.errors import FormatError, NoSpace, StoreError
 from frskit.ese import read_header_copies
 
@@ -76,4 +77,6 @@ def _header(source: Readable, name: str) -> DatabaseHeader:
     try:
         return read_header_copies(source, name).header
     except FormatError as error:
-        raise StoreError(str(error), context={"source": name}, native=-1206) from error
+        raise StoreError(
+            str(error), context={"source": name}, native=EseError.DATABASE_CORRUPTED
+        ) from error

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from frskit.codes.ese import EseError
 from frskit.errors import StoreError
-from frskit.exchange.store.log_records import Operation, OperationKind
+from frskit.exchange.store.log_records import NodeChange, Operation
 from frskit.exchange.store.pages import Page, PageFlag
 from frskit.exchange.store.system_catalog import (
     AVAILABLE_OFFSET,
@@ -104,22 +105,24 @@ class MessageTree:
             number = self._path(operation.key)[-1]
             page = self._page(number)
             slot, found = page.find(operation.key)
-            if found is (kind is OperationKind.INSERT):
+            if found is (kind is NodeChange.INSERT):
                 raise StoreError(
                     "the row exists already" if found else "there is no such row",
                     context={"database": self._database.name},
-                    native=-1605 if found else -1601,
+                    native=EseError.KEY_DUPLICATE if found else EseError.RECORD_NOT_FOUND,
                 )
             if _fits(page, operation):
                 self._writer.operate(self._database, number, slot, operation)
                 return
             self._make_room(operation.key)
-        raise StoreError("the tree found no room for a row", native=-1206)
+        raise StoreError("the tree found no room for a row", native=EseError.DATABASE_CORRUPTED)
 
     @property
     def _writer(self) -> PageChanges:
         if self._changes is None:
-            raise StoreError("the database is open for reading only", native=-1008)
+            raise StoreError(
+                "the database is open for reading only", native=EseError.DATABASE_FILE_READ_ONLY
+            )
         return self._changes
 
     def _page(self, number: int) -> Page:
@@ -128,7 +131,9 @@ class MessageTree:
             raise StoreError(
                 f"page {number} does not belong to the table Messages",
                 context={"database": self._database.name, "page": number},
-                native=-1019 if page.objid == 0 else -1206,
+                native=EseError.PAGE_NOT_INITIALIZED
+                if page.objid == 0
+                else EseError.DATABASE_CORRUPTED,
             )
         return page
 
@@ -194,7 +199,7 @@ class MessageTree:
                 nodes[index : index + 1] = [(bound, child), (upper, right.to_bytes(4, "little"))]
                 parent.fill(nodes)
                 return parent
-        raise StoreError("a page is not a child of its parent", native=-1206)
+        raise StoreError("a page is not a child of its parent", native=EseError.DATABASE_CORRUPTED)
 
     def _allocate(self) -> tuple[int, dict[int, Page]]:
         """A page of the table's available extent, and the space page without it."""
@@ -228,13 +233,13 @@ class MessageTree:
 
 
 def _in_circles() -> StoreError:
-    return StoreError("the tree goes round in circles", native=-1206)
+    return StoreError("the tree goes round in circles", native=EseError.DATABASE_CORRUPTED)
 
 
 def _fits(page: Page, operation: Operation) -> bool:
-    if operation.kind is OperationKind.DELETE:
+    if operation.kind is NodeChange.DELETE:
         return True
-    if operation.kind is OperationKind.INSERT:
+    if operation.kind is NodeChange.INSERT:
         return page.has_room(operation.key, operation.new)
     return len(operation.new) - len(operation.old) <= page.free_bytes
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field, frozen
 
+from frskit.codes.ese import EseError
 from frskit.errors import FileMissing, FormatError, NoSpace, StoreError
 from frskit.ese import pack_database_header, read_header_copies
 from frskit.ese.pages import seal_page, verify_page
@@ -141,11 +142,13 @@ class Database:
             raise StoreError(
                 f"the database file {files.display_path} is missing",
                 context={"database": files.name, "path": files.path},
-                native=-1811,
+                native=EseError.FILE_NOT_FOUND,
             ) from error
         except FormatError as error:
             raise StoreError(
-                str(error), context={"database": files.name}, native=error.native or -1206
+                str(error),
+                context={"database": files.name},
+                native=error.native or EseError.DATABASE_CORRUPTED,
             ) from error
         return cls(files, header, cache_pages=cache_pages)
 
@@ -210,18 +213,20 @@ class Database:
                 f"the streaming file {self.files.stream_display_path or path} is missing",
                 hint="A .edb and its .stm are one unit; bring both.",
                 context={"database": self.name, "path": path},
-                native=-1811,
+                native=EseError.FILE_NOT_FOUND,
             )
         try:
             with fs.open(path) as file:
                 found = read_header_copies(file, path).header
         except FormatError as error:
-            raise StoreError(str(error), context={"path": path}, native=-1206) from error
+            raise StoreError(
+                str(error), context={"path": path}, native=EseError.DATABASE_CORRUPTED
+            ) from error
         if found.slv_signature != self.header.slv_signature:
             raise StoreError(
                 f"the streaming file {path} does not belong to {self.name}",
                 context={"database": self.name, "path": path},
-                native=-531,
+                native=EseError.BAD_DB_SIGNATURE,
             )
 
     def write_header(self, *, force: bool = False) -> None:
@@ -259,7 +264,7 @@ class Database:
         """
         cached = self.cached(number)
         if cached.torn:
-            raise self._page_error(number, -1018, "has a bad checksum")
+            raise self._page_error(number, EseError.READ_VERIFY_FAILURE, "has a bad checksum")
         return cached.page
 
     def cached(self, number: int) -> CachedPage:
@@ -390,7 +395,7 @@ class Database:
                 raise StoreError(
                     f"{self.files.display_path} cannot grow: the volume is full",
                     context={"database": self.name, "size_bytes": size_bytes},
-                    native=-1808,
+                    native=EseError.DISK_FULL,
                 ) from error
 
     def _read(self, number: int) -> CachedPage:

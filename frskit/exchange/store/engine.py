@@ -11,6 +11,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from frskit.codes.ese import EseError
 from frskit.errors import Busy, FileExists, StoreError
 from frskit.exchange.store.btree import MessageTree
 from frskit.exchange.store.engine_databases import DatabaseAdministration
@@ -19,9 +20,9 @@ from frskit.exchange.store.log_directory import LogDirectory
 from frskit.exchange.store.log_writer import StreamSettings
 from frskit.exchange.store.row_codec import StoredMessage, decode_part, is_first_part
 from frskit.exchange.store.snapshot_session import SnapshotKind, SnapshotSession
-from frskit.exchange.store.soft_recovery import RecoveryReport, detach, recover
+from frskit.exchange.store.soft_recovery import SoftRecoveryReport, detach, recover
 from frskit.exchange.store.transaction import Transaction
-from frskit.exchange.store.versions import EXCHANGE_2003
+from frskit.exchange.store.versions import STORE_2003
 from frskit.model.ese_files import DbmsParameters, LogTime, Signature
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class StorageGroupEngine(DatabaseAdministration):
         *,
         clock: Clock,
         rng: Random,
-        profile: StoreProfile = EXCHANGE_2003,
+        profile: StoreProfile = STORE_2003,
         circular: bool = False,
     ) -> StorageGroupEngine:
         """Begin a log stream at generation 1; the engine is running afterwards.
@@ -106,7 +107,7 @@ class StorageGroupEngine(DatabaseAdministration):
         *,
         clock: Clock,
         rng: Random,
-        profile: StoreProfile = EXCHANGE_2003,
+        profile: StoreProfile = STORE_2003,
         circular: bool = False,
     ) -> StorageGroupEngine:
         """An engine for an existing stream, stopped: register its databases, then `recover`."""
@@ -129,7 +130,7 @@ class StorageGroupEngine(DatabaseAdministration):
         )
         return cls(instance)
 
-    def recover(self, *, allow_missing: bool = False) -> RecoveryReport:
+    def recover(self, *, allow_missing: bool = False) -> SoftRecoveryReport:
         """Soft recovery; afterwards the engine runs and all its databases are clean, unmounted.
 
         Args:
@@ -280,7 +281,7 @@ class StorageGroupEngine(DatabaseAdministration):
                     "a backup of the storage group is in progress",
                     hint="Wait until it completes, or abort it.",
                     retryable=True,
-                    native=-2403,
+                    native=EseError.OS_SNAPSHOT_NOT_ALLOWED,
                 )
             self._session = SnapshotSession(
                 self._instance,

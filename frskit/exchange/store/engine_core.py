@@ -9,6 +9,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from frskit.codes.ese import EseError
 from frskit.errors import Busy, NotFound, StoreError
 
 if TYPE_CHECKING:
@@ -163,13 +164,13 @@ class EngineCore:
             raise StoreError(
                 "the engine of the storage group is not running",
                 hint="Open and recover the storage group.",
-                native=-1029,
+                native=EseError.NOT_INITIALIZED,
             )
         if self._instance.stream.is_broken:
             raise StoreError(
                 "the log of the storage group could not be written; the engine is down",
                 hint="Repair the log volume, then close the engine and recover the group.",
-                native=-510,
+                native=EseError.LOG_WRITE_FAIL,
             )
 
     def _settle_doomed(self) -> None:
@@ -180,4 +181,7 @@ class EngineCore:
     def _require_no_freeze(self, what: str) -> None:
         """Between prepare and thaw databases stay as they are (EXC-16, R-6)."""
         if self._session is not None and self._session.blocks_administration:
-            raise Busy(f"no {what} while a backup is being prepared", native=-2403)
+            raise Busy(
+                f"no {what} while a backup is being prepared",
+                native=EseError.OS_SNAPSHOT_NOT_ALLOWED,
+            )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
+from frskit.codes.ese import EseError
 from frskit.errors import Busy, FileExists, FormatError, FrskitError, NotFound, StoreError
 from frskit.ese import pack_attachments
 from frskit.exchange.store.adopted_database import AdoptedDatabase
@@ -150,7 +151,10 @@ class DatabaseAdministration(EngineCore):
         used = {each.dbid for each in self._instance.databases.values()}
         dbid = max(used, default=0) + 1
         if dbid > _MAX_DBID:
-            raise StoreError("the group cannot hold another database", native=-1805)
+            raise StoreError(
+                "the group cannot hold another database",
+                native=EseError.TOO_MANY_ATTACHED_DATABASES,
+            )
         return dbid
 
     def _require_room(self, files: DatabaseFiles) -> None:
@@ -162,7 +166,7 @@ class DatabaseAdministration(EngineCore):
             raise StoreError(
                 "no log header can list another database with so long a path",
                 context={"database": files.name},
-                native=-1805,
+                native=EseError.TOO_MANY_ATTACHED_DATABASES,
             ) from error
 
     def mount(self, name: str) -> None:
@@ -183,7 +187,7 @@ class DatabaseAdministration(EngineCore):
                     f"{name} was not shut down cleanly",
                     hint="Recover the storage group first.",
                     context={"database": name},
-                    native=-550,
+                    native=EseError.DATABASE_DIRTY_SHUTDOWN,
                 )
             database.check_stream_file()
             self._require_room(database.files)
@@ -313,7 +317,9 @@ class DatabaseAdministration(EngineCore):
     def _allocate_id(self, name: str) -> int:
         found = self._next_ids[name]
         if found > _MAX_MESSAGE_ID:
-            raise StoreError(f"{name} has no free message numbers", native=-1076)
+            raise StoreError(
+                f"{name} has no free message numbers", native=EseError.OUT_OF_AUTOINCREMENT_VALUES
+            )
         self._next_ids[name] = found + 1
         return found
 

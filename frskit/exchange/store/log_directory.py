@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from frskit.codes.ese import EseError
 from frskit.errors import FormatError, StoreError
 from frskit.ese.logs import (
     CHECKSUM_RECORD_SIZE,
@@ -95,7 +96,9 @@ def read_log(file: ReadableFile, name: str) -> LogContent:
     header = read_header(file, name)
     if header.has_segments or header.sector_size != SECTOR_SIZE:
         raise StoreError(
-            f"{name} was not written by this engine", context={"file": name}, native=-514
+            f"{name} was not written by this engine",
+            context={"file": name},
+            native=EseError.BAD_LOG_VERSION,
         )
     walk = walk_chain(file, header.generation, SECTOR_SIZE, header.file_size_bytes)
     if walk.end is not ChainEnd.COMPLETE:
@@ -103,7 +106,7 @@ def read_log(file: ReadableFile, name: str) -> LogContent:
             f"{name} is damaged: {walk.problem}",
             hint="Bring an undamaged copy of this log.",
             context={"file": name, "generation": header.generation},
-            native=-501,
+            native=EseError.LOG_FILE_CORRUPT,
         )
     ranges, tail = _ranges(file)
     ended = ranges[-1][1].rstrip(b"\0").endswith(bytes([END]))
@@ -119,12 +122,14 @@ def read_header(file: ReadableFile, name: str) -> LogHeader:
     try:
         header = load_log_header(file, name)
     except FormatError as error:
-        raise StoreError(str(error), context=error.context, native=error.native or -501) from error
+        raise StoreError(
+            str(error), context=error.context, native=error.native or EseError.LOG_FILE_CORRUPT
+        ) from error
     if file.size_bytes != header.file_size_bytes:
         raise StoreError(
             f"{name} has {file.size_bytes} bytes, its header says {header.file_size_bytes}",
             context={"file": name},
-            native=-541,
+            native=EseError.LOG_FILE_SIZE_MISMATCH,
         )
     return header
 
@@ -136,7 +141,7 @@ def _ranges(file: ReadableFile) -> tuple[list[tuple[int, bytes]], int]:
     while True:
         record = parse_checksum_record(file.read_at(at, CHECKSUM_RECORD_SIZE))
         if record is None:
-            raise StoreError("the log changed while it was read", native=-501)
+            raise StoreError("the log changed while it was read", native=EseError.LOG_FILE_CORRUPT)
         start = at + CHECKSUM_RECORD_SIZE
         found.append((start, file.read_at(start, record.forward)))
         if record.next_offset == 0:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from attrs import frozen
 
+from frskit.codes.ese import EseError
 from frskit.errors import FormatError, StoreError
 from frskit.ese import pack_lgpos, pack_signature, parse_lgpos, parse_signature
 from frskit.model.ese_files import LgPos, Signature
@@ -29,8 +30,8 @@ __all__ = [
     "CreateDatabase",
     "Detach",
     "NewPages",
+    "NodeChange",
     "Operation",
-    "OperationKind",
     "PageImage",
     "Record",
     "Rollback",
@@ -52,7 +53,7 @@ _BACKUP = struct.Struct("<BII")
 _LENGTH = struct.Struct("<H")
 
 
-class OperationKind(Enum):
+class NodeChange(Enum):
     """What happens to a node; the value is the record's type number."""
 
     INSERT = 105
@@ -60,11 +61,11 @@ class OperationKind(Enum):
     DELETE = 107
 
     @property
-    def inverse(self) -> OperationKind:
+    def inverse(self) -> NodeChange:
         """The kind that takes it back."""
         return {
-            OperationKind.INSERT: OperationKind.DELETE,
-            OperationKind.DELETE: OperationKind.INSERT,
+            NodeChange.INSERT: NodeChange.DELETE,
+            NodeChange.DELETE: NodeChange.INSERT,
         }.get(self, self)
 
 
@@ -108,7 +109,7 @@ class Operation:
         new: Data after; empty for a delete.
     """
 
-    kind: OperationKind
+    kind: NodeChange
     txid: int
     dbid: int
     page: int
@@ -241,7 +242,7 @@ Record: TypeAlias = (
 
 _BEGIN, _COMMIT, _ROLLBACK = 102, 103, 104
 _NEW_PAGES, _TORN_PAGE, _CREATE_DB, _ATTACH, _DETACH, _BACKUP_MARK = range(108, 114)
-_OPERATIONS = {kind.value: kind for kind in OperationKind}
+_OPERATIONS = {kind.value: kind for kind in NodeChange}
 
 
 def encode_record(record: Record) -> bytes:
@@ -252,7 +253,9 @@ def encode_record(record: Record) -> bytes:
     """
     number, body = _encode(record)
     if len(body) > 0xFFFF:
-        raise StoreError(f"a log record of {len(body)} bytes is not possible", native=-1026)
+        raise StoreError(
+            f"a log record of {len(body)} bytes is not possible", native=EseError.RECORD_TOO_BIG
+        )
     return _FRAME.pack(number, len(body)) + body
 
 
@@ -402,7 +405,7 @@ def _decode(number: int, body: _Reader) -> Record:
     return _decode_administration(number, body)
 
 
-def _decode_operation(kind: OperationKind, body: _Reader) -> Operation:
+def _decode_operation(kind: NodeChange, body: _Reader) -> Operation:
     txid, dbid, page, before, after, slot, compensation, *lengths = body.numbers(_OPERATION)
     key, old, new = (body.raw(length) for length in lengths)
     return Operation(
@@ -449,5 +452,7 @@ def _decode_administration(number: int, body: _Reader) -> Record:
 
 def _damaged(at: int) -> StoreError:
     return StoreError(
-        f"the log holds no record at byte {at} of a range", context={"offset": at}, native=-501
+        f"the log holds no record at byte {at} of a range",
+        context={"offset": at},
+        native=EseError.LOG_FILE_CORRUPT,
     )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from frskit.codes.ese import EseError
 from frskit.errors import FrskitError, NoSpace, StoreError
 from frskit.ese.logs import (
     CHECKSUM_RECORD_SIZE,
@@ -161,7 +162,9 @@ class LogStream:
         """
         if self._sectors(len(self._pending) + length) > self._sectors_left:
             if self._sectors(length) > self._settings.sectors - _FIRST_SECTOR - 2:
-                raise StoreError(f"no log can hold a record of {length} bytes", native=-1026)
+                raise StoreError(
+                    f"no log can hold a record of {length} bytes", native=EseError.RECORD_TOO_BIG
+                )
             self.roll()
         byte = CHECKSUM_RECORD_SIZE + len(self._pending)
         return LgPos(
@@ -287,7 +290,7 @@ class LogStream:
 
     def _require_file(self) -> WritableFile:
         if self._file is None:
-            raise StoreError("the log is not open for writing", native=-510)
+            raise StoreError("the log is not open for writing", native=EseError.LOG_WRITE_FAIL)
         return self._file
 
     @contextmanager
@@ -305,7 +308,9 @@ class LogStream:
         """Write the next log under its temporary name: header and an empty first range."""
         generation = 1 if previous is None else previous.generation + 1
         if generation > _LAST_GENERATION:
-            raise StoreError("the log stream has reached its last generation", native=-519)
+            raise StoreError(
+                "the log stream has reached its last generation", native=EseError.LOG_SEQUENCE_END
+            )
         before = [previous.created if previous else None, not_before]
         parameters = self._settings.parameters
         header = LogHeader(
@@ -392,5 +397,5 @@ def _log_failure(error: FrskitError) -> StoreError:
         if full
         else "Look at the log volume.",
         context=error.context,
-        native=-529 if full else -510,
+        native=EseError.LOG_DISK_FULL if full else EseError.LOG_WRITE_FAIL,
     )

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from frskit.exchange.store.log_records import (
     NewPages,
+    NodeChange,
     Operation,
-    OperationKind,
     PageImage,
     TornPageImage,
     encode_record,
@@ -33,9 +33,9 @@ def apply_operation(page: Page, record: Operation) -> None:
     Raises:
         StoreError: The page has no such slot or no room (native -1206).
     """
-    if record.kind is OperationKind.INSERT:
+    if record.kind is NodeChange.INSERT:
         page.insert(record.slot, record.key, record.new)
-    elif record.kind is OperationKind.DELETE:
+    elif record.kind is NodeChange.DELETE:
         page.delete(record.slot)
     else:
         page.replace(record.slot, record.new)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from enum import IntFlag
 
+from frskit.codes.ese import EseError
 from frskit.errors import StoreError
 
 __all__ = ["PAGE_SIZE", "Page", "PageFlag"]
@@ -265,7 +266,9 @@ class Page:
         end = _U16.unpack_from(image)[0] if len(image) >= 2 + _HEADER else PAGE_SIZE
         gap = PAGE_SIZE - (len(image) - 2)
         if not _HEADER <= end <= len(image) - 2 or gap < 0:
-            raise StoreError("a page image in the log makes no sense", native=-501)
+            raise StoreError(
+                "a page image in the log makes no sense", native=EseError.LOG_FILE_CORRUPT
+            )
         return cls(bytearray(image[2 : 2 + end]) + bytearray(gap) + bytearray(image[2 + end :]))
 
     def _tag(self, index: int) -> tuple[int, int]:
@@ -297,4 +300,4 @@ class Page:
 
 
 def _corrupt(message: str) -> StoreError:
-    return StoreError(message, native=-1206)
+    return StoreError(message, native=EseError.DATABASE_CORRUPTED)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from frskit.codes.ese import EseError
 from frskit.errors import StoreError
 from frskit.exchange.store.log_records import Attach, CreateDatabase, Detach
 from frskit.model.ese_files import LogHeader, Signature
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from frskit.exchange.store.versions import StoreProfile
     from frskit.model.ese_files import Checkpoint
 
-__all__ = ["LogSet", "RecoveryPlan", "missing_databases", "plan_recovery", "survey_logs"]
+__all__ = ["LogSet", "SoftRecoveryPlan", "missing_databases", "plan_recovery", "survey_logs"]
 
 
 @frozen(kw_only=True)
@@ -58,7 +59,7 @@ class LogSet:
 
 
 @frozen(kw_only=True)
-class RecoveryPlan:
+class SoftRecoveryPlan:
     """Which logs recovery will read.
 
     Attributes:
@@ -92,13 +93,19 @@ def survey_logs(directory: LogDirectory) -> LogSet:
             damaged[generation] = error
             continue
         if header.generation != generation:
-            raise _refuse(-513, f"{path} holds generation {header.generation}", generation)
+            raise _refuse(
+                EseError.LOG_GENERATION_MISMATCH,
+                f"{path} holds generation {header.generation}",
+                generation,
+            )
         headers[generation] = header
     current = _current_header(directory)
     if current is not None:
         if current.generation in paths:
             raise _refuse(
-                -515, f"generation {current.generation} is there twice", current.generation
+                EseError.INVALID_LOG_SEQUENCE,
+                f"generation {current.generation} is there twice",
+                current.generation,
             )
         headers[current.generation] = current
         paths[current.generation] = directory.current_path
@@ -125,7 +132,7 @@ def _one_signature(headers: Iterable[LogHeader]) -> Signature:
             "the log directory holds logs of two streams",
             hint="Move the foreign logs out of the directory.",
             context={"generations": sorted(signatures.values())},
-            native=-530,
+            native=EseError.BAD_LOG_SIGNATURE,
         )
     return next(iter(signatures), Signature())
 
@@ -135,7 +142,7 @@ def plan_recovery(
     databases: Iterable[Database],
     checkpoint: Checkpoint | None,
     profile: StoreProfile,
-) -> RecoveryPlan:
+) -> SoftRecoveryPlan:
     """The logs to be replayed, from the checkpoint or the lowest log to the last one.
 
     Args:
@@ -155,14 +162,16 @@ def plan_recovery(
     start = checkpoint.generation if checkpoint else logs.generations[0]
     reached = _walk(logs, start, profile)
     _require_highest(logs, dirty, reached)
-    return RecoveryPlan(generations=tuple(range(start, reached + 1)), logs=logs)
+    return SoftRecoveryPlan(generations=tuple(range(start, reached + 1)), logs=logs)
 
 
 def _require_lowest(logs: LogSet, dirty: list[Database], checkpoint: Checkpoint | None) -> None:
     """Rules C1, C2, C4: the first log that is needed is there and will be read."""
     needed = min((each.header.gen_min_required for each in dirty), default=None)
     if needed is not None and needed not in logs.paths:
-        raise _refuse(-543, f"log {needed} is required and missing", needed)
+        raise _refuse(
+            EseError.REQUIRED_LOG_FILES_MISSING, f"log {needed} is required and missing", needed
+        )
     if checkpoint is None:
         return
     if needed is not None and checkpoint.generation > needed:
@@ -170,11 +179,11 @@ def _require_lowest(logs: LogSet, dirty: list[Database], checkpoint: Checkpoint 
             f"the checkpoint is at {checkpoint.generation}, a database needs log {needed}",
             hint="The checkpoint is of another time than the database; move it aside.",
             context={"checkpoint": checkpoint.generation, "required": needed},
-            native=-543,
+            native=EseError.REQUIRED_LOG_FILES_MISSING,
         )
     if checkpoint.generation not in logs.paths:
         raise _refuse(
-            -528,
+            EseError.MISSING_LOG_FILE,
             f"log {checkpoint.generation}, named by the checkpoint, is missing",
             checkpoint.generation,
         )
@@ -188,7 +197,7 @@ def _require_open_end(logs: LogSet, profile: StoreProfile) -> None:
         raise StoreError(
             "there is neither a current log nor a usable prepared one",
             hint="Bring the copy's temporary log, or rename the highest log to be the current one.",
-            native=-528,
+            native=EseError.MISSING_LOG_FILE,
         )
 
 
@@ -206,7 +215,9 @@ def _walk(logs: LogSet, start: int, profile: StoreProfile) -> int:
         header = logs.headers[generation]
         if previous is not None and header.previous_created != previous.created:
             raise _refuse(
-                -515, f"log {generation} does not follow log {generation - 1}", generation
+                EseError.INVALID_LOG_SEQUENCE,
+                f"log {generation} does not follow log {generation - 1}",
+                generation,
             )
     return last
 
@@ -217,14 +228,14 @@ def _require_highest(logs: LogSet, dirty: Iterable[Database], reached: int) -> N
         header = database.header
         if reached < header.gen_max_required:
             raise _refuse(
-                -543,
+                EseError.REQUIRED_LOG_FILES_MISSING,
                 f"{database.name} needs logs up to {header.gen_max_required}, "
                 f"there are only logs up to {reached}",
                 header.gen_max_required,
             )
         if reached < header.committed:
             raise _refuse(
-                -582,
+                EseError.COMMITTED_LOG_FILES_MISSING,
                 f"logs {reached + 1} to {header.committed} of {database.name} are missing",
                 header.committed,
             )
@@ -232,7 +243,7 @@ def _require_highest(logs: LogSet, dirty: Iterable[Database], reached: int) -> N
         found = logs.headers.get(header.gen_max_required)
         if expected.is_set and found is not None and found.created != expected:
             raise _refuse(
-                -543,
+                EseError.REQUIRED_LOG_FILES_MISSING,
                 f"log {header.gen_max_required} is not the one that {database.name} needs",
                 header.gen_max_required,
             )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field
 
+from frskit.codes.ese import EseError
 from frskit.errors import StoreError
 from frskit.exchange.store.btree import MessageTree
 from frskit.exchange.store.database import CachedPage, Database
@@ -106,7 +107,7 @@ class Redo:
                     f"page {page} of {state.database.name} has a bad checksum and no log "
                     "holds its image",
                     context={"database": state.database.name, "page": page},
-                    native=-1018,
+                    native=EseError.READ_VERIFY_FAILURE,
                 )
 
     # --- redo
@@ -310,7 +311,7 @@ def _unfit(database: Database, page: int, found: int, expected: int) -> StoreErr
         if old
         else "Database and log are of different histories.",
         context={"database": database.name, "page": page},
-        native=-566 if old else -567,
+        native=EseError.DB_TIME_TOO_OLD if old else EseError.DB_TIME_TOO_NEW,
     )
 
 
@@ -332,5 +333,5 @@ def _too_old(state: RedoDatabase, attach: LgPos) -> StoreError:
         f"{state.database.name} is older than its attachment at {attach} in the log",
         hint="Bring the logs from the time of the database, or a newer database.",
         context={"database": state.database.name},
-        native=-551,
+        native=EseError.CONSISTENT_TIME_MISMATCH,
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
+from frskit.codes.ese import EseError
 from frskit.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
@@ -216,7 +217,9 @@ def decode_part(data: bytes) -> MessagePart:
         start = end + _U16.size
         subject = data[start : start + length].decode(CODE_PAGE)
     except (struct.error, ValueError) as error:
-        raise StoreError("a row of Messages cannot be read", native=-1206) from error
+        raise StoreError(
+            "a row of Messages cannot be read", native=EseError.DATABASE_CORRUPTED
+        ) from error
     return MessagePart(
         id=message_id,
         part=part,

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
+from frskit.codes.ese import EseError
 from frskit.errors import FileMissing, FrskitError, StoreError
+from frskit.exchange.event_log import EventId
 from frskit.exchange.store.log_records import BackupMark, encode_record
 from frskit.model.ese_files import BackupRange, DatabaseHeader, LgPos
 
@@ -78,10 +80,10 @@ _LEGAL: dict[str, frozenset[SnapshotState]] = {
 """State machine of [exchange.md 3.1] as a table: call -> states in which it is legal."""
 
 _START_EVENTS = {
-    SnapshotKind.FULL: 2005,
-    SnapshotKind.INCREMENTAL: 2008,
-    SnapshotKind.COPY: 2009,
-    SnapshotKind.DIFFERENTIAL: 2010,
+    SnapshotKind.FULL: EventId.FULL_BACKUP_STARTED,
+    SnapshotKind.INCREMENTAL: EventId.INCREMENTAL_BACKUP_STARTED,
+    SnapshotKind.COPY: EventId.COPY_BACKUP_STARTED,
+    SnapshotKind.DIFFERENTIAL: EventId.DIFFERENTIAL_BACKUP_STARTED,
 }
 
 
@@ -163,7 +165,9 @@ class SnapshotSession:
         self._release(self)
         self._unfreeze()
         limit_ms = int(self._instance.profile.freeze_timeout_s * 1000)
-        self._instance.report(2004, f"the shadow copy freeze timed out after {limit_ms} ms")
+        self._instance.report(
+            EventId.FREEZE_TIMED_OUT, f"the shadow copy freeze timed out after {limit_ms} ms"
+        )
 
     def make_ready(self) -> None:
         """Give the next log its space, so that the freeze writes no more than its header.
@@ -193,9 +197,11 @@ class SnapshotSession:
                 self._require_logs()
                 self._freeze()
             except FrskitError as error:
-                self._instance.report(2002, f"the shadow copy freeze failed: {error.native}")
+                self._instance.report(
+                    EventId.FREEZE_FAILED, f"the shadow copy freeze failed: {error.native}"
+                )
                 raise
-            self._instance.report(2001, "shadow copy freeze started")
+            self._instance.report(EventId.FREEZE_STARTED, "shadow copy freeze started")
 
     def thaw(self) -> None:
         """Go on writing; the prepared log becomes the current one.
@@ -208,7 +214,7 @@ class SnapshotSession:
                 raise StoreError(
                     "the freeze had timed out; the copy is of no use",
                     hint="Abort this session and begin a new backup.",
-                    native=-2402,
+                    native=EseError.OS_SNAPSHOT_TIME_OUT,
                 )
             self._require("thaw")
             self.state = SnapshotState.THAWED
@@ -221,7 +227,7 @@ class SnapshotSession:
             )
             self.mark = self._instance.stream.append(encode_record(record))
             self._instance.stream.flush()
-            self._instance.report(2003, "shadow copy freeze ended")
+            self._instance.report(EventId.FREEZE_ENDED, "shadow copy freeze ended")
 
     def truncate(self) -> TruncationReport:
         """Delete the logs that neither the group nor the copy needs any more.
@@ -251,7 +257,7 @@ class SnapshotSession:
             self._release(self)
             if stamp and self._was_frozen:
                 self._stamp()
-            self._instance.report(2006, "shadow copy backup completed")
+            self._instance.report(EventId.BACKUP_COMPLETED, "shadow copy backup completed")
 
     def abort(self) -> None:
         """Give up; thaws first if necessary, deletes and records nothing.
@@ -266,14 +272,16 @@ class SnapshotSession:
             self._release(self)
             if frozen_now:
                 self._unfreeze()
-            self._instance.report(2007, "shadow copy backup aborted")
+            self._instance.report(EventId.BACKUP_ABORTED, "shadow copy backup aborted")
 
     # --- freezing
 
     def _require(self, call: str) -> None:
         timed_out = self.state is SnapshotState.TIMED_OUT
         if not self._is_current(self) and not timed_out and self.state in _LEGAL["abort"]:
-            raise StoreError("the engine does not know this session", native=-2404)
+            raise StoreError(
+                "the engine does not know this session", native=EseError.OS_SNAPSHOT_INVALID_SNAP_ID
+            )
         if self.state not in _LEGAL[call]:
             raise _sequence(call, self.state.value)
 
@@ -285,7 +293,7 @@ class SnapshotSession:
             raise StoreError(
                 f"no {self.kind.value} backup with circular logging",
                 hint="Make a full backup, or switch circular logging off.",
-                native=-526,
+                native=EseError.INVALID_BACKUP,
             )
         archived = self._instance.directory.archived()
         lowest = min([*archived, self._instance.stream.generation])
@@ -296,21 +304,25 @@ class SnapshotSession:
         header = database.header
         full = header.full_backup_previous
         if not full.is_set or header.full_backup_type != _OS_SNAPSHOT:
-            self._instance.report(206, f"{database.name} misses a previous full backup")
+            self._instance.report(
+                EventId.MISSES_FULL_BACKUP, f"{database.name} misses a previous full backup"
+            )
             raise StoreError(
                 f"{database.name} has no previous full snapshot backup",
                 hint="Make a full backup first.",
                 context={"database": database.name},
-                native=-560,
+                native=EseError.MISSING_FULL_BACKUP,
             )
         highest = max(full.last_generation, header.incremental_backup_previous.last_generation)
         if lowest > highest + 1:
-            self._instance.report(459, f"logs {highest + 1} to {lowest - 1} are missing")
+            self._instance.report(
+                EventId.FILE_TO_BACK_UP_MISSING, f"logs {highest + 1} to {lowest - 1} are missing"
+            )
             raise StoreError(
                 f"logs {highest + 1} to {lowest - 1} are missing since the last backup",
                 hint="Make a full backup.",
                 context={"database": database.name},
-                native=-569,
+                native=EseError.MISSING_FILE_TO_BACKUP,
             )
 
     def _require_logs(self) -> None:
@@ -324,7 +336,7 @@ class SnapshotSession:
                 f"logs {missing} are not where they should be",
                 hint="Somebody removed logs of a running group; bring them back.",
                 context={"missing": missing},
-                native=-2403,
+                native=EseError.OS_SNAPSHOT_NOT_ALLOWED,
             )
 
     def _freeze(self) -> None:
@@ -371,8 +383,10 @@ class SnapshotSession:
     # --- completion
 
     def _nothing_deleted(self) -> TruncationReport:
-        self._instance.report(225, "no log files can be truncated")
-        return TruncationReport(deleted=(), missing=(), limit=self.delete_limit, event=225)
+        self._instance.report(EventId.NO_LOGS_DELETED, "no log files can be truncated")
+        return TruncationReport(
+            deleted=(), missing=(), limit=self.delete_limit, event=EventId.NO_LOGS_DELETED
+        )
 
     def _delete_logs(self) -> TruncationReport:
         """Ascending, so that whatever remains is without a gap (EXC-40)."""
@@ -400,7 +414,7 @@ class SnapshotSession:
             deleted=tuple(deleted),
             missing=tuple(missing),
             limit=self.delete_limit,
-            event=224 if deleted else 225,
+            event=EventId.LOGS_DELETED if deleted else EventId.NO_LOGS_DELETED,
             failed=failed,
         )
 
@@ -409,11 +423,14 @@ class SnapshotSession:
             first, last = (
                 self._instance.directory.archive_path(each) for each in (deleted[0], deleted[-1])
             )
-            self._instance.report(224, f"deleting log files {first} to {last}")
+            self._instance.report(EventId.LOGS_DELETED, f"deleting log files {first} to {last}")
         else:
-            self._instance.report(225, "no log files can be truncated")
+            self._instance.report(EventId.NO_LOGS_DELETED, "no log files can be truncated")
         if missing:
-            self._instance.report(227, f"{len(missing)} log files of the range were missing")
+            self._instance.report(
+                EventId.LOGS_TO_DELETE_MISSING,
+                f"{len(missing)} log files of the range were missing",
+            )
 
     def _stamp(self) -> None:
         """Record the backup in every attached database's header, at once (EXC-44, EXC-45)."""
@@ -429,7 +446,10 @@ class SnapshotSession:
             try:
                 database.write_header()
             except FrskitError as error:
-                instance.report(219, f"the header of {database.name} was not updated: {error}")
+                instance.report(
+                    EventId.HEADER_NOT_UPDATED,
+                    f"the header of {database.name} was not updated: {error}",
+                )
 
     def _stamped(self, header: DatabaseHeader, record: BackupRange) -> DatabaseHeader:
         full, incremental = header.full_backup_previous, header.incremental_backup_previous
@@ -468,5 +488,5 @@ def _sequence(call: str, state: str) -> StoreError:
         f"{call} is not possible now: {state}",
         hint="The order is prepare, freeze, thaw, truncate, end.",
         context={"call": call, "state": state},
-        native=-2401,
+        native=EseError.OS_SNAPSHOT_INVALID_SEQUENCE,
     )

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
+from frskit.codes.ese import EseError
 from frskit.errors import FrskitError, StoreError
+from frskit.exchange.event_log import EventId
 from frskit.exchange.store.database import Database, DatabaseFiles
 from frskit.exchange.store.log_records import Detach, encode_record
 from frskit.exchange.store.log_writer import LogStream
 from frskit.exchange.store.recovery_planning import (
     LogSet,
-    RecoveryPlan,
+    SoftRecoveryPlan,
     missing_databases,
     plan_recovery,
     survey_logs,
@@ -33,11 +35,11 @@ if TYPE_CHECKING:
     from frskit.exchange.store.log_directory import LogContent
     from frskit.exchange.store.log_records import CreateDatabase
 
-__all__ = ["RecoveryReport", "detach", "new_header", "recover"]
+__all__ = ["SoftRecoveryReport", "detach", "new_header", "recover"]
 
 
 @frozen(kw_only=True)
-class RecoveryReport:
+class SoftRecoveryReport:
     """What soft recovery did.
 
     Attributes:
@@ -57,7 +59,7 @@ class RecoveryReport:
 
 def recover(
     instance: Instance, files: Sequence[DatabaseFiles], *, allow_missing: bool = False
-) -> RecoveryReport:
+) -> SoftRecoveryReport:
     """Bring the databases of a stopped group to a clean state and open its log stream.
 
     Args:
@@ -78,13 +80,15 @@ def recover(
         if instance.log is not None:
             instance.log.close()
             instance.log = None
-        instance.report(454, f"recovery failed with error {error.native}: {error}")
+        instance.report(
+            EventId.RECOVERY_FAILED, f"recovery failed with error {error.native}: {error}"
+        )
         raise
 
 
 def _recover(
     instance: Instance, files: Sequence[DatabaseFiles], *, allow_missing: bool
-) -> RecoveryReport:
+) -> SoftRecoveryReport:
     logs = survey_logs(instance.directory)
     loaded, unreadable = _load_all(instance, files)
     if logs.is_empty:
@@ -112,8 +116,8 @@ def _recover(
         instance.stream.append(encode_record(record))
     instance.stream.flush()
     instance.write_checkpoint(instance.stream.durable_position)
-    instance.report(302, "recovery has been completed")
-    return RecoveryReport(
+    instance.report(EventId.RECOVERY_COMPLETE, "recovery has been completed")
+    return SoftRecoveryReport(
         generations=plan.generations,
         undone_transactions=undone,
         recovered=tuple(sorted(state.database.name for state in states)),
@@ -140,13 +144,13 @@ def _load_all(
     return loaded, unreadable
 
 
-def _require_size(plan: RecoveryPlan, instance: Instance) -> None:
+def _require_size(plan: SoftRecoveryPlan, instance: Instance) -> None:
     if plan.last.file_sectors != instance.settings.sectors:
         raise StoreError(
             f"the logs have {plan.last.file_sectors} sectors, the engine is set up for "
             f"{instance.settings.sectors}",
             hint="Use the profile that the storage group was made with.",
-            native=-541,
+            native=EseError.LOG_FILE_SIZE_MISMATCH,
         )
 
 
@@ -156,7 +160,7 @@ def _belongs(database: Database, logs: LogSet) -> bool:
 
 def _new_stream(
     instance: Instance, files: Sequence[DatabaseFiles], loaded: list[Database]
-) -> RecoveryReport:
+) -> SoftRecoveryReport:
     """No log at all: begin a new stream, but never under databases that need the old one."""
     dirty = sorted(each.name for each in loaded if not each.is_clean)
     if dirty:
@@ -164,7 +168,7 @@ def _new_stream(
             f"the log directory is empty and {', '.join(dirty)} needs its logs",
             hint="Bring the logs; a new stream would make the databases unusable.",
             context={"databases": dirty},
-            native=-550,
+            native=EseError.DATABASE_DIRTY_SHUTDOWN,
         )
     if len(loaded) < len(files):
         present = {each.name for each in loaded}
@@ -172,7 +176,7 @@ def _new_stream(
         raise StoreError(
             f"the files of {', '.join(absent)} are missing",
             context={"databases": absent},
-            native=-1811,
+            native=EseError.FILE_NOT_FOUND,
         )
     instance.databases = {each.name: each for each in loaded}
     instance.checkpoint_file.remove()
@@ -180,17 +184,17 @@ def _new_stream(
         instance.directory, instance.settings, instance.clock, instance.attachments
     )
     instance.write_checkpoint(instance.stream.durable_position)
-    return RecoveryReport(new_stream=True)
+    return SoftRecoveryReport(new_stream=True)
 
 
-def _contents(instance: Instance, plan: RecoveryPlan) -> Iterator[LogContent]:
+def _contents(instance: Instance, plan: SoftRecoveryPlan) -> Iterator[LogContent]:
     for generation in plan.generations:
         yield instance.directory.content(plan.logs.paths[generation])
 
 
 def _missing(
     instance: Instance,
-    plan: RecoveryPlan,
+    plan: SoftRecoveryPlan,
     files: Sequence[DatabaseFiles],
     ours: list[Database],
 ) -> dict[int, tuple[Signature, str]]:
@@ -210,17 +214,19 @@ def _require_complete(
             raise unreadable[path.casefold()]
     if not paths:
         return
-    instance.report(494, f"the log refers to databases that are missing: {paths}")
+    instance.report(
+        EventId.ATTACHED_DATABASE_MISSING, f"the log refers to databases that are missing: {paths}"
+    )
     raise StoreError(
         f"the log stream refers to databases that are not there: {', '.join(paths)}",
         hint="Bring the missing database; recovering without it strands its data.",
         context={"missing": paths},
-        native=-1216,
+        native=EseError.ATTACHED_DATABASE_MISMATCH,
     )
 
 
 def _replay(
-    instance: Instance, plan: RecoveryPlan, files: Sequence[DatabaseFiles], ours: list[Database]
+    instance: Instance, plan: SoftRecoveryPlan, files: Sequence[DatabaseFiles], ours: list[Database]
 ) -> tuple[Redo, LogContent]:
     """Redo all logs in memory; returns the state and the last log's content."""
 
@@ -234,7 +240,7 @@ def _replay(
         for position, record in content.records():
             redo.apply(position, record)
         path = plan.logs.paths[content.header.generation]
-        instance.report(301, f"the database engine has replayed log {path}")
+        instance.report(EventId.LOG_REPLAYED, f"the database engine has replayed log {path}")
         last = content
     redo.require_whole()
     assert last is not None
@@ -283,7 +289,7 @@ def new_header(instance: Instance, record: CreateDatabase, position: LgPos) -> D
     )
 
 
-def _open_log(instance: Instance, plan: RecoveryPlan, last: LogContent) -> None:
+def _open_log(instance: Instance, plan: SoftRecoveryPlan, last: LogContent) -> None:
     """Go on in the current log, or begin a generation of our own after the last closed one.
 
     The prepared log of a copy is not used as it is: its creation time would make the new

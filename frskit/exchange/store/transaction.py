@@ -15,8 +15,8 @@ from frskit.exchange.store.btree import MessageTree
 from frskit.exchange.store.log_records import (
     Begin,
     Commit,
+    NodeChange,
     Operation,
-    OperationKind,
     Record,
     Rollback,
     encode_record,
@@ -109,7 +109,7 @@ class Transaction:
             message_id = self._allocate(database)
             for part in split_message(message, message_id, self.id):
                 key = part_key(part.id, part.part)
-                self._change(store, OperationKind.INSERT, key, b"", encode_part(part))
+                self._change(store, NodeChange.INSERT, key, b"", encode_part(part))
             return message_id
 
     def delete(self, database: str, message_id: int) -> None:
@@ -121,7 +121,7 @@ class Transaction:
         with self._statement():
             store = self._database(database)
             for key, data in self._parts(store, message_id):
-                self._change(store, OperationKind.DELETE, key, data, b"")
+                self._change(store, NodeChange.DELETE, key, data, b"")
 
     def replace(self, database: str, message_id: int, message: Message) -> None:
         """Give a message other content; its id stays.
@@ -137,11 +137,11 @@ class Transaction:
                 for part in split_message(message, message_id, self.id)
             ]
             for (key, before), (_, after) in zip(old, new, strict=False):
-                self._change(store, OperationKind.REPLACE, key, before, after)
+                self._change(store, NodeChange.REPLACE, key, before, after)
             for key, after in new[len(old) :]:
-                self._change(store, OperationKind.INSERT, key, b"", after)
+                self._change(store, NodeChange.INSERT, key, b"", after)
             for key, before in old[len(new) :]:
-                self._change(store, OperationKind.DELETE, key, before, b"")
+                self._change(store, NodeChange.DELETE, key, before, b"")
 
     def commit(self) -> None:
         """Make everything durable; when this returns, it is acknowledged."""
@@ -225,7 +225,7 @@ class Transaction:
         return MessageTree(store, self._instance.changes, self._instance.profile.growth_pages)
 
     def _change(
-        self, store: Database, kind: OperationKind, key: bytes, old: bytes, new: bytes
+        self, store: Database, kind: NodeChange, key: bytes, old: bytes, new: bytes
     ) -> None:
         operation = Operation(
             kind=kind,

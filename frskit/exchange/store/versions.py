@@ -10,9 +10,10 @@ from enum import Enum
 
 from attrs import evolve, field, frozen
 
+from frskit.codes.ese import EseError
 from frskit.errors import UsageError
 
-__all__ = ["EXCHANGE_2003", "SMALL_LOGS", "StoreKind", "StoreProfile"]
+__all__ = ["SMALL_LOGS", "STORE_2003", "StoreKind", "StoreProfile"]
 
 MIN_LOG_SECTORS = 192
 """Smallest log that still holds the largest record (frskit's choice)."""
@@ -69,7 +70,7 @@ class StoreProfile:
     tracks_committed: bool = False
     stamps_copy_backups: bool = False
     temporary_log_suffices: bool = True
-    gap_code: int = -528
+    gap_code: int = EseError.MISSING_LOG_FILE
 
     @log_sectors.validator
     def _check_log_sectors(self, _: object, value: int) -> None:
@@ -92,8 +93,8 @@ class StoreProfile:
             raise UsageError(f"a database cannot grow by {value} pages")
 
 
-EXCHANGE_2003 = StoreProfile()
+STORE_2003 = StoreProfile()
 """The shipped profile: Exchange 2003 SP1 with logs of 5 MB."""
 
-SMALL_LOGS = evolve(EXCHANGE_2003, name="Exchange 2003 SP1, logs of 128 KB", log_sectors=256)
+SMALL_LOGS = evolve(STORE_2003, name="Exchange 2003 SP1, logs of 128 KB", log_sectors=256)
 """Small logs, for histories with many generations [lab-store.md 4]."""

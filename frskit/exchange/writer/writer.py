@@ -11,8 +11,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from frskit.codes.ese import EseError
 from frskit.errors import FrskitError, StoreError, WriterNotFound, WriterVeto
-from frskit.exchange.event_log import STORE
+from frskit.exchange.event_log import STORE, EventId
 from frskit.exchange.store import SnapshotKind
 from frskit.exchange.versions import WRITER_ID
 from frskit.exchange.writer.backups import NEXT_STATE, BackupJob, GroupBackup, JobState
@@ -39,12 +40,12 @@ if TYPE_CHECKING:
 
 __all__ = ["ExchangeWriter"]
 
-_TIMED_OUT = -2402
-_SEQUENCE = -2401
 _IN_PROGRESS = 0x50D
 """Error in event 9607: a backup is in progress already [KB910250]."""
 
-_LASTING = frozenset({-526, -560, -569})
+_LASTING = frozenset(
+    {EseError.INVALID_BACKUP, EseError.MISSING_FULL_BACKUP, EseError.MISSING_FILE_TO_BACKUP}
+)
 """Missing preconditions of incremental backups: trying again does not help [EXC-28 to EXC-31]."""
 
 _KINDS = {
@@ -114,7 +115,9 @@ class ExchangeWriter:
         """
         if session.session_id in self._jobs:
             raise self._out_of_order("prepare_backup")
-        self._report(9606, f"the writer takes part in backup {session.session_id}")
+        self._report(
+            EventId.WRITER_ENGAGED, f"the writer takes part in backup {session.session_id}"
+        )
         groups = [(each, self._group(each)) for each in session.components]
         for _, group in groups:
             self._require_idle(group)
@@ -125,7 +128,9 @@ class ExchangeWriter:
                 job.groups.append(GroupBackup(component=component, group=group, session=engine))
         except FrskitError as error:
             self._give_up(job)
-            self._report(9607, f"error preparing for backup: {_number(error)}")
+            self._report(
+                EventId.WRITER_PREPARE_FAILED, f"error preparing for backup: {_number(error)}"
+            )
             raise _veto(WriterFailure.RETRYABLE, str(error), error=_number(error)) from error
         self._jobs[session.session_id] = job
 
@@ -150,7 +155,7 @@ class ExchangeWriter:
             each.group.hold(session.session_id)
             with suppress(FrskitError):  # a session that is over is refused at the freeze
                 each.session.make_ready()
-        self._report(9608, f"prepared for snapshot: {self._names(job)}")
+        self._report(EventId.WRITER_PREPARED, f"prepared for snapshot: {self._names(job)}")
 
     def freeze(self, session: WriterSession, *, budget: Budget) -> None:
         """Close the logs and stand still until thaw, abort, or the engine's limit [EXC-17, 18].
@@ -171,14 +176,16 @@ class ExchangeWriter:
             job.state = JobState.FAILED
             self._give_up(job)
             number = _number(error)
-            self._report(9611, f"error freezing the storage groups: {number}")
+            self._report(
+                EventId.WRITER_FREEZE_FAILED, f"error freezing the storage groups: {number}"
+            )
             raise _veto(
                 WriterFailure.RETRYABLE,
                 str(error),
                 error=number,
                 retryable=number not in _LASTING,
             ) from error
-        self._report(9610, f"frozen: {self._names(job)}")
+        self._report(EventId.WRITER_FROZEN, f"frozen: {self._names(job)}")
 
     def thaw(self, session: WriterSession) -> None:
         """Go on writing [EXC-19].
@@ -195,11 +202,11 @@ class ExchangeWriter:
                 failed = failed or error
             each.group.collect_events()
         if failed is None:
-            self._report(9612, f"thawed: {self._names(job)}")
+            self._report(EventId.WRITER_THAWED, f"thawed: {self._names(job)}")
             return
         job.state = JobState.FAILED
         self._give_up(job)
-        timed_out = _number(failed) == _TIMED_OUT
+        timed_out = _number(failed) == EseError.OS_SNAPSHOT_TIME_OUT
         failure = WriterFailure.TIMEOUT if timed_out else WriterFailure.RETRYABLE
         raise _veto(failure, str(failed), error=_number(failed)) from failed
 
@@ -208,7 +215,7 @@ class ExchangeWriter:
         job = self._advance("post_snapshot", session)
         for each in job.groups:
             each.group.let_go()
-        self._report(9622, f"copied: {self._names(job)}")
+        self._report(EventId.WRITER_POST_SNAPSHOT, f"copied: {self._names(job)}")
         return tuple(
             WriterRecord(
                 component=each.component,
@@ -240,14 +247,17 @@ class ExchangeWriter:
                 self._abort_group(each)
             each.group.end_backup(session.session_id)
         if failed is not None:
-            self._report(9617, f"error completing the backup: {_number(failed)}")
+            self._report(
+                EventId.WRITER_BACKUP_COMPLETE_FAILED,
+                f"error completing the backup: {_number(failed)}",
+            )
             raise _veto(WriterFailure.RETRYABLE, str(failed), error=_number(failed)) from failed
-        self._report(9616, f"backup complete: {self._names(job)}")
+        self._report(EventId.WRITER_BACKUP_COMPLETE, f"backup complete: {self._names(job)}")
 
     def backup_shutdown(self, session: WriterSession) -> None:
         """The requestor is gone: release everything of this backup; never truncates [R-4]."""
         self.abort(session)
-        self._report(9648, f"backup {session.session_id} has ended")
+        self._report(EventId.WRITER_SHUTDOWN, f"backup {session.session_id} has ended")
 
     def abort(self, session: WriterSession) -> None:
         """Thaw if frozen and forget the backup. Idempotent [R-5, VSS-36]."""
@@ -255,7 +265,7 @@ class ExchangeWriter:
         if job is None:
             return
         self._give_up(job)
-        self._report(9614, f"aborted: {self._names(job)}")
+        self._report(EventId.WRITER_ABORTED, f"aborted: {self._names(job)}")
 
     def service_stopped(self) -> None:
         """The service ends, and with it the memory of every backup [EXC-13, EXC-14]."""
@@ -290,11 +300,11 @@ class ExchangeWriter:
                     WriterFailure.NONRETRYABLE,
                     f"{', '.join(locked)} of {group.name} may not be overwritten by a restore",
                 )
-        self._report(9618, "ready for restore")
+        self._report(EventId.WRITER_PRE_RESTORE, "ready for restore")
 
     def post_restore(self, session: WriterSession) -> None:
         """Nothing: in 2003 replay happens when the databases are mounted [EXC-60]."""
-        self._report(9620, "restore finished")
+        self._report(EventId.WRITER_POST_RESTORE, "restore finished")
 
     # --- helpers
 
@@ -313,7 +323,7 @@ class ExchangeWriter:
                 WriterFailure.RETRYABLE,
                 f"the writer knows nothing of backup {session.session_id}: it has ended, "
                 "or the service was restarted",
-                error=-2404,
+                error=EseError.OS_SNAPSHOT_INVALID_SNAP_ID,
             )
         following = NEXT_STATE.get((event, job.state))
         if following is None:
@@ -327,7 +337,7 @@ class ExchangeWriter:
         return _veto(
             WriterFailure.NONRETRYABLE,
             f"{event} is out of order: the backup is {state}",
-            error=_SEQUENCE,
+            error=EseError.OS_SNAPSHOT_INVALID_SEQUENCE,
         )
 
     def _group(self, component: ComponentId) -> StorageGroup:
@@ -349,7 +359,10 @@ class ExchangeWriter:
         busy = [each.name for each in others if each.busy]
         if busy:
             reason = f"a backup of {', '.join(busy)} is in progress"
-            self._report(9607, f"error preparing for backup: {reason} (0x{_IN_PROGRESS:x})")
+            self._report(
+                EventId.WRITER_PREPARE_FAILED,
+                f"error preparing for backup: {reason} (0x{_IN_PROGRESS:x})",
+            )
             raise _veto(WriterFailure.RETRYABLE, reason, error=_IN_PROGRESS)
 
     def _succeed(self, each: GroupBackup) -> None:
@@ -358,7 +371,9 @@ class ExchangeWriter:
         each.session.end(stamp=True)
         each.group.collect_events()
         self._report(
-            9780 if each.session.kind.truncates else 9781,
+            EventId.BACKED_UP_AND_TRUNCATED
+            if each.session.kind.truncates
+            else EventId.BACKED_UP_WITHOUT_TRUNCATION,
             f"backup of {each.group.name} completed: {each.session.kind.value}",
         )
 
@@ -368,7 +383,10 @@ class ExchangeWriter:
         try:
             each.session.abort()
         except StoreError as error:
-            if error.native not in (_SEQUENCE, -2404):
+            if error.native not in (
+                EseError.OS_SNAPSHOT_INVALID_SEQUENCE,
+                EseError.OS_SNAPSHOT_INVALID_SNAP_ID,
+            ):
                 raise
         finally:
             each.group.collect_events()

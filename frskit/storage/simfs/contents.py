@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from frskit.protocols.small import BlockDevice
-    from frskit.storage.simfs.extents import ExtentMap, Piece, Run
+    from frskit.storage.simfs.extents import BlockRun, ExtentMap, Piece
     from frskit.storage.simfs.store import MetadataStore
 
 __all__ = ["Contents"]
@@ -51,7 +51,7 @@ class Contents:
         self._metadata = store.metadata
         self._caches: dict[int, FileCache] = {}
         self._pending: list[bytes] = []
-        self._freed: list[Run] = []
+        self._freed: list[BlockRun] = []
         self._late_times: set[int] = set()
         self._staged_runs = 0
         self._unflushed = False
@@ -300,7 +300,7 @@ def _goal(node: Node, cache: FileCache, hole: Piece) -> int | None:
     return node.extents.block_after(hole.logical) if staged is None else staged
 
 
-def _insert_runs(extents: ExtentMap, logical: int, runs: list[Run]) -> None:
+def _insert_runs(extents: ExtentMap, logical: int, runs: list[BlockRun]) -> None:
     for run in runs:
         extents.insert(logical, run.start, run.blocks)
         logical += run.blocks

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["ExtentMap", "FreeMap", "Piece", "Run"]
+__all__ = ["BlockRun", "ExtentMap", "FreeMap", "Piece"]
 
 
-class Run(NamedTuple):
+class BlockRun(NamedTuple):
     """A run of blocks on the volume."""
 
     start: int
@@ -52,9 +52,9 @@ class ExtentMap:
         """One past the last mapped logical block; 0 if nothing is mapped."""
         return self._logicals[-1] + self._counts[-1] if self._logicals else 0
 
-    def runs(self) -> Iterator[Run]:
+    def runs(self) -> Iterator[BlockRun]:
         """The physical runs, in logical order."""
-        return map(Run, self._physicals, self._counts)
+        return map(BlockRun, self._physicals, self._counts)
 
     def insert(self, logical: int, physical: int, count: int) -> None:
         """Map a run.
@@ -88,13 +88,13 @@ class ExtentMap:
             self._counts[index] += self._counts.pop(index + 1)
             del self._logicals[index + 1], self._physicals[index + 1]
 
-    def cut(self, first: int) -> list[Run]:
+    def cut(self, first: int) -> list[BlockRun]:
         """Unmap everything from logical block `first` on and return what was mapped there."""
-        removed: list[Run] = []
+        removed: list[BlockRun] = []
         while self._logicals and self._logicals[-1] + self._counts[-1] > first:
             logical, physical = self._logicals[-1], self._physicals[-1]
             keep = max(0, first - logical)
-            removed.append(Run(physical + keep, self._counts[-1] - keep))
+            removed.append(BlockRun(physical + keep, self._counts[-1] - keep))
             if keep:
                 self._counts[-1] = keep
             else:
@@ -137,7 +137,7 @@ class FreeMap:
         self.free_blocks: int = 0
 
     @classmethod
-    def around(cls, first: int, end: int, used: Iterable[Run]) -> FreeMap:
+    def around(cls, first: int, end: int, used: Iterable[BlockRun]) -> FreeMap:
         """What is free between `first` and `end` beside the runs in use.
 
         Raises:
@@ -154,8 +154,8 @@ class FreeMap:
         free._append(first, end - first)
         return free
 
-    def __iter__(self) -> Iterator[Run]:
-        return map(Run, self._starts, self._counts)
+    def __iter__(self) -> Iterator[BlockRun]:
+        return map(BlockRun, self._starts, self._counts)
 
     def _append(self, start: int, count: int) -> None:
         if count:
@@ -163,7 +163,7 @@ class FreeMap:
             self._counts.append(count)
             self.free_blocks += count
 
-    def allocate(self, count: int, goal: int | None = None) -> list[Run]:
+    def allocate(self, count: int, goal: int | None = None) -> list[BlockRun]:
         """Take `count` blocks, near `goal` if it is free, in one run if there is one.
 
         Returns:
@@ -171,7 +171,7 @@ class FreeMap:
         """
         if count > self.free_blocks:
             return []
-        runs: list[Run] = []
+        runs: list[BlockRun] = []
         if goal is not None and (taken := self._take_at(goal, count)) is not None:
             runs.append(taken)
             count -= taken.blocks
@@ -181,16 +181,16 @@ class FreeMap:
             count -= runs[-1].blocks
         return runs
 
-    def _take_at(self, goal: int, count: int) -> Run | None:
+    def _take_at(self, goal: int, count: int) -> BlockRun | None:
         index = bisect_right(self._starts, goal) - 1
         if index < 0 or self._starts[index] + self._counts[index] <= goal:
             return None
         return self._take(index, goal - self._starts[index], count)
 
-    def _take(self, index: int, skip: int, count: int) -> Run:
+    def _take(self, index: int, skip: int, count: int) -> BlockRun:
         """Take up to `count` blocks of free run `index`, `skip` blocks into it."""
         start, length = self._starts[index], self._counts[index]
-        taken = Run(start + skip, min(count, length - skip))
+        taken = BlockRun(start + skip, min(count, length - skip))
         del self._starts[index], self._counts[index]
         rest = length - skip - taken.blocks
         if rest:
@@ -202,7 +202,7 @@ class FreeMap:
         self.free_blocks -= taken.blocks
         return taken
 
-    def release(self, runs: Sequence[Run]) -> None:
+    def release(self, runs: Sequence[BlockRun]) -> None:
         """Give runs back."""
         for start, count in runs:
             index = bisect_left(self._starts, start)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import define, field
 
 from frskit.errors import FileSystemError
-from frskit.storage.simfs.extents import ExtentMap, FreeMap, Run
+from frskit.storage.simfs.extents import BlockRun, ExtentMap, FreeMap
 from frskit.storage.simfs.layout import (
     BLOCK_BYTES,
     MAP_BYTES,
@@ -160,7 +160,7 @@ class Metadata:
             if node.extents.end > blocks_for(node.size_bytes):
                 raise damaged(f"blocks behind the end of inode {node.inode}")
 
-    def apply(self, operation: Operation) -> list[Run]:
+    def apply(self, operation: Operation) -> list[BlockRun]:
         """Change the state and return the blocks that this freed.
 
         Raises:
@@ -219,7 +219,7 @@ class Metadata:
         self.next_inode = max(self.next_inode, inode + 1)
         self.image_bytes += node_bytes(operation.name)
 
-    def _set_size(self, node: Node, size_bytes: int, modified_us: int) -> list[Run]:
+    def _set_size(self, node: Node, size_bytes: int, modified_us: int) -> list[BlockRun]:
         before = len(node.extents)
         freed = node.extents.cut(blocks_for(size_bytes))
         node.size_bytes = size_bytes
@@ -242,7 +242,7 @@ class Metadata:
         node.parent = parent
         node.name = name
 
-    def _unlink(self, node: Node) -> list[Run]:
+    def _unlink(self, node: Node) -> list[BlockRun]:
         if node.children:
             raise damaged(f"directory {node.inode} is removed but not empty")
         del self.nodes[node.parent].children[fold(node.name)]

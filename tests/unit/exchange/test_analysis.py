@@ -17,7 +17,7 @@ from frskit.exchange.log_analysis.facts import (
 )
 from frskit.exchange.log_analysis.log_chain import longest_run
 from frskit.exchange.log_analysis.truncation import truncation_bound, truncation_range
-from frskit.exchange.store.versions import EXCHANGE_2003
+from frskit.exchange.store.versions import STORE_2003
 from frskit.model.ese_files import AttachInfo, LgPos, LogTime, Signature
 from frskit.model.plans import LogVerdict, RecoveryMode
 
@@ -203,7 +203,7 @@ def test_gap_names_what_to_move_aside() -> None:
 @pytest.mark.rule("EXC-67")
 def test_gap_code_of_older_engines_is_profile_data() -> None:
     """A gap inside the required range is -528, or -543 where the profile says so."""
-    older = evolve(EXCHANGE_2003, gap_code=-543)
+    older = evolve(STORE_2003, gap_code=-543)
     assert decide(VECTORS["V9"][0], RF, profile=older).analysis.code == -543
 
 
@@ -242,7 +242,7 @@ def test_renamed_log_is_refused() -> None:
 def test_temporary_log_may_not_suffice() -> None:
     """Neither current nor temporary log is -528; whether the temporary one suffices is data."""
     facts = VECTORS["V2"][0]
-    strict = evolve(EXCHANGE_2003, temporary_log_suffices=False)
+    strict = evolve(STORE_2003, temporary_log_suffices=False)
     decision = decide(facts, PIT, profile=strict)
     assert (decision.rule, decision.analysis.code, decision.promote) == ("F1", -528, 12)
 

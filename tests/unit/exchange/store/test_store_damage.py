@@ -10,7 +10,7 @@ from frskit.ese import pack_database_header, pack_log_header, read_database_head
 from frskit.ese.logs.header import read_log_header
 from frskit.exchange.store import SMALL_LOGS, Message, SnapshotKind
 from frskit.exchange.store.btree import MessageTree
-from frskit.exchange.store.log_records import Operation, OperationKind
+from frskit.exchange.store.log_records import NodeChange, Operation
 from frskit.exchange.store.logged_changes import PageChanges
 from frskit.exchange.store.pages import Page, PageFlag
 from frskit.exchange.store.row_codec import part_key
@@ -96,12 +96,12 @@ def test_the_tree_keeps_keys_unique(group):
     site.fill(1)
     database = site.engine.databases["mb"]
     tree = MessageTree(database, PageChanges(site.engine._instance.stream))
-    insert = operation(OperationKind.INSERT, part_key(1, 0))
+    insert = operation(NodeChange.INSERT, part_key(1, 0))
     assert native(lambda: tree.change(insert)) == -1605
-    for kind in (OperationKind.DELETE, OperationKind.REPLACE):
+    for kind in (NodeChange.DELETE, NodeChange.REPLACE):
         absent = operation(kind, part_key(9, 0))
         assert native(lambda absent=absent: tree.change(absent)) == -1601
-    fresh = operation(OperationKind.INSERT, part_key(5, 0))
+    fresh = operation(NodeChange.INSERT, part_key(5, 0))
     assert native(lambda: MessageTree(database).change(fresh)) == -1008
     assert site.subjects() == ["m0"]
 

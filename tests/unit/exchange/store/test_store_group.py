@@ -23,7 +23,7 @@ from frskit.errors import (
 from frskit.ese import check_database, read_database_header
 from frskit.ese.logs.format7_chain import ChainEnd, walk_chain
 from frskit.ese.logs.header import read_log_header
-from frskit.exchange.store import EXCHANGE_2003, SMALL_LOGS, Message, StoreKind
+from frskit.exchange.store import SMALL_LOGS, STORE_2003, Message, StoreKind
 from frskit.exchange.store.btree import MessageTree
 
 MESSAGE = Message(subject="hello", body=b"world", folder=3)
@@ -91,7 +91,7 @@ def test_the_tree_agrees_with_a_dictionary(group, steps):
 
 def test_deep_trees_split_in_the_middle(group):
     """Replacements that grow every message split leaves and branches all over the tree."""
-    site = group(profile=EXCHANGE_2003, volume_bytes=32 << 20).with_stores("mb")
+    site = group(profile=STORE_2003, volume_bytes=32 << 20).with_stores("mb")
     ids = site.engine.deliver("mb", [Message(subject=str(i)) for i in range(3000)])
     with site.engine.begin() as transaction:
         for number in ids[::2]:

@@ -213,7 +213,7 @@ RECORDS = st.one_of(
     st.builds(lr.Rollback, txid=IDS),
     st.builds(
         lr.Operation,
-        kind=st.sampled_from(lr.OperationKind),
+        kind=st.sampled_from(lr.NodeChange),
         txid=IDS,
         dbid=st.integers(1, 250),
         page=st.integers(1, 2**32 - 1),
@@ -280,7 +280,7 @@ def test_arbitrary_bytes_are_no_log_records(data):
 def test_record_numbers_are_unassigned_ones():
     """All types but NOP and END lie between 102 and 127 (frskit's choice)."""
     numbers = {lr.encode_record(lr.Begin(txid=1))[0], lr.encode_record(lr.Commit(txid=1))[0]}
-    numbers |= {kind.value for kind in lr.OperationKind}
+    numbers |= {kind.value for kind in lr.NodeChange}
     assert all(102 <= number <= 127 for number in numbers)
 
 

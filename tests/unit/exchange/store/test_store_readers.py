@@ -10,7 +10,7 @@ from attrs import evolve
 from dissect.esedb import EseDB
 
 from frskit.ese import check_database, check_logs, verify_page
-from frskit.exchange.store import EXCHANGE_2003, SMALL_LOGS, Message
+from frskit.exchange.store import SMALL_LOGS, STORE_2003, Message
 from frskit.exchange.store.pages import Page, PageFlag
 from frskit.exchange.store.system_catalog import build_database
 from frskit.model.ese_files import DatabaseHeader
@@ -83,7 +83,7 @@ def test_readers_can_follow_every_pointer_while_pages_are_being_written(group, r
 @pytest.mark.parametrize("reader", READERS)
 def test_readers_open_a_tree_of_three_levels(group, readers, expected_rows, reader):
     """More leaves than one branch page can name make a third level that readers walk."""
-    site = group(profile=EXCHANGE_2003, volume_bytes=24 << 20)
+    site = group(profile=STORE_2003, volume_bytes=24 << 20)
     site.with_stores("mb")
     for index in range(12):
         site.engine.deliver(
