@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from frskit._lazy import face
 
 if TYPE_CHECKING:
-    from frskit.exchange.event_log import EventEntry, EventId
+    from frskit.codes.exchange_events import EventId
+    from frskit.exchange.event_log import EventEntry
     from frskit.exchange.integrity.checker import ExchangeChecker
     from frskit.exchange.log_analysis.decision_table import Decision, decide
     from frskit.exchange.recovery.application import ExchangeApplication
@@ -47,7 +48,7 @@ _HOMES = {
     "Decision": "frskit.exchange.log_analysis.decision_table",
     "EXCHANGE_2003": "frskit.exchange.versions",
     "EventEntry": "frskit.exchange.event_log",
-    "EventId": "frskit.exchange.event_log",
+    "EventId": "frskit.codes.exchange_events",
     "ExchangeApplication": "frskit.exchange.recovery.application",
     "ExchangeChecker": "frskit.exchange.integrity.checker",
     "ExchangeProfile": "frskit.exchange.versions",

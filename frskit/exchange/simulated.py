@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
+from frskit.codes.exchange_events import EventId
 from frskit.errors import FrskitError, LimitExceeded, NameInUse, StorageGroupNotRecognized
-from frskit.exchange.event_log import STORE, EventEntry, EventId
+from frskit.exchange.event_log import STORE, EventEntry
 from frskit.exchange.recovery.application import ExchangeApplication
 from frskit.exchange.settings import DatabaseSettings, ExchangeSettings, GroupSettings
 from frskit.exchange.storage_group import GroupHost, StorageGroup

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
     from frskit.eva.blocks.versions import Forest
 
-__all__ = ["Journal"]
+__all__ = ["CommitLog"]
 
 _FORMAT: Final = "frskit.eva.blocks/2"
 _UNWITNESSED: Final = "frskit.eva.blocks/1"
@@ -81,7 +81,7 @@ class _Change(NamedTuple):
     values: array[int]
 
 
-class Journal:
+class CommitLog:
     """The open files of one store.
 
     Args:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from frskit.eva.blocks.commit_log import Journal
+    from frskit.eva.blocks.commit_log import CommitLog
     from frskit.eva.blocks.versions import Forest
 
 __all__ = ["TransactionalStore"]
@@ -38,7 +38,7 @@ class TransactionalStore:
         meta: The metadata as loaded.
     """
 
-    def __init__(self, forest: Forest, journal: Journal | None, meta: dict[str, bytes]) -> None:
+    def __init__(self, forest: Forest, journal: CommitLog | None, meta: dict[str, bytes]) -> None:
         self._forest = forest
         self._journal = journal
         self._meta = meta
@@ -225,7 +225,7 @@ class TransactionalStore:
 
 
 _open_stores: weakref.WeakSet[TransactionalStore] = weakref.WeakSet()
-_disowned: list[Journal] = []
+_disowned: list[CommitLog] = []
 
 
 def _disown_all() -> None:

@@ -17,7 +17,7 @@ from frskit.eva.blocks.transactions import TransactionalStore
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from frskit.eva.blocks.commit_log import Journal
+    from frskit.eva.blocks.commit_log import CommitLog
     from frskit.eva.blocks.page_table import Version
     from frskit.eva.blocks.versions import Forest
 
@@ -52,7 +52,7 @@ class VolumeStore(TransactionalStore):
         meta: The metadata as loaded.
     """
 
-    def __init__(self, forest: Forest, journal: Journal | None, meta: dict[str, bytes]) -> None:
+    def __init__(self, forest: Forest, journal: CommitLog | None, meta: dict[str, bytes]) -> None:
         super().__init__(forest, journal, meta)
         self._live = forest.live
         self._tables = forest.tables

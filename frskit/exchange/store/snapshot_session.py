@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from attrs import evolve, frozen
 
 from frskit.codes.ese import EseError
+from frskit.codes.exchange_events import EventId
 from frskit.errors import FileMissing, FrskitError, StoreError
-from frskit.exchange.event_log import EventId
 from frskit.exchange.store.log_records import BackupMark, encode_record
 from frskit.model.ese_files import BackupRange, DatabaseHeader, LgPos
 

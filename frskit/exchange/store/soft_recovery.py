@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from attrs import evolve, frozen
 
 from frskit.codes.ese import EseError
+from frskit.codes.exchange_events import EventId
 from frskit.errors import FrskitError, StoreError
-from frskit.exchange.event_log import EventId
 from frskit.exchange.store.database import Database, DatabaseFiles
 from frskit.exchange.store.log_records import Detach, encode_record
 from frskit.exchange.store.log_writer import LogStream

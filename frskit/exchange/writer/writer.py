@@ -12,8 +12,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from frskit.codes.ese import EseError
+from frskit.codes.exchange_events import EventId
 from frskit.errors import FrskitError, StoreError, WriterNotFound, WriterVeto
-from frskit.exchange.event_log import STORE, EventId
+from frskit.exchange.event_log import STORE
 from frskit.exchange.store import SnapshotKind
 from frskit.exchange.versions import WRITER_ID
 from frskit.exchange.writer.backups import NEXT_STATE, BackupJob, GroupBackup, JobState

@@ -12,14 +12,15 @@ import pytest
 
 import frskit
 from frskit.codes.ese import ESE_ERRORS, EseError, ese_text
+from frskit.codes.exchange_events import is_recalled
 from frskit.codes.explain import explain_code
 from frskit.errors import StoreError
 from frskit.exchange import EventId
-from frskit.exchange.event_log import STORE, EventEntry, is_recalled
+from frskit.exchange.event_log import STORE, EventEntry
 from frskit.model.reports import LogReport
 
 PACKAGE = Path(frskit.__file__).parent
-TABLES = {PACKAGE / "codes" / "ese.py", PACKAGE / "exchange" / "event_log.py"}
+TABLES = {PACKAGE / "codes" / "ese.py", PACKAGE / "codes" / "exchange_events.py"}
 
 
 def bare_numbers(source: str, numbers: set[int]):

@@ -28,7 +28,7 @@ from frskit.errors import (
     UsageError,
 )
 from frskit.eva.blocks import commit_log as durable_module
-from frskit.eva.blocks.commit_log import Journal
+from frskit.eva.blocks.commit_log import CommitLog
 from frskit.eva.blocks.store import BlockStore
 from frskit.eva.files import Witness, seal
 
@@ -623,8 +623,8 @@ def test_no_crash_lets_the_witness_run_ahead(
 
     around(Witness, "found")
     around(Witness, "raise_to")
-    around(Journal, "_begin_era")
-    around(Journal, "_put_era")
+    around(CommitLog, "_begin_era")
+    around(CommitLog, "_put_era")
     with BlockStore.open(place) as store:
         volume = store.create(4 * PAGE)
         for number in range(4):
@@ -717,11 +717,11 @@ def test_after_a_failed_commit_only_the_files_count(
     volume, clone = filled(tmp_path)
     store = BlockStore.open(tmp_path)
 
-    def broken(self: Journal, forest: object, meta: object) -> None:
+    def broken(self: CommitLog, forest: object, meta: object) -> None:
         raise InsufficientCapacity("full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Journal, "commit", broken)
+        patch.setattr(CommitLog, "commit", broken)
         with pytest.raises(InsufficientCapacity):
             store.delete(volume)
     with pytest.raises(ArrayDamaged, match="opened again"):

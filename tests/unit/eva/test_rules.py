@@ -20,7 +20,7 @@ from frskit.errors import (
 from frskit.eva.models import EVA5000, EVA8000, STRICT, Vraid
 from frskit.eva.rules import (
     COPY_RULES,
-    CopyWish,
+    CopyRequestFacts,
     DependentState,
     DiskState,
     check_copy,
@@ -47,7 +47,7 @@ def disk(*dependents, kind=None, state=None, vraid=Vraid.VRAID1, size=1 << 30, *
 
 def wish(kind, vraid=Vraid.VRAID1, group="g"):
     """A wish in the source's group and Vraid."""
-    return CopyWish(kind=kind, group=group, vraid=vraid)
+    return CopyRequestFacts(kind=kind, group=group, vraid=vraid)
 
 
 SOURCES = {

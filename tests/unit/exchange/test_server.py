@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from attrs import evolve
 
+from frskit.codes.exchange_events import is_recalled
 from frskit.errors import (
     ConfigurationError,
     FileExists,
@@ -19,7 +20,7 @@ from frskit.errors import (
     StoreError,
 )
 from frskit.exchange import Message, SimulatedExchange
-from frskit.exchange.event_log import EventEntry, is_recalled
+from frskit.exchange.event_log import EventEntry
 from frskit.exchange.writer.component_tree import log_base
 from frskit.model.components import ComponentKind
 from frskit.model.files import FileRole
