@@ -7,7 +7,7 @@ LUNs change places under a dismounted group. Knows nothing of VSS. Facts: [excha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
@@ -17,7 +17,7 @@ from frskit.ese import opened
 from frskit.exchange.event_log import ESE
 from frskit.exchange.settings import DatabaseSettings, GroupSettings
 from frskit.exchange.storage_group_status import group_status, mounted_names, required_on_disk
-from frskit.exchange.store import StorageGroupEngine
+from frskit.exchange.store import DatabaseFiles, Places, StorageGroupEngine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
         SnapshotSession,
         SoftRecoveryReport,
         StoredMessage,
-        StoreKind,
     )
     from frskit.exchange.versions import ExchangeProfile
     from frskit.model.ids import SetId, VolumeId
@@ -39,18 +38,6 @@ if TYPE_CHECKING:
     from frskit.protocols import FileSystem, Server
 
 __all__ = ["GroupHost", "StorageGroup"]
-
-
-class _Places(TypedDict, total=False):
-    """Where a database lies: keyword arguments of the engine."""
-
-    fs: FileSystem
-    path: str
-    display_path: str
-    kind: StoreKind
-    stream_fs: FileSystem
-    stream_path: str
-    stream_display_path: str
 
 
 @frozen(kw_only=True)
@@ -171,7 +158,7 @@ class StorageGroup:
             with opened(source) as file:
                 engine.adopt_database(database.name, fs, path, file)
         else:
-            engine.add_database(database.name, **self._places(database))
+            engine.add_database(self._files(database))
         self.settings = evolve(self.settings, databases=(*self.settings.databases, database))
         self.collect_events()
 
@@ -239,7 +226,7 @@ class StorageGroup:
             return
         if database.name in engine.database_files:
             engine.forget_database(database.name)
-        engine.register_database(database.name, **self._places(database))
+        engine.register_database(self._files(database))
         engine.mount(database.name)
 
     def dismount(self, name: str) -> None:
@@ -308,15 +295,12 @@ class StorageGroup:
 
     def _new_engine(self, make: Callable[..., StorageGroupEngine]) -> StorageGroupEngine:
         host, settings = self._host, self.settings
-        fs_log, log_dir = host.place(settings.log_path)
-        fs_system, system_dir = host.place(settings.system_path)
+        places = Places(
+            *host.place(settings.log_path), *host.place(settings.system_path), settings.base
+        )
         self._seen_events = 0
         return make(
-            fs_log,
-            log_dir,
-            fs_system,
-            system_dir,
-            settings.base,
+            places,
             clock=host.clock,
             rng=host.rng,
             profile=host.profile.store,
@@ -330,18 +314,26 @@ class StorageGroup:
             if database.foreign:
                 continue
             try:
-                engine.register_database(database.name, **self._places(database))
+                engine.register_database(self._files(database))
             except VolumeNotFound as error:
                 errors[database.name] = error
         return errors
 
-    def _places(self, database: DatabaseSettings) -> _Places:
+    def _files(self, database: DatabaseSettings) -> DatabaseFiles:
         fs, path = self._host.place(database.path)
-        places = _Places(fs=fs, path=path, display_path=database.path, kind=database.kind)
+        stream_fs, stream_path = None, ""
         if database.stream_path:
-            places["stream_fs"], places["stream_path"] = self._host.place(database.stream_path)
-            places["stream_display_path"] = database.stream_path
-        return places
+            stream_fs, stream_path = self._host.place(database.stream_path)
+        return DatabaseFiles(
+            name=database.name,
+            fs=fs,
+            path=path,
+            display_path=database.path,
+            kind=database.kind,
+            stream_path=stream_path,
+            stream_fs=stream_fs,
+            stream_display_path=database.stream_path,
+        )
 
     # --- messages
 

@@ -15,7 +15,9 @@ from frskit.ese import check_database, check_logs, read_checkpoint, read_databas
 from frskit.ese.logs.header import read_log_header
 from frskit.exchange.store import (
     SMALL_LOGS,
+    DatabaseFiles,
     Message,
+    Places,
     SnapshotKind,
     StorageGroupEngine,
 )
@@ -239,14 +241,17 @@ class Site:
         self.circular = circular
         self.logs = CrashVolume(self.machine)
         self.stores = CrashVolume(self.machine)
-        self.engine = StorageGroupEngine.create(*self.places(), **self.keywords())
-        self.engine.add_database("mb", self.stores, "mb.edb", stream_path="mb.stm")
+        self.engine = StorageGroupEngine.create(self.places(), **self.keywords())
+        self.engine.add_database(self.files())
         self.acknowledged = {}
         self.possible = [{}]
         self.session = None
 
     def places(self):
-        return self.logs, "logs", self.logs, "system", "E00"
+        return Places(self.logs, "logs", self.logs, "system", "E00")
+
+    def files(self):
+        return DatabaseFiles(name="mb", fs=self.stores, path="mb.edb", stream_path="mb.stm")
 
     def keywords(self):
         return {
@@ -282,7 +287,7 @@ class Site:
     def do_deliver(self, number):
         messages = [self.message(number + index) for index in range(1 + number % 4)]
         after = dict(self.acknowledged)
-        first = self.engine._next_ids["mb"]
+        first = self.engine._databases.next_ids["mb"]
         for index, each in enumerate(messages):
             after[first + index] = (each.subject, each.body)
         self.attempt(after, lambda: self.engine.deliver("mb", messages))
@@ -354,8 +359,8 @@ class Site:
 
     def reopen(self):
         self.clock.advance(60)
-        self.engine = StorageGroupEngine.open(*self.places(), **self.keywords())
-        self.engine.register_database("mb", self.stores, "mb.edb", stream_path="mb.stm")
+        self.engine = StorageGroupEngine.open(self.places(), **self.keywords())
+        self.engine.register_database(self.files())
         self.engine.recover()
         self.engine.mount("mb")
 

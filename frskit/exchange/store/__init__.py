@@ -9,6 +9,7 @@ from frskit.exchange.store.adopted_database import AdoptedDatabase
 from frskit.exchange.store.database import Database, DatabaseFiles
 from frskit.exchange.store.engine import StorageGroupEngine
 from frskit.exchange.store.engine_instance import EngineEvent
+from frskit.exchange.store.places import Places
 from frskit.exchange.store.row_codec import Message, StoredMessage
 from frskit.exchange.store.snapshot_session import (
     SnapshotKind,
@@ -33,6 +34,7 @@ __all__ = [
     "DatabaseFiles",
     "EngineEvent",
     "Message",
+    "Places",
     "SnapshotKind",
     "SnapshotSession",
     "SnapshotState",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from attrs import define, evolve, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 
 from frskit.codes.ese import EseError
 from frskit.errors import FileMissing, FormatError, NoSpace, StoreError
@@ -43,20 +43,22 @@ class DatabaseFiles:
         name: Its name in the group.
         fs: Volume of the database file.
         path: Path on that volume.
-        display_path: Path in the server's notation, as log and headers record it.
+        display_path: Path in the server's notation, as log and headers record it; default: `path`.
         kind: Mailbox or public folder store.
-        stream_fs: Volume of the streaming file; None = there is none, as from 2007 on.
-        stream_path: Path of the streaming file.
+        stream_path: Path of the streaming file; empty = there is none, as from 2007 on.
+        stream_fs: Volume of the streaming file, if there is one; default: that of the database.
         stream_display_path: In the server's notation.
     """
 
     name: str
     fs: FileSystem
     path: str
-    display_path: str
+    display_path: str = field(default=Factory(lambda files: files.path, takes_self=True))
     kind: StoreKind = StoreKind.MAILBOX
-    stream_fs: FileSystem | None = None
     stream_path: str = ""
+    stream_fs: FileSystem | None = field(
+        default=Factory(lambda files: files.fs if files.stream_path else None, takes_self=True)
+    )
     stream_display_path: str = ""
 
 

@@ -1,6 +1,6 @@
 """Databases of a storage group: making, registering, mounting, dismounting, adopting.
 
-Part of `StorageGroupEngine`. Every attachment and its end is a log record before it is a header.
+A part of `StorageGroupEngine`. Every attachment and its end is a log record before it is a header.
 Facts: [ese.md 2.1, 2.3], [exchange.md 1], resolutions R-6 and R-22.
 """
 
@@ -16,17 +16,15 @@ from frskit.ese import pack_attachments
 from frskit.exchange.store.adopted_database import AdoptedDatabase
 from frskit.exchange.store.btree import MessageTree
 from frskit.exchange.store.database import Database, DatabaseFiles
-from frskit.exchange.store.engine_core import EngineCore
 from frskit.exchange.store.log_records import Attach, CreateDatabase, encode_record
 from frskit.exchange.store.row_codec import decode_part
 from frskit.exchange.store.soft_recovery import detach, new_header
-from frskit.exchange.store.versions import StoreKind
 from frskit.model.ese_files import AttachInfo, DatabaseState, Signature
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from frskit.ese import Readable
+    from frskit.exchange.store.engine_gate import EngineGate
+    from frskit.exchange.store.engine_instance import Instance
     from frskit.protocols.small import FileSystem
 
 __all__ = ["DatabaseAdministration"]
@@ -35,85 +33,94 @@ _MAX_DBID = 250
 _MAX_MESSAGE_ID = (1 << 31) - 1
 
 
-class DatabaseAdministration(EngineCore):
-    """The databases of an engine."""
+class DatabaseAdministration:
+    """The databases of an engine.
 
-    def register_database(
-        self,
-        name: str,
-        fs: FileSystem,
-        path: str,
-        *,
-        display_path: str | None = None,
-        kind: StoreKind = StoreKind.MAILBOX,
-        stream_fs: FileSystem | None = None,
-        stream_path: str = "",
-        stream_display_path: str = "",
-    ) -> None:
+    Attributes:
+        files: Where the registered databases lie, by name.
+        adopted: The databases of other engines, by name.
+        next_ids: The number of the next message, by name of a mounted database.
+    """
+
+    def __init__(self, instance: Instance, gate: EngineGate) -> None:
+        self._instance = instance
+        self._gate = gate
+        self.files: dict[str, DatabaseFiles] = {}
+        self.adopted: dict[str, AdoptedDatabase] = {}
+        self.next_ids: dict[str, int] = {}
+
+    # --- what there is
+
+    def is_mounted(self, name: str) -> bool:
+        """Whether a database is attached, so that messages can be read and written."""
+        database = self._instance.databases.get(name)
+        return database is not None and database.attached
+
+    def mounted(self, name: str) -> Database:
+        """A mounted database.
+
+        Raises:
+            NotFound: No such database, or it is not mounted.
+        """
+        database = self._instance.databases.get(name)
+        if database is None or not database.attached:
+            raise NotFound(
+                f"{name} is not mounted",
+                hint="Mount the database.",
+                context={"database": name},
+            )
+        return database
+
+    def all_attached(self) -> bool:
+        """Whether every registered database is mounted."""
+        mounted = {each.name for each in self._instance.attached()}
+        return set(self.files) == mounted
+
+    def allocate_id(self, name: str) -> int:
+        """The number for the next message of a mounted database.
+
+        Raises:
+            StoreError: There is none left (native -1076).
+        """
+        found = self.next_ids[name]
+        if found > _MAX_MESSAGE_ID:
+            raise StoreError(
+                f"{name} has no free message numbers", native=EseError.OUT_OF_AUTOINCREMENT_VALUES
+            )
+        self.next_ids[name] = found + 1
+        return found
+
+    # --- coming and going
+
+    def register(self, files: DatabaseFiles) -> None:
         """Say where a database of the group lies; nothing is touched.
-
-        Args:
-            name: Its name in the group.
-            fs: Volume of the .edb.
-            path: Path of the .edb.
-            display_path: In the server's notation; default: `path`.
-            kind: Mailbox or public folder store.
-            stream_fs: Volume of the .stm; default: that of the .edb.
-            stream_path: Path of the .stm; empty = there is none.
-            stream_display_path: In the server's notation.
 
         Raises:
             FileExists: The group has a database of this name.
         """
-        with self._lock:
-            if name in self._files or name in self._adopted:
-                raise FileExists(f"the group has a database {name}", context={"database": name})
-            self._files[name] = DatabaseFiles(
-                name=name,
-                fs=fs,
-                path=path,
-                display_path=display_path or path,
-                kind=kind,
-                stream_fs=(stream_fs or fs) if stream_path else None,
-                stream_path=stream_path,
-                stream_display_path=stream_display_path,
-            )
+        with self._gate.lock:
+            self._require_new(files.name)
+            self.files[files.name] = files
 
-    def add_database(
-        self,
-        name: str,
-        fs: FileSystem,
-        path: str,
-        *,
-        display_path: str | None = None,
-        kind: StoreKind = StoreKind.MAILBOX,
-        stream_fs: FileSystem | None = None,
-        stream_path: str = "",
-        stream_display_path: str = "",
-    ) -> Database:
-        """Make a new, empty database and mount it. Arguments as `register_database`.
+    def _require_new(self, name: str) -> None:
+        if name in self.files or name in self.adopted:
+            raise FileExists(f"the group has a database {name}", context={"database": name})
+
+    def add(self, files: DatabaseFiles) -> Database:
+        """Make a new, empty database and mount it.
 
         Raises:
             FileExists: The group has a database of this name, or the file is there.
             Busy: The group is frozen.
         """
-        with self._guard():
-            if fs.exists(path):
-                raise FileExists(f"{path} exists already", context={"path": path})
-            self.register_database(
-                name,
-                fs,
-                path,
-                display_path=display_path,
-                kind=kind,
-                stream_fs=stream_fs,
-                stream_path=stream_path,
-                stream_display_path=stream_display_path,
-            )
+        with self._gate.writing():
+            if files.fs.exists(files.path):
+                raise FileExists(f"{files.path} exists already", context={"path": files.path})
+            self.register(files)
             try:
-                return self._create_database(self._files[name])
+                return self._create_database(files)
             except FrskitError:
-                del self._files[name]
+                del self.files[files.name]
                 raise
 
     def _create_database(self, files: DatabaseFiles) -> Database:
@@ -139,7 +146,7 @@ class DatabaseAdministration(EngineCore):
         instance.raise_required(database)
         database.attached = True
         instance.databases[files.name] = database
-        self._next_ids[files.name] = 1
+        self.next_ids[files.name] = 1
         return database
 
     def _new_signature(self) -> Signature:
@@ -177,11 +184,11 @@ class DatabaseAdministration(EngineCore):
             StoreError: It is dirty (native -550), or a file is missing (-1811).
             Busy: The group is frozen, or a backup prevents it.
         """
-        with self._guard():
+        with self._gate.writing():
             database = self._loaded(name)
             if database.attached:
                 return
-            self._require_no_freeze("mount")
+            self._gate.require_no_freeze("mount")
             if not database.is_clean:
                 raise StoreError(
                     f"{name} was not shut down cleanly",
@@ -192,18 +199,18 @@ class DatabaseAdministration(EngineCore):
             database.check_stream_file()
             self._require_room(database.files)
             self._attach(database)
-            self._next_ids[name] = self._first_free_id(database)
+            self.next_ids[name] = self._first_free_id(database)
 
     def _loaded(self, name: str) -> Database:
         """The database, its header read again from disk if it is not mounted."""
         database = self._instance.databases.get(name)
         if database is not None and database.attached:
             return database
-        if name not in self._files:
+        if name not in self.files:
             raise NotFound(f"the group has no database {name}", context={"database": name})
         if database is not None:
             database.close()
-        database = Database.load(self._files[name], cache_pages=self._instance.profile.cache_pages)
+        database = Database.load(self.files[name], cache_pages=self._instance.profile.cache_pages)
         self._instance.databases[name] = database
         return database
 
@@ -245,34 +252,34 @@ class DatabaseAdministration(EngineCore):
             NotFound: No such database.
             Busy: The group is frozen, a backup is about to freeze it, or a transaction is open.
         """
-        with self._guard():
-            if name not in self._files:
+        with self._gate.writing():
+            if name not in self.files:
                 raise NotFound(f"the group has no database {name}", context={"database": name})
             database = self._instance.databases.get(name)
             if database is None or not database.attached:
                 return
-            self._require_no_freeze("dismount")
-            self._settle_doomed()
-            if self._transaction is not None:
+            self._gate.require_no_freeze("dismount")
+            self._gate.settle_doomed()
+            if self._gate.transaction is not None:
                 raise Busy("a transaction is open", context={"database": name})
             detach(self._instance, database)
 
-    def forget_database(self, name: str) -> None:
+    def forget(self, name: str) -> None:
         """Take an unmounted database out of the group; its files stay.
 
         Raises:
             NotFound: No such database.
             Busy: It is mounted.
         """
-        with self._lock:
+        with self._gate.lock:
             database = self._instance.databases.get(name)
             if database is not None and database.attached:
                 raise Busy(f"{name} is mounted", context={"database": name})
-            if self._files.pop(name, None) is None and self._adopted.pop(name, None) is None:
+            if self.files.pop(name, None) is None and self.adopted.pop(name, None) is None:
                 raise NotFound(f"the group has no database {name}", context={"database": name})
             self._instance.databases.pop(name, None)
 
-    def adopt_database(
+    def adopt(
         self, name: str, fs: FileSystem, path: str, source: Readable | None = None
     ) -> AdoptedDatabase:
         """Take in a database of another engine, as it is and for good (R-22).
@@ -287,41 +294,16 @@ class DatabaseAdministration(EngineCore):
             FileExists: The name or the path is taken.
             StoreError: The source is no database (native -1206).
         """
-        with self._guard():
-            if name in self._files or name in self._adopted:
-                raise FileExists(f"the group has a database {name}", context={"database": name})
-            files = DatabaseFiles(name=name, fs=fs, path=path, display_path=path)
+        with self._gate.writing():
+            self._require_new(name)
+            files = DatabaseFiles(name=name, fs=fs, path=path)
             adopted = (
                 AdoptedDatabase.load(files)
                 if source is None
                 else AdoptedDatabase.adopt(files, source)
             )
-            self._adopted[name] = adopted
+            self.adopted[name] = adopted
             return adopted
-
-    @property
-    def databases(self) -> Mapping[str, Database]:
-        """The databases with a loaded header, by name; adopted ones are in `adopted`."""
-        return dict(self._instance.databases)
-
-    @property
-    def database_files(self) -> Mapping[str, DatabaseFiles]:
-        """Where the registered databases lie, by name."""
-        return dict(self._files)
-
-    @property
-    def adopted(self) -> Mapping[str, AdoptedDatabase]:
-        """The databases of other engines."""
-        return dict(self._adopted)
-
-    def _allocate_id(self, name: str) -> int:
-        found = self._next_ids[name]
-        if found > _MAX_MESSAGE_ID:
-            raise StoreError(
-                f"{name} has no free message numbers", native=EseError.OUT_OF_AUTOINCREMENT_VALUES
-            )
-        self._next_ids[name] = found + 1
-        return found
 
     @staticmethod
     def _first_free_id(database: Database) -> int:

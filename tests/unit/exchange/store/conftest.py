@@ -10,7 +10,7 @@ import pytest
 from dissect.esedb import EseDB
 
 from frskit.clock import VirtualClock
-from frskit.exchange.store import SMALL_LOGS, Message, StorageGroupEngine
+from frskit.exchange.store import SMALL_LOGS, DatabaseFiles, Message, Places, StorageGroupEngine
 from frskit.storage.devices import MemoryDevice
 from frskit.storage.simfs import SimFs
 
@@ -78,10 +78,10 @@ class Group:
         self.rng = random.Random(seed)
         self.logs = Volume(size_bytes=volume_bytes)
         self.stores = Volume(size_bytes=volume_bytes)
-        self.engine = StorageGroupEngine.create(*self.places(), **self.keywords())
+        self.engine = StorageGroupEngine.create(self.places(), **self.keywords())
 
     def places(self):
-        return self.logs.fs, "logs", self.logs.fs, "system", "E00"
+        return Places(self.logs.fs, "logs", self.logs.fs, "system", "E00")
 
     def keywords(self):
         return {
@@ -93,12 +93,17 @@ class Group:
 
     def with_stores(self, *names):
         for name in names or self.NAMES:
-            self.engine.add_database(name, self.stores.fs, f"{name}.edb", **self.paths(name))
+            self.engine.add_database(self.files(name))
         return self
 
-    @staticmethod
-    def paths(name):
-        return {"stream_path": f"{name}.stm", "display_path": f"M:\\{name}.edb"}
+    def files(self, name, **more):
+        """Where a store lies, as all of them do; `more` says it otherwise."""
+        usual = {"stream_path": f"{name}.stm", "display_path": f"M:\\{name}.edb"}
+        return DatabaseFiles(name=name, fs=self.stores.fs, path=f"{name}.edb", **(usual | more))
+
+    def bare(self, name, path=None, **more):
+        """The same without a streaming file."""
+        return DatabaseFiles(name=name, fs=self.stores.fs, path=path or f"{name}.edb", **more)
 
     def stop(self):
         """As after a loss of power of the server; the volumes are synced."""
@@ -114,9 +119,9 @@ class Group:
         return twin
 
     def open(self, *names):
-        self.engine = StorageGroupEngine.open(*self.places(), **self.keywords())
+        self.engine = StorageGroupEngine.open(self.places(), **self.keywords())
         for name in names or self.NAMES:
-            self.engine.register_database(name, self.stores.fs, f"{name}.edb", **self.paths(name))
+            self.engine.register_database(self.files(name))
         return self.engine
 
     def start(self, *names, **options):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from frskit.exchange.store import SMALL_LOGS, Message, database, engine
+from frskit.exchange.store import SMALL_LOGS, Message, database, message_store
 from frskit.exchange.store.database import CachedPage
 from frskit.model.ese_files import LgPos
 
@@ -105,5 +105,5 @@ def test_counting_agrees_with_listing_and_decodes_no_row(group, monkeypatch, bod
     def refuse(data):
         raise AssertionError("a row was decoded")
 
-    monkeypatch.setattr(engine, "decode_part", refuse)
+    monkeypatch.setattr(message_store, "decode_part", refuse)
     assert site.engine.count("mb") == listed == 24

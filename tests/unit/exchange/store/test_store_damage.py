@@ -233,7 +233,7 @@ def test_an_unreadable_store_without_any_log_is_told(group):
 def test_limits_of_numbers(group):
     """No free message number, no free log generation, too many stores: typed refusals."""
     site = group().with_stores("mb")
-    site.engine._next_ids["mb"] = 1 << 31
+    site.engine._databases.next_ids["mb"] = 1 << 31
     assert native(lambda: site.fill(1)) == -1076
     stream = site.engine._instance.stream
     stream._header = evolve(stream.header, generation=0xFFFFF)

@@ -193,9 +193,9 @@ def test_stores_are_known_by_name(group):
     site = group().with_stores()
     engine = site.engine
     with pytest.raises(FileExists):
-        engine.add_database("mb", site.stores.fs, "other.edb")
+        engine.add_database(site.bare("mb", "other.edb"))
     with pytest.raises(FileExists):
-        engine.add_database("other", site.stores.fs, "mb.edb")
+        engine.add_database(site.bare("other", "mb.edb"))
     assert "other" not in engine.database_files
     for call in (
         lambda: engine.mount("x"),
@@ -215,7 +215,7 @@ def test_stores_are_known_by_name(group):
         engine.deliver("pub", [MESSAGE])
     engine.forget_database("pub")
     assert list(engine.database_files) == ["mb"]
-    engine.register_database("pub", site.stores.fs, "pub.edb", kind=StoreKind.PUBLIC)
+    engine.register_database(site.bare("pub", kind=StoreKind.PUBLIC))
     engine.mount("pub")
     assert engine.database_files["pub"].kind is StoreKind.PUBLIC
 
@@ -268,7 +268,7 @@ def test_mount_refuses_what_is_not_ready(group):
 def test_a_store_without_streaming_file_works(group):
     """From 2007 on there is only the .edb."""
     site = group()
-    site.engine.add_database("mb", site.stores.fs, "mb.edb")
+    site.engine.add_database(site.bare("mb"))
     site.fill(1)
     site.stop()
     site.engine = None
@@ -276,7 +276,7 @@ def test_a_store_without_streaming_file_works(group):
     engine = site.engine
     engine.forget_database("mb")
     engine.forget_database("pub")
-    engine.register_database("mb", site.stores.fs, "mb.edb")
+    engine.register_database(site.bare("mb"))
     engine.recover()
     engine.mount("mb")
     assert site.subjects() == ["m0"]
@@ -289,7 +289,7 @@ def test_a_store_may_move_to_another_group(group):
     site.engine.close()
     for name in ("mb.edb", "mb.stm"):
         other.stores.write(name, site.stores.read(name))
-    other.engine.register_database("mb", other.stores.fs, "mb.edb", **other.paths("mb"))
+    other.engine.register_database(other.files("mb"))
     other.engine.mount("mb")
     header = read_database_header(other.stores.fs.open("mb.edb"))
     assert header.log_signature == other.engine.log_signature
@@ -428,7 +428,7 @@ def test_create_refuses_a_used_directory(group):
     site = group()
     site.engine.close()
     with pytest.raises(FileExists):
-        type(site.engine).create(*site.places(), **site.keywords())
+        type(site.engine).create(site.places(), **site.keywords())
 
 
 def test_life_cycle_guards(group):
@@ -477,9 +477,7 @@ def test_too_many_stores_for_a_log_header(group):
     long = "M:\\" + "x" * 200
     with pytest.raises(StoreError) as caught:
         for index in range(20):
-            site.engine.add_database(
-                f"s{index}", site.stores.fs, f"s{index}.edb", display_path=f"{long}{index}"
-            )
+            site.engine.add_database(site.bare(f"s{index}", display_path=f"{long}{index}"))
     assert caught.value.native == -1805
     names = list(site.engine.databases)
     site.engine.roll_log()

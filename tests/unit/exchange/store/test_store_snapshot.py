@@ -235,7 +235,7 @@ def test_during_freeze_no_byte_changes_and_reads_succeed(group, circular):
         site.engine.advance_checkpoint,
         site.engine.idle,
         site.engine.roll_log,
-        lambda: site.engine.add_database("new", site.stores.fs, "new.edb"),
+        lambda: site.engine.add_database(site.bare("new")),
     ):
         with pytest.raises(Busy):
             call()
@@ -404,7 +404,7 @@ def test_incremental_needs_a_full_backup_of_each_store(group, kind):
     assert site.event_ids()[-2:] == [206, 2002]
     session.abort()
     full_backup(site)
-    site.engine.add_database("third", site.stores.fs, "third.edb")
+    site.engine.add_database(site.bare("third"))
     session = site.engine.snapshot_prepare(kind)
     assert native(session.freeze) == -560
     session.abort()
