@@ -49,11 +49,13 @@ class EseError(IntEnum):
         meaning: One sentence.
     """
 
+    _value_: int
     jet_name: str
     meaning: str
 
-    def __new__(cls, number: int, name: str, meaning: str) -> Self:
+    def __new__(cls, number: int, name: str = "", meaning: str = "") -> Self:
         """A member from its row: number, name without ``JET_``, meaning."""
+        # The defaults are for type checkers: ``EseError(-501)`` finds a member, it makes none.
         made = int.__new__(cls, number)
         made._value_ = number
         made.jet_name = f"JET_{name}"

@@ -39,6 +39,7 @@ from frskit import (
     local,
 )
 from frskit.bases import ArrayBase, WriterBase
+from frskit.codes.ese import EseError
 from frskit.errors import IntegrityError, RecoveryFailed, RecoveryPrecondition
 from frskit.events import CallableSink, CopyStage, Event, EventSink, Progress, ServiceTrace
 from frskit.frs import RunningCopy
@@ -526,3 +527,10 @@ def kinds(table: Mapping[CopyKind, str], requestor_object: type[BackupComponents
     """Enums, not flags."""
     assert_type(table[CopyKind.SNAPCLONE], str)
     print(requestor_object.__name__)
+
+
+def numbers(report: ese.LogReport) -> None:
+    """An error of the engine is found by number or name, and is a number."""
+    assert_type(EseError(-501), EseError)
+    assert_type(EseError.LOG_FILE_CORRUPT.value, int)
+    assert_type(report.error == EseError.LOG_FILE_CORRUPT, bool)

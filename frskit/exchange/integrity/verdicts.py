@@ -133,9 +133,11 @@ def _judge_headers(unit: Inspection, notes: _Notes) -> None:
         item.header for item in unit.databases if item.header is not None and not item.foreign
     ]
     if len({header.page_size_bytes for header in headers}) > 1:
-        notes.image.append("the databases have different page sizes (-1213)")
+        number = EseError.PAGE_SIZE_MISMATCH
+        notes.image.append(f"the databases have different page sizes ({number})")
     if len({header.log_signature for header in headers}) > 1:
-        notes.image.append("the databases belong to different log streams (-539)")
+        number = EseError.DATABASE_LOG_SET_MISMATCH
+        notes.image.append(f"the databases belong to different log streams ({number})")
     for item in unit.items:
         if item.is_streaming_file and item.header is not None:
             _judge_stream_file(unit, item, notes)

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from frskit._lazy import face
 
 if TYPE_CHECKING:
-    from frskit.vss.requestor.backup_components import BackupComponents, ComponentHandle
+    from frskit.vss.requestor.backup_components import BackupComponents
+    from frskit.vss.requestor.call_order import CallOrder
+    from frskit.vss.requestor.component_choice import ComponentChoice, ComponentHandle
     from frskit.vss.requestor.component_selection import (
         Selection,
         backs_up,
@@ -24,20 +26,22 @@ if TYPE_CHECKING:
         surface,
     )
     from frskit.vss.requestor.participants import Participant, Participants
-    from frskit.vss.requestor.requestor_base import RequestorObject
     from frskit.vss.requestor.restore import Restoring
+    from frskit.vss.requestor.set_builder import SetBuilder
 
 __all__ = [
     "HOLD_WINDOW_S",
     "BackupComponents",
+    "CallOrder",
+    "ComponentChoice",
     "ComponentHandle",
     "Creation",
     "Dossier",
     "Participant",
     "Participants",
-    "RequestorObject",
     "Restoring",
     "Selection",
+    "SetBuilder",
     "backs_up",
     "break_set",
     "covers",
@@ -50,15 +54,17 @@ __all__ = [
 
 _HOMES = {
     "BackupComponents": "frskit.vss.requestor.backup_components",
-    "ComponentHandle": "frskit.vss.requestor.backup_components",
+    "CallOrder": "frskit.vss.requestor.call_order",
+    "ComponentChoice": "frskit.vss.requestor.component_choice",
+    "ComponentHandle": "frskit.vss.requestor.component_choice",
     "Creation": "frskit.vss.requestor.do_snapshot_set",
     "Dossier": "frskit.vss.requestor.dossier",
     "HOLD_WINDOW_S": "frskit.vss.requestor.do_snapshot_set",
     "Participant": "frskit.vss.requestor.participants",
     "Participants": "frskit.vss.requestor.participants",
-    "RequestorObject": "frskit.vss.requestor.requestor_base",
     "Restoring": "frskit.vss.requestor.restore",
     "Selection": "frskit.vss.requestor.component_selection",
+    "SetBuilder": "frskit.vss.requestor.set_builder",
     "backs_up": "frskit.vss.requestor.component_selection",
     "break_set": "frskit.vss.requestor.import_break_delete",
     "covers": "frskit.vss.requestor.component_selection",

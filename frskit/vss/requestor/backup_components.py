@@ -3,34 +3,44 @@
 It is IVssBackupComponents in snake case, over frskit's own coordinator: the same calls, the same
 order, the same refusals [VSS 2.2]. Whoever does not need single steps uses `Coordinator.session`.
 
+It is put together from parts, each for itself: `CallOrder` (what may be called now),
+`ComponentChoice` (writers and components), `Participants` (who has been told what), `SetBuilder`
+(from StartSnapshotSet to DoSnapshotSet), `Dossier` (the documents) and `Restoring`.
+
 Left out, because nothing in frskit needs them: exposing, reverting, resync of LUNs, alternate
 locations, partial files. Calls are synchronous; waits are bounded by a `Budget` instead of IVssAsync.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import partial
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
 
 from frskit.clock import Budget
-from frskit.codes.hresult import hresult
-from frskit.errors import FrskitError, LimitExceeded, ServiceError, WriterError
-from frskit.model.components import BackupType, ComponentId, WriterStatus
-from frskit.model.ids import SetId, ShadowId, guid
+from frskit.errors import WriterError
+from frskit.model.components import BackupType, ComponentId, WriterMetadata, WriterStatus
+from frskit.model.ids import SetId, ShadowId
 from frskit.model.shadows import ImportedSet, Shadow, ShadowDocuments, ShadowSet
 from frskit.model.storage import CopyKind
-from frskit.vss.context_flags import CTX_ALL, CTX_BACKUP, MAX_VOLUMES, Attribute
-from frskit.vss.engine import OpenSet, SetMember
-from frskit.vss.persistent_sets import SessionRecord, SetLife, WriterRole
-from frskit.vss.requestor.do_snapshot_set import Creation
-from frskit.vss.requestor.import_break_delete import break_set, delete_set, import_document, surface
-from frskit.vss.requestor.requestor_base import ComponentHandle, RequestorObject
-from frskit.vss.state_tables import RequestorCall, RequestorState, ShadowStep
+from frskit.vss.context_flags import CTX_ALL, check_context
+from frskit.vss.documents.backup_document import BackupDocument, read_backup_components
+from frskit.vss.persistent_sets import SetLife
+from frskit.vss.requestor.call_order import CallOrder
+from frskit.vss.requestor.component_choice import ComponentChoice, ComponentHandle
+from frskit.vss.requestor.dossier import Dossier
+from frskit.vss.requestor.import_break_delete import break_set, delete_set, import_document
+from frskit.vss.requestor.participants import Participants
+from frskit.vss.requestor.restore import Restoring
+from frskit.vss.requestor.set_builder import SetBuilder
+from frskit.vss.state_tables import RequestorCall, RequestorState
+
+if TYPE_CHECKING:
+    from frskit.vss.engine import EngineOwner
 
 __all__ = ["BackupComponents", "ComponentHandle"]
 
 
-class BackupComponents(RequestorObject):
+class BackupComponents:
     """One backup, one restore or one query; never reusable [VSS-20].
 
     Every call that is out of order raises `BadState` and changes nothing [VSS-21]; the context
@@ -39,11 +49,124 @@ class BackupComponents(RequestorObject):
     Args:
         service: The coordinator of the server.
 
+    Attributes:
+        writer_failures: What writers answered to PrepareForBackup or BackupComplete, the last sent.
+
     Example:
         >>> from frskit.vss.state_tables import table_rows
         >>> table_rows("requestor")[1][:3]
         ('InitializeForBackup', 'BACKUP', 'BAD_STATE')
     """
+
+    def __init__(self, service: EngineOwner) -> None:
+        engine = service.engine
+        self._engine = engine
+        self._order = CallOrder(engine.trace)
+        self._choice = ComponentChoice(engine, self._order)
+        self._dossier = Dossier(explicit=self._choice.explicit)
+        self._participants = Participants(roster=engine.roster, clock=engine.clock)
+        self._builder = SetBuilder(
+            engine, self._order, self._choice, self._dossier, self._participants
+        )
+        self._document: BackupDocument | None = None
+        self._restoring: Restoring | None = None
+        self.writer_failures: tuple[WriterError, ...] = ()
+        self._order.row("CreateVssBackupComponents")
+
+    @property
+    def state(self) -> RequestorState:
+        """Where this object is in its life."""
+        return self._order.state
+
+    @property
+    def generation(self) -> int:
+        """How often the writers' documents may have changed; older handles are void [VSS-41]."""
+        return self._order.generation
+
+    # -- initialization ----------------------------------------------------------------------
+
+    def initialize_for_backup(self, xml: bytes | None = None) -> None:
+        """Make this object serve a backup; with the document of a set, its import.
+
+        Raises:
+            DocumentError: The document does not load.
+        """
+        self._order.check(RequestorCall.INITIALIZE_FOR_BACKUP)
+        document = None if xml is None else read_backup_components(xml)
+        self._order.enter(RequestorCall.INITIALIZE_FOR_BACKUP)
+        self._document = document
+
+    def initialize_for_restore(self, xml: bytes) -> None:
+        """Make this object serve a restore from the document of a backup.
+
+        Raises:
+            DocumentError: The document does not load.
+        """
+        self._order.check(RequestorCall.INITIALIZE_FOR_RESTORE)
+        document = read_backup_components(xml)
+        self._order.enter(RequestorCall.INITIALIZE_FOR_RESTORE)
+        self._document = document
+        self._dossier.text = xml
+        self._restoring = Restoring(self._engine, document)
+
+    def set_context(self, context: int) -> None:
+        """Choose the context, once; without this call it is VSS_CTX_BACKUP.
+
+        Raises:
+            ServiceError: The combination is not possible here (VSS_E_UNSUPPORTED_CONTEXT).
+        """
+        self._order.check(RequestorCall.SET_CONTEXT)
+        if self._order.context is not None:
+            raise self._order.refusal(RequestorCall.SET_CONTEXT, "was called before")
+        check_context(context)
+        self._order.enter(RequestorCall.SET_CONTEXT, f"0x{context:X}")
+        self._order.context = context
+        self._dossier.context = context
+
+    def set_backup_state(self, backup_type: BackupType, *, select_components: bool = True) -> None:
+        """Choose type and mode; in component mode only writers with components take part."""
+        self._order.enter(RequestorCall.SET_BACKUP_STATE, backup_type.value)
+        self._dossier.backup_type = backup_type
+        self._choice.component_mode = select_components
+
+    # -- metadata and components -------------------------------------------------------------
+
+    def disable_writers(self, writers: Collection[str]) -> None:
+        """Leave out writers by class or instance id; works before metadata is gathered only."""
+        self._choice.disable_writers(writers)
+
+    def gather_writer_metadata(self) -> int:
+        """Ask every writer who it is, once per object; the number that answered."""
+        return self._choice.gather()
+
+    def get_writer_metadata(self) -> tuple[WriterMetadata, ...]:
+        """What the writers said; it never changes for this object.
+
+        Raises:
+            BadState: Nothing was gathered.
+        """
+        return self._choice.metadata()
+
+    def add_component(self, component: ComponentId) -> None:
+        """Name a component explicitly.
+
+        Raises:
+            ServiceError: It was added before (VSS_E_OBJECT_ALREADY_EXISTS).
+            NotFound: No writer has it (VSS_E_OBJECT_NOT_FOUND).
+        """
+        self._choice.add(component)
+
+    def set_previous_backup_stamp(self, component: ComponentId, stamp: str) -> None:
+        """Give a writer the stamp that it gave at the last backup [VSS-66].
+
+        Raises:
+            NotFound: The component was not added.
+        """
+        self._choice.set_stamp(component, stamp)
+
+    def get_writer_components(self) -> tuple[ComponentHandle, ...]:
+        """The explicit components; the handles become void when writers may change them."""
+        return self._choice.handles()
 
     # -- creation ----------------------------------------------------------------------------
 
@@ -56,23 +179,7 @@ class BackupComponents(RequestorObject):
             SnapshotSetInProgress: Another set is open on this server; nothing was changed.
             BadState: The context is for queries only.
         """
-        call = RequestorCall.START_SNAPSHOT_SET
-        self._check(call)
-        if self._context == CTX_ALL:
-            raise self._bad(call, "needs a context for creation")
-        wanted = SetId(guid(set_id)) if set_id else SetId(self._engine.ids.guid())
-        if self._engine.records.get_set(wanted) is not None:
-            raise ServiceError(
-                f"set {wanted} exists already on server {self._engine.server.name}",
-                context={"set": wanted},
-                native=hresult("VSS_E_OBJECT_ALREADY_EXISTS"),
-                hint="Use a new GUID for each set.",
-            )
-        self._engine.slot.acquire(self)
-        self._set = OpenSet(id=wanted, context=self._context or CTX_BACKUP, kind=kind)
-        self._dossier.set_id = wanted
-        self._enter(call, wanted)
-        return wanted
+        return self._builder.start(set_id, kind)
 
     def add_to_snapshot_set(self, volume: str, provider_id: str | None = None) -> ShadowId:
         """Add a volume, named by a mount point that ends in a separator.
@@ -83,54 +190,7 @@ class BackupComponents(RequestorObject):
             LimitExceeded: The set has 64 volumes already.
             ProviderVeto: The provider refused.
         """
-        call = RequestorCall.ADD_TO_SNAPSHOT_SET
-        self._check(call)
-        open_set = self._require_set(call)
-        if len(open_set.members) >= MAX_VOLUMES:
-            raise LimitExceeded(
-                f"a set holds at most {MAX_VOLUMES} volumes",
-                context={"set": open_set.id, "volume": volume},
-                native=hresult("VSS_E_MAXIMUM_NUMBER_OF_VOLUMES_REACHED"),
-            )
-        member = self._member(open_set, volume, provider_id)
-        self._row(call.value, volume)
-        self._begin_prepare(open_set, member)
-        open_set.members.append(member)
-        member.advance(ShadowStep.ADD)
-        return member.id
-
-    def _member(self, open_set: OpenSet, name: str, provider_id: str | None) -> SetMember:
-        volume, mount_point = self._engine.volume_at(name)
-        if volume.id in open_set.volumes():
-            raise ServiceError(
-                f"volume {name} is in the set already",
-                context={"set": open_set.id, "volume": name},
-                native=hresult("VSS_E_OBJECT_ALREADY_EXISTS"),
-                hint="Add each volume once.",
-            )
-        lun, offset_bytes, length_bytes = self._engine.extent(volume, name)
-        provider = self._engine.providers.choose(
-            [lun], open_set.kind, volume=name, provider_id=provider_id, set_id=open_set.id
-        )
-        return SetMember(
-            id=ShadowId(self._engine.ids.guid()),
-            volume=volume,
-            mount_point=mount_point,
-            provider=provider,
-            source=lun,
-            offset_bytes=offset_bytes,
-            length_bytes=length_bytes,
-        )
-
-    def _begin_prepare(self, open_set: OpenSet, member: SetMember) -> None:
-        begin = partial(
-            member.provider.begin_prepare_snapshot,
-            open_set.id,
-            member.id,
-            [member.source],
-            open_set.kind,
-        )
-        self._engine.providers.call(member.provider, "BeginPrepareSnapshot", open_set.id, begin)
+        return self._builder.add(volume, provider_id)
 
     def prepare_for_backup(self) -> None:
         """Tell the writers that a backup of their components begins.
@@ -138,48 +198,7 @@ class BackupComponents(RequestorObject):
         A veto does not change the state: the requestor sees it in the writer status, and has to
         give up [VSS 0.6].
         """
-        call = RequestorCall.PREPARE_FOR_BACKUP
-        self._check(call)
-        if self._dossier.backup_type is None:
-            raise self._bad(call, "needs SetBackupState first")
-        if self._gathered is None or self._without_writers():
-            raise self._bad(call, "needs a context with writers and GatherWriterMetadata first")
-        open_set = self._require_set(call)
-        self._join_writers(open_set)
-        self._remember_session(open_set)
-        self._enter(call)
-        self.generation += 1
-        self.writer_failures: tuple[WriterError, ...] = tuple(self._participants.prepare_backup())
-
-    def _join_writers(self, open_set: OpenSet) -> None:
-        """In component mode only writers with explicit components take part [VSS-17]."""
-        for member, metadata in self._gathered or ():
-            mine = tuple(
-                each
-                for each in self._dossier.explicit
-                if each.writer_id == metadata.writer_id
-                and any(each == known.id for known in metadata.components)
-            )
-            if mine or not self._select_components:
-                self._participants.join(
-                    member,
-                    metadata,
-                    set_id=open_set.id,
-                    backup_type=self._dossier.backup_type or BackupType.FULL,
-                    components=mine,
-                    previous_stamps=self._stamps,
-                )
-
-    def _remember_session(self, open_set: OpenSet) -> None:
-        """Durable before any writer hears of it, so that a restart can tell them the end."""
-        roles = tuple(
-            WriterRole(writer_id=each.metadata.writer_id, components=each.session.components)
-            for each in self._participants.entries
-        )
-        backup_type = self._dossier.backup_type or BackupType.FULL
-        self._engine.records.put_session(
-            SessionRecord(id=open_set.id, backup_type=backup_type, writers=roles)
-        )
+        self.writer_failures = self._builder.prepare_writers()
 
     def do_snapshot_set(self, *, budget: Budget | None = None) -> ShadowSet:
         """Create the shadow copies; returns thawed or raises thawed, with nothing left.
@@ -188,73 +207,29 @@ class BackupComponents(RequestorObject):
             WriterVeto, FreezeTimeout, HoldTimeout, ProviderVeto, ProviderError, ArrayError,
             Stopped, ImportFailed: As the failing party said; call `abort_backup` afterwards.
         """
-        call = RequestorCall.DO_SNAPSHOT_SET
-        after = self._check(call)
-        if self._state is RequestorState.SET_OPEN and not self._without_writers():
-            raise self._bad(call, "needs PrepareForBackup first in a context with writers")
-        open_set = self._require_set(call)
-        self._row(call.value)
-        self._participants.set_volumes(open_set.volumes())
-        self.generation += 1
-        self._state = RequestorState.FAILED
-        try:
-            made = self._create(open_set, budget or Budget.of(self._engine.clock))
-        finally:
-            self._engine.slot.release(self)
-        self._state = after
-        return made
-
-    def _create(self, open_set: OpenSet, budget: Budget) -> ShadowSet:
-        creation = Creation(
-            engine=self._engine,
-            open_set=open_set,
-            participants=self._participants,
-            budget=budget,
-        )
-        record = creation.run()
-        try:
-            if not open_set.context & Attribute.TRANSPORTABLE and record.members:
-                record = surface(self._engine, record, budget)
-            self._engine.records.put_set(record)
-            self._dossier.record = record
-            self._dossier.kept = tuple(creation.records)
-            self._engine.trace.row("C", "WriteDocuments", set_id=open_set.id)
-            documents = self._documents()
-        except BaseException as error:
-            creation.discard(error)
-            raise
-        return ShadowSet(
-            id=open_set.id,
-            shadows=tuple(each.shadow for each in record.members),
-            documents=documents,
-            created_at=creation.created_at or self._engine.clock.now(),
-            freeze_s=self._participants.longest_freeze_s(),
-            hold_s=creation.hold_s,
-            records=self._dossier.kept,
-            writers=self._participants.statuses(),
-        )
+        return self._builder.make(budget or Budget.of(self._engine.clock), self._documents)
 
     # -- status, documents, end --------------------------------------------------------------
 
     def gather_writer_status(self) -> tuple[WriterStatus, ...]:
         """Status of the writers: of those that take part, or of all before a backup began."""
-        self._enter(RequestorCall.GATHER_WRITER_STATUS)
+        self._order.enter(RequestorCall.GATHER_WRITER_STATUS)
         if self._participants.entries:
             return self._participants.statuses()
         return self._engine.roster.statuses()
 
     def save_as_xml(self) -> bytes:
         """The backup components document as it stands."""
-        self._enter(RequestorCall.SAVE_AS_XML)
+        self._order.enter(RequestorCall.SAVE_AS_XML)
         return self._documents().backup_components
 
     def documents(self) -> ShadowDocuments:
         """The document and the metadata of the writers that take part."""
-        self._check(RequestorCall.SAVE_AS_XML)
+        self._order.check(RequestorCall.SAVE_AS_XML)
         return self._documents()
 
     def _documents(self) -> ShadowDocuments:
-        gathered = [metadata for _, metadata in self._gathered or ()]
+        gathered = [metadata for _, metadata in self._choice.writers]
         return self._dossier.documents(
             gathered, [each.metadata for each in self._participants.entries]
         )
@@ -265,28 +240,28 @@ class BackupComponents(RequestorObject):
         Raises:
             NotFound: The component was not added (VSS_E_OBJECT_NOT_FOUND).
         """
-        self._check(RequestorCall.SET_BACKUP_SUCCEEDED)
-        self._require_explicit(component)
-        self._enter(RequestorCall.SET_BACKUP_SUCCEEDED, component.full_path)
+        self._order.check(RequestorCall.SET_BACKUP_SUCCEEDED)
+        self._choice.require_explicit(component)
+        self._order.enter(RequestorCall.SET_BACKUP_SUCCEEDED, component.full_path)
         self._dossier.outcomes[component] = succeeded
 
     def backup_complete(self) -> None:
         """Tell the writers the outcome; failures are seen in their status [VSS 0.6]."""
         call = RequestorCall.BACKUP_COMPLETE
-        self._check(call)
-        if self._without_writers():
-            raise self._bad(call, "needs a context with writers")
-        self._enter(call)
-        self.generation += 1
+        self._order.check(call)
+        if self._order.without_writers:
+            raise self._order.refusal(call, "needs a context with writers")
+        self._order.enter(call)
+        self._order.generation += 1
         self.writer_failures = tuple(self._participants.backup_complete(self._dossier.outcomes))
 
     def abort_backup(self) -> None:
         """Give up; a no-op if nothing is under way, harmless if repeated [VSS-36]."""
-        before = self._state
-        self._enter(RequestorCall.ABORT_BACKUP)
-        if self._state is before:
+        before = self._order.state
+        self._order.enter(RequestorCall.ABORT_BACKUP)
+        if self._order.state is before:
             return
-        self._engine.slot.release(self)
+        self._builder.give_up_slot()
         _raise_interrupt(self._participants.abort())
 
     def release(self) -> None:
@@ -295,36 +270,20 @@ class BackupComponents(RequestorObject):
         Shadow copies of a context with auto-release are deleted [VSS-56]; a transportable set is
         forgotten here, it belongs to the server that imports it.
         """
-        if self._state is RequestorState.RELEASED:
+        if self._order.state is RequestorState.RELEASED:
             return
-        self._enter(RequestorCall.RELEASE)
-        self._engine.slot.release(self)
+        self._order.enter(RequestorCall.RELEASE)
+        self._builder.give_up_slot()
         problems = self._participants.shut_down()
-        if self._set is not None:
-            self._engine.records.drop_session(self._set.id)
-            self._let_go(self._set)
+        self._builder.let_go()
         _raise_interrupt(problems)
-
-    def _let_go(self, open_set: OpenSet) -> None:
-        record = self._engine.records.get_set(open_set.id)
-        if record is None:
-            return
-        if record.life is SetLife.CREATED:
-            self._engine.records.drop_set(open_set.id)
-        elif not open_set.context & Attribute.NO_AUTO_RELEASE:
-            budget = Budget.of(self._engine.clock, self._engine.cleanup_s)
-            try:
-                delete_set(self._engine, open_set.id, budget)
-            except FrskitError as error:
-                # It stays on record, so `delete_set` or `recover` can go on.
-                self._engine.trace.warn(f"set {open_set.id} could not be released: {error}")
 
     # -- queries and sets that exist ---------------------------------------------------------
 
     def query(self) -> tuple[Shadow, ...]:
         """The created shadow copies of this context; VSS_CTX_ALL sees all [VSS 2.2]."""
-        self._enter(RequestorCall.QUERY)
-        wanted = self._context or CTX_BACKUP
+        self._order.enter(RequestorCall.QUERY)
+        wanted = self._order.effective_context
         return tuple(
             member.shadow
             for record in self._engine.records.sets()
@@ -340,21 +299,21 @@ class BackupComponents(RequestorObject):
             DocumentError, ImportFailed: See `Coordinator.import_set`.
         """
         call = RequestorCall.IMPORT_SNAPSHOTS
-        self._check(call)
+        self._order.check(call)
         if self._document is None:
-            raise self._bad(call, "needs the document of a set")
-        self._enter(call)
+            raise self._order.refusal(call, "needs the document of a set")
+        self._order.enter(call)
         limit = budget or Budget.of(self._engine.clock)
         return import_document(self._engine, self._document, limit)
 
     def break_snapshot_set(self, set_id: SetId, *, budget: Budget | None = None) -> None:
         """Let go of an imported set; see `Coordinator.break_set`."""
-        self._enter(RequestorCall.BREAK_SNAPSHOT_SET, set_id)
+        self._order.enter(RequestorCall.BREAK_SNAPSHOT_SET, set_id)
         break_set(self._engine, set_id, budget or Budget.of(self._engine.clock))
 
     def delete_snapshots(self, set_id: SetId, *, budget: Budget | None = None) -> int:
         """Delete the shadow copies of a set; how many. See `Coordinator.delete_set`."""
-        self._enter(RequestorCall.DELETE_SNAPSHOTS, set_id)
+        self._order.enter(RequestorCall.DELETE_SNAPSHOTS, set_id)
         limit = budget or Budget.of(self._engine.clock)
         return delete_set(self._engine, set_id, limit)
 
@@ -368,16 +327,16 @@ class BackupComponents(RequestorObject):
             WriterNotFound: Its writer is not running (VSS_E_OBJECT_NOT_FOUND).
         """
         call = RequestorCall.SET_SELECTED_FOR_RESTORE
-        self._check(call)
-        self._require_restoring(call).select(component, self._require_gathered(call))
-        self._enter(call, component.full_path)
+        self._order.check(call)
+        self._require_restoring(call).select(component, self._choice.require_gathered(call))
+        self._order.enter(call, component.full_path)
 
     def set_additional_restores(self, additional: bool) -> None:
         """Say whether more restores follow, so that writers must not finish yet."""
         call = RequestorCall.SET_ADDITIONAL_RESTORES
-        self._check(call)
+        self._order.check(call)
         self._require_restoring(call).additional = additional
-        self._enter(call)
+        self._order.enter(call)
 
     def pre_restore(self) -> None:
         """Ask the writers whether their components may be replaced.
@@ -386,19 +345,19 @@ class BackupComponents(RequestorObject):
             WriterVeto: One refuses. Writers that had agreed got PostRestore; nothing may change.
         """
         call = RequestorCall.PRE_RESTORE
-        self._check(call)
+        self._order.check(call)
         restoring = self._require_restoring(call)
-        self._row(call.value)
-        self.generation += 1
+        self._order.row(call.value)
+        self._order.generation += 1
         restoring.pre_restore()
-        self._state = RequestorState.PRERESTORED
+        self._order.state = RequestorState.PRERESTORED
 
     def set_file_restore_status(self, component: ComponentId, succeeded: bool) -> None:
         """Say what came of a component, between PreRestore and PostRestore only [VSS-18]."""
         call = RequestorCall.SET_FILE_RESTORE_STATUS
-        self._check(call)
+        self._order.check(call)
         self._require_restoring(call).set_status(component, succeeded=succeeded)
-        self._enter(call, component.full_path)
+        self._order.enter(call, component.full_path)
 
     def post_restore(self) -> None:
         """Tell the writers that the work is done.
@@ -407,9 +366,14 @@ class BackupComponents(RequestorObject):
             WriterVeto: One of them could not finish; all of them were told.
         """
         call = RequestorCall.POST_RESTORE
-        self._enter(call)
-        self.generation += 1
+        self._order.enter(call)
+        self._order.generation += 1
         self._require_restoring(call).post_restore()
+
+    def _require_restoring(self, call: RequestorCall) -> Restoring:
+        if self._restoring is None:
+            raise self._order.refusal(call, "needs InitializeForRestore first")
+        return self._restoring
 
 
 def _raise_interrupt(problems: Iterable[BaseException]) -> None:
