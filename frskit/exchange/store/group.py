@@ -87,7 +87,7 @@ class StorageGroupEngine(DatabaseAdministration):
             profile=profile,
             circular=circular,
         )
-        directory = engine._instance.directory
+        directory = engine._instance.directory  # noqa: SLF001  # a classmethod's own instance
         if directory.archived() or directory.has_current or directory.has_temporary:
             raise FileExists(
                 f"{log_dir} holds logs of {base} already", context={"directory": log_dir}
