@@ -100,7 +100,7 @@ __all__ = [
     "vss",
 ]
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "BackupType": "frskit.model.components",
