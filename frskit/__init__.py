@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 from frskit._lazy import face
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from frskit import (
         bases,
         cli,
@@ -100,7 +102,7 @@ __all__ = [
     "vss",
 ]
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "BackupType": "frskit.model.components",
@@ -152,4 +154,6 @@ _MODULES = (
 
 logging.getLogger("frskit").addHandler(logging.NullHandler())
 
+__getattr__: Callable[[str], object]
+__dir__: Callable[[], list[str]]
 __getattr__, __dir__ = face(__name__, _HOMES, _MODULES)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 from frskit._lazy import face
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from frskit.bases import ApplicationBase, ArrayBase, WriterBase
     from frskit.clock import Budget, CancelToken, Clock, SystemClock, VirtualClock
     from frskit.errors import (
@@ -707,4 +709,6 @@ _HOMES = {
     "WriterVeto": "frskit.errors",
     "guid": "frskit.model",
 }
+__getattr__: Callable[[str], object]
+__dir__: Callable[[], list[str]]
 __getattr__, __dir__ = face(__name__, _HOMES)

@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING
 from frskit._lazy import face
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from frskit.ese import eseutil
     from frskit.ese.checkpoint import (
         CHECKPOINT_COPY_SIZE,
@@ -220,4 +222,6 @@ _HOMES = {
     "shadow_sector": "frskit.ese.logs.format7_chain",
     "verify_page": "frskit.ese.pages.verify",
 }
+__getattr__: Callable[[str], object]
+__dir__: Callable[[], list[str]]
 __getattr__, __dir__ = face(__name__, _HOMES, ("eseutil",))

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from frskit._lazy import face
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from frskit.eva.array import SimulatedEva
     from frskit.eva.blocks.store import BlockStore, CloneProgress
     from frskit.eva.event_log import ArrayOperation
@@ -77,4 +79,6 @@ _HOMES = {
     "VirtualDisk": "frskit.eva.records",
     "Vraid": "frskit.eva.models",
 }
+__getattr__: Callable[[str], object]
+__dir__: Callable[[], list[str]]
 __getattr__, __dir__ = face(__name__, _HOMES)

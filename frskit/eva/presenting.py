@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from attrs import frozen
+
 from frskit.errors import (
     CopyInvalid,
     DeviceError,
@@ -20,17 +22,19 @@ from frskit.errors import (
 )
 from frskit.eva.identifiers import ObjectClass
 from frskit.eva.management import EvaCore
-from frskit.eva.records import LunRecord, VirtualDisk
+from frskit.eva.records import ArrayTables, LunRecord, VirtualDisk
 from frskit.model.storage import CopyKind, CopyState, Presentation, ScsiLun
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import threading
+    from collections.abc import Callable, Sequence
 
     from frskit.clock import Budget
+    from frskit.eva.blocks import BlockStore
     from frskit.model.ids import HostRef, StorageId
     from frskit.protocols import BlockDevice
 
-__all__ = ["LunDevice", "PresentingEva"]
+__all__ = ["DataPath", "LunDevice", "PresentingEva"]
 
 
 class PresentingEva(EvaCore):
@@ -149,7 +153,17 @@ class PresentingEva(EvaCore):
         """
         with self._query():
             lun = self._answering(host, number)
-            return LunDevice(self, lun, self._disk(lun.storage))
+            return LunDevice(self._data_path(), lun, self._disk(lun.storage))
+
+    def _data_path(self) -> DataPath:
+        return DataPath(
+            lock=self._lock,
+            store=self._store,
+            tables=self._tables,
+            closed=lambda: self._closed,
+            preserve=self._preserve,
+            keep=self._keep,
+        )
 
     def _answering(self, host: HostRef, number: int) -> LunRecord:
         lun = self._tables.luns.rows.get((host, number))
@@ -161,6 +175,27 @@ class PresentingEva(EvaCore):
         return lun
 
 
+@frozen(kw_only=True)
+class DataPath:
+    """What a device behind a LUN needs of its array, and no more.
+
+    Attributes:
+        lock: Held while the array's records and blocks are used.
+        store: The blocks of all disks.
+        tables: The array's records.
+        closed: Whether the array was closed.
+        preserve: Makes room in the vsnaps that a write will touch; raises InsufficientCapacity.
+        keep: Makes durable what was written.
+    """
+
+    lock: threading.RLock
+    store: BlockStore
+    tables: ArrayTables
+    closed: Callable[[], bool]
+    preserve: Callable[[VirtualDisk, int, int], None]
+    keep: Callable[[], None]
+
+
 class LunDevice:
     """A disk behind a LUN: a `BlockDevice` bound to one disk of the array.
 
@@ -168,13 +203,14 @@ class LunDevice:
     between; it never touches another disk.
     """
 
-    def __init__(self, array: EvaCore, lun: LunRecord, disk: VirtualDisk) -> None:
-        self._array = array
-        self._lock = array._lock
-        self._store = array._store
-        self._luns = array._tables.luns.rows
-        self._disks = array._tables.disks.rows
-        self._dependents = array._tables.dependents.rows
+    def __init__(self, path: DataPath, lun: LunRecord, disk: VirtualDisk) -> None:
+        self._path = path
+        self._lock = path.lock
+        self._store = path.store
+        self._closed = path.closed
+        self._luns = path.tables.luns.rows
+        self._disks = path.tables.disks.rows
+        self._dependents = path.tables.dependents.rows
         self._place = (lun.host, lun.number)
         self._storage = lun.storage
         self._identity = disk.identity
@@ -194,7 +230,7 @@ class LunDevice:
     def _bound(self, offset: int, length: int) -> VirtualDisk:
         """The disk behind this device, if it may be used in this range; call it under the lock."""
         lun = self._luns.get(self._place)
-        if lun is None or self._array._closed:
+        if lun is None or self._closed():
             host, number = self._place
             raise DeviceError(
                 f"nothing answers under LUN {number} of {host!r} any more",
@@ -259,7 +295,7 @@ class LunDevice:
                 context={"storage": self._storage},
             )
         if length and (disk.kind is CopyKind.VSNAP or self._storage in self._dependents):
-            self._array._preserve(disk, offset, length)
+            self._path.preserve(disk, offset, length)
         return disk
 
     def flush(self) -> None:
@@ -270,7 +306,7 @@ class LunDevice:
         """
         with self._lock:
             self._bound(0, 0)
-            self._array._keep()
+            self._path.keep()
 
 
 def _invalid(disk: VirtualDisk) -> CopyInvalid:

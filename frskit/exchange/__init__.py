@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from frskit._lazy import face
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from frskit.codes.exchange_events import EventId
     from frskit.exchange.event_log import EventEntry
     from frskit.exchange.integrity.checker import ExchangeChecker
@@ -61,4 +63,6 @@ _HOMES = {
     "WRITER_ID": "frskit.exchange.versions",
     "decide": "frskit.exchange.log_analysis.decision_table",
 }
+__getattr__: Callable[[str], object]
+__dir__: Callable[[], list[str]]
 __getattr__, __dir__ = face(__name__, _HOMES)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from frskit._lazy import face
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from frskit.frs.deployment import Parts, Policy, Production, Recovery
     from frskit.frs.recovery.legality import LEGALITY
     from frskit.frs.requestor import FastRecovery, RunningCopy
@@ -54,4 +56,6 @@ _HOMES = {
     "RunningCopy": "frskit.frs.requestor",
     "SqliteCatalog": "frskit.frs.state.catalog",
 }
+__getattr__: Callable[[str], object]
+__dir__: Callable[[], list[str]]
 __getattr__, __dir__ = face(__name__, _HOMES)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from frskit._lazy import face
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from frskit.model.checks import (
         CheckedFile,
         ComponentCheck,
@@ -367,4 +369,6 @@ _HOMES = {
     "WriterStatus": "frskit.model.components",
     "guid": "frskit.model.ids",
 }
+__getattr__: Callable[[str], object]
+__dir__: Callable[[], list[str]]
 __getattr__, __dir__ = face(__name__, _HOMES)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from frskit._lazy import face
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from frskit.site.composition import Site, compose
     from frskit.site.opening import SITE_FILE, open_site, read_settings
 
@@ -19,4 +21,6 @@ _HOMES = {
     "open_site": "frskit.site.opening",
     "read_settings": "frskit.site.opening",
 }
+__getattr__: Callable[[str], object]
+__dir__: Callable[[], list[str]]
 __getattr__, __dir__ = face(__name__, _HOMES)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from frskit._lazy import face
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from frskit.storage.array_copy_store import ArrayCopyStore
     from frskit.storage.atomic_files import (
         make_directory,
@@ -83,4 +85,6 @@ _HOMES = {
     "sync_directory": "frskit.storage.atomic_files",
     "write_label": "frskit.storage.disk_label",
 }
+__getattr__: Callable[[str], object]
+__dir__: Callable[[], list[str]]
 __getattr__, __dir__ = face(__name__, _HOMES)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from frskit._lazy import face
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from frskit.testing.array.kit import check_disk_array
     from frskit.testing.array.world import ArrayWorld, ScsiWorld
     from frskit.testing.provider.kit import ProviderWorld, check_provider
@@ -43,4 +45,6 @@ _HOMES = {
     "check_requestor": "frskit.testing.requestor.kit",
     "check_writer": "frskit.testing.writer.kit",
 }
+__getattr__: Callable[[str], object]
+__dir__: Callable[[], list[str]]
 __getattr__, __dir__ = face(__name__, _HOMES)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from frskit._lazy import face
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from frskit.vss.coordinator import Coordinator
     from frskit.vss.documents.backup_document import (
         BackupDocument,
@@ -69,4 +71,6 @@ _HOMES = {
     "write_backup_components": "frskit.vss.documents.backup_document",
     "write_writer_metadata": "frskit.vss.documents.writer_metadata",
 }
+__getattr__: Callable[[str], object]
+__dir__: Callable[[], list[str]]
 __getattr__, __dir__ = face(__name__, _HOMES)

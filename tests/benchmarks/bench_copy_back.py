@@ -119,7 +119,7 @@ def measure(directory: Path, count: int, rounds: int) -> tuple[float, float, flo
     for _ in range(rounds):
         ours.append(timed(lambda: copied_back(source, production, count)))
         plain.append(timed(lambda: plainly(source, production)))
-    assert len(os.listdir(production)) == count
+    assert len(os.listdir(production)) == count  # noqa: PTH208
     syncs = counted(lambda: copied_back(source, production, count)) / count
     return statistics.median(ours), statistics.median(plain), syncs
 

@@ -334,7 +334,11 @@ class ExchangeWorld:
                 yield path, tree
 
     def logs(self):
-        return [path for path, _ in self.files() if re.search(r"E00[0-9a-f]+\.log$", path, re.I)]
+        return [
+            path
+            for path, _ in self.files()
+            if re.search(r"E00[0-9a-f]+\.log$", path, re.IGNORECASE)
+        ]
 
     def write(self):
         try:

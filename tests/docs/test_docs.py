@@ -21,7 +21,11 @@ from frskit.codes.explain import error_classes
 from frskit.errors import FrskitError, UsageError
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs" / "decisions").glob("*.md")),
+]
 BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`((?:frskit|hpfrscli)(?: [^`\n]+)?)`")
 PLACEHOLDER = re.compile(r"[A-Z][A-Z_]*(\.\.\.)?$")
@@ -109,7 +113,7 @@ def test_the_checks_see_mistakes():
         with pytest.raises(AssertionError):
             check_frskit(line.split())
     with pytest.raises(UsageError):
-        parse("addcopy /exchange /srv=evs1 /sg=sg1".split())
+        parse(["addcopy", "/exchange", "/srv=evs1", "/sg=sg1"])
 
 
 def test_every_command_is_in_the_docs():
@@ -149,7 +153,7 @@ def test_python_blocks_use_names_that_exist(page, code):
 def test_the_example_of_the_readme_says_the_truth(capsys):
     """It runs, and prints what the comments promise: verified, and all 250 messages back."""
     (code,) = [body for page, body in python_blocks() if page == "README.md"]
-    exec(compile(code, "README.md", "exec"), {})
+    exec(compile(code, "README.md", "exec"), {})  # noqa: S102  # our own README
     out = capsys.readouterr().out
     assert "Verdict.VERIFIED" in out
     assert "items=250" in out
@@ -165,6 +169,25 @@ def test_links_lead_somewhere(page):
         if "://" in target or target.startswith("generated/"):
             continue
         assert (page.parent / target).exists(), target
+
+
+def test_the_readme_has_no_relative_links():
+    """It is the package's page elsewhere too, where only whole addresses and anchors lead on."""
+    text = BLOCK.sub("", (ROOT / "README.md").read_text(encoding="utf-8"))
+    targets = re.findall(r"\]\(([^)\s]+)", text) + re.findall(
+        r"^\[[^\]]+\]: (\S+)", text, re.MULTILINE
+    )
+    targets += re.findall(r"(?:href|src)=[\"']([^\"']+)", text)
+    assert [each for each in targets if not each.startswith(("https://", "#"))] == []
+
+
+def test_files_that_the_readme_names_exist():
+    """Each path of the source tree that it shows as code is there."""
+    text = BLOCK.sub("", (ROOT / "README.md").read_text(encoding="utf-8"))
+    named = re.findall(r"`((?:docs|examples)/[\w./-]+|[A-Z]+\.md)`", text)
+    assert len(named) > 5
+    for name in named:
+        assert (ROOT / name).is_file(), name
 
 
 def test_the_page_of_tests_names_every_benchmark():

@@ -426,7 +426,7 @@ class Machine(RuleBasedStateMachine):
         error = None
         if copy.state is CopyState.INVALID:
             error = CopyInvalid
-        elif copy.size != target.size or target.snapshot:
+        elif copy.size != target.size or target.snapshot:  # noqa: SIM114  # a rule each
             error = CopyConflict
         elif CopyState.NORMALIZING in (copy.state, target.state) or any(
             each.kind is CopyKind.SNAPCLONE for each in self.dependents(copy.source)
@@ -596,7 +596,7 @@ class DropsSource(SimulatedEva):
 def test_model_kills(mutant):
     """The machine is worth its time: small mistakes in an array are found."""
     machine = type("MutantMachine", (Machine,), {"kind": mutant})
-    with pytest.raises(BaseException) as caught:
+    with pytest.raises(BaseException) as caught:  # noqa: PT011  # a group, or any error
         run_state_machine_as_test(
             machine,
             settings=settings(

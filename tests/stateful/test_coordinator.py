@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -159,10 +161,8 @@ class Backups(RuleBasedStateMachine):
             self.kept[storage] = "named"
 
     def leave(self, session, key, transportable, persistent):
-        try:
+        with contextlib.suppress(Interrupt):
             session.abandon()
-        except Interrupt:
-            pass
         if not transportable and not persistent:
             listed = {each.storage for each in self.site.service.shadows()}
             for storage in [each for each, why in self.kept.items() if why == key]:

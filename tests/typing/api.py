@@ -289,7 +289,7 @@ def ese_files(path: Path, executor: Executor, shared: ReadableFile) -> None:
     report = ese.check_database(
         path,
         executor=executor,
-        progress=lambda done, total: print(done, total),
+        progress=lambda done, total: print(done, total),  # noqa: PLW0108  # the types are inferred
         budget=budget,
         limit_bytes_per_s=50e6,
     )

@@ -23,10 +23,10 @@ def test_every_exception_of_the_package_is_in_the_tree():
         if info.name.endswith("__main__"):
             continue
         for value in vars(importlib.import_module(info.name)).values():
-            if inspect.isclass(value) and issubclass(value, BaseException):
-                if value.__module__.startswith("frskit"):
-                    assert issubclass(value, errors.FrskitError), value
-                    assert value.__module__ == "frskit.errors", f"{value} is defined elsewhere"
+            raised = inspect.isclass(value) and issubclass(value, BaseException)
+            if raised and value.__module__.startswith("frskit"):
+                assert issubclass(value, errors.FrskitError), value
+                assert value.__module__ == "frskit.errors", f"{value} is defined elsewhere"
 
 
 def test_codes_are_unique():

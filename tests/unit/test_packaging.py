@@ -15,11 +15,11 @@ import pytest
 import frskit
 
 PACKAGE = Path(frskit.__file__).parent
-REPOSITORY = PACKAGE.parent
+REPOSITORY = Path(__file__).parents[2]
 PROJECT = REPOSITORY / "pyproject.toml"
 pytestmark = pytest.mark.skipif(
-    not PROJECT.is_file() or not (REPOSITORY / "tests").is_dir(),
-    reason="frskit is installed; its project file is not beside it",
+    not PROJECT.is_file(),
+    reason="the tests are not in a checkout; there is no project file",
 )
 NOT_RUN = {"benchmarks", "fuzz", "typing"}
 """Folders below tests/ that the test command does not collect."""
@@ -126,6 +126,26 @@ def test_the_package_imports_nothing_that_is_not_declared(project):
     used = {name for path in PACKAGE.rglob("*.py") for name in modules(path)}
     foreign = used - set(sys.stdlib_module_names) - {"frskit"}
     assert {name for name in foreign if not owners(name) & declared} == set()
+
+
+def test_the_source_distribution_has_what_the_repository_has(project):
+    """Whoever has only the sdist can read, test and build all of it."""
+    included = project["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    assert all((REPOSITORY / each.lstrip("/")).exists() for each in included)
+    try:
+        listed = subprocess.run(
+            ["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no git, or no checkout: what the repository has is not known")
+    there = {line.partition("/")[0] for line in listed.stdout.splitlines()}
+    # These two are always in.
+    assert there - {each.lstrip("/") for each in included} == {"pyproject.toml", ".gitignore"}
+
+
+def test_no_address_of_the_project_is_made_up(project):
+    """There is no public place yet, so the metadata name none."""
+    assert "urls" not in project["project"]
 
 
 def test_the_version_is_said_once(project):

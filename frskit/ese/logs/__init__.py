@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from frskit._lazy import face
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from frskit.ese.logs.file import check_log, check_open_log
     from frskit.ese.logs.format7_chain import (
         CHECKSUM_RECORD_SIZE,
@@ -95,4 +97,6 @@ _HOMES = {
     "walk_chain": "frskit.ese.logs.format7_chain",
     "walk_segments": "frskit.ese.logs.format8_segments",
 }
+__getattr__: Callable[[str], object]
+__dir__: Callable[[], list[str]]
 __getattr__, __dir__ = face(__name__, _HOMES)

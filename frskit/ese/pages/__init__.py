@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from frskit._lazy import face
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from frskit.ese.pages.checksums import (
         CHECKSUM_MAGIC,
         NEW_FORMAT_FLAG,
@@ -79,4 +81,6 @@ _HOMES = {
     "verify_page": "frskit.ese.pages.verify",
     "word_xor": "frskit.ese.pages.checksums",
 }
+__getattr__: Callable[[str], object]
+__dir__: Callable[[], list[str]]
 __getattr__, __dir__ = face(__name__, _HOMES)

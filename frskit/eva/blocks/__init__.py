@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from frskit._lazy import face
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from frskit.eva.blocks.commit_log import CommitLog
     from frskit.eva.blocks.page_pool import (
         SLAB_BYTES,
@@ -63,4 +65,6 @@ _HOMES = {
     "VolumeId": "frskit.eva.blocks.volumes",
     "VolumeStore": "frskit.eva.blocks.volumes",
 }
+__getattr__: Callable[[str], object]
+__dir__: Callable[[], list[str]]
 __getattr__, __dir__ = face(__name__, _HOMES)

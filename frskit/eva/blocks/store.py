@@ -91,7 +91,7 @@ class BlockStore(VolumeStore):
             on_failure.pop_all()
         store = cls.__new__(cls)
         VolumeStore.__init__(store, forest, journal, meta)
-        store._slabs = None
+        store._slabs = None  # noqa: SLF001  # a classmethod fills its own instance
         return store
 
     # --- bytes -----------------------------------------------------------------------------

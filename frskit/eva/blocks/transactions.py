@@ -230,7 +230,7 @@ _disowned: list[CommitLog] = []
 
 def _disown_all() -> None:
     for store in list(_open_stores):
-        store._disown()
+        store._disown()  # noqa: SLF001  # for the hook below alone; no caller may disown
 
 
 if hasattr(os, "register_at_fork"):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from frskit._lazy import face
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from frskit.exchange.integrity.checker import ExchangeChecker
     from frskit.exchange.integrity.inspection import Inspection, Item
     from frskit.exchange.integrity.verdicts import CheckPolicy, judge
@@ -20,4 +22,6 @@ _HOMES = {
     "Item": "frskit.exchange.integrity.inspection",
     "judge": "frskit.exchange.integrity.verdicts",
 }
+__getattr__: Callable[[str], object]
+__dir__: Callable[[], list[str]]
 __getattr__, __dir__ = face(__name__, _HOMES)

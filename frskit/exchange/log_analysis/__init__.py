@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from frskit._lazy import face
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from frskit.exchange.log_analysis.case import AnalysisCase, Decision
     from frskit.exchange.log_analysis.decision_table import decide
     from frskit.exchange.log_analysis.facts import (
@@ -71,4 +73,6 @@ _HOMES = {
     "truncation_bound": "frskit.exchange.log_analysis.truncation",
     "truncation_range": "frskit.exchange.log_analysis.truncation",
 }
+__getattr__: Callable[[str], object]
+__dir__: Callable[[], list[str]]
 __getattr__, __dir__ = face(__name__, _HOMES)

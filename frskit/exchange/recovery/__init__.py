@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from frskit._lazy import face
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from frskit.exchange.recovery.application import ExchangeApplication
     from frskit.exchange.recovery.file_actions import plan_actions
     from frskit.exchange.recovery.group_files import Found, GroupFiles, below
@@ -20,4 +22,6 @@ _HOMES = {
     "below": "frskit.exchange.recovery.group_files",
     "plan_actions": "frskit.exchange.recovery.file_actions",
 }
+__getattr__: Callable[[str], object]
+__dir__: Callable[[], list[str]]
 __getattr__, __dir__ = face(__name__, _HOMES)

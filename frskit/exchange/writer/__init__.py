@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from frskit._lazy import face
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from frskit.exchange.writer.backups import NEXT_STATE, BackupJob, GroupBackup, JobState
     from frskit.exchange.writer.component_tree import (
         FOREIGN_CONTAINER,
@@ -54,4 +56,6 @@ _HOMES = {
     "log_base": "frskit.exchange.writer.component_tree",
     "log_files": "frskit.exchange.writer.component_tree",
 }
+__getattr__: Callable[[str], object]
+__dir__: Callable[[], list[str]]
 __getattr__, __dir__ = face(__name__, _HOMES)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from frskit._lazy import face
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from frskit.frs.recovery.execution import RecoveryRun
     from frskit.frs.recovery.file_actions import (
         action_facts,
@@ -60,4 +62,6 @@ _HOMES = {
     "undo_move": "frskit.frs.recovery.file_actions",
     "used_up": "frskit.frs.recovery.planning",
 }
+__getattr__: Callable[[str], object]
+__dir__: Callable[[], list[str]]
 __getattr__, __dir__ = face(__name__, _HOMES)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from frskit._lazy import face
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from frskit.frs.state.catalog import SqliteCatalog
     from frskit.frs.state.journal import Journal, JournalOperation
     from frskit.frs.state.journal_words import (
@@ -44,4 +46,6 @@ _HOMES = {
     "RecoveryStep": "frskit.frs.state.journal_words",
     "SqliteCatalog": "frskit.frs.state.catalog",
 }
+__getattr__: Callable[[str], object]
+__dir__: Callable[[], list[str]]
 __getattr__, __dir__ = face(__name__, _HOMES)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from frskit._lazy import face
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from frskit.testing.array.kit import check_disk_array
     from frskit.testing.array.machine import ArrayHistory, run_histories
     from frskit.testing.array.scenarios import demand, kit_key, run_scenarios, take_set, used_bytes
@@ -39,4 +41,6 @@ _HOMES = {
     "take_set": "frskit.testing.array.scenarios",
     "used_bytes": "frskit.testing.array.scenarios",
 }
+__getattr__: Callable[[str], object]
+__dir__: Callable[[], list[str]]
 __getattr__, __dir__ = face(__name__, _HOMES)

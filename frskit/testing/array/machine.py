@@ -413,7 +413,9 @@ def run_histories(
         report.skip(part, "no history came there")
 
 
-def _machine(make: Callable[[], ArrayWorld], report: KitReport) -> type[Any]:
+def _machine(  # noqa: C901  # a class body of rules, each of one line
+    make: Callable[[], ArrayWorld], report: KitReport
+) -> type[Any]:
     """The state machine class: `ArrayHistory` behind Hypothesis' decorators."""
     from hypothesis import strategies as st
     from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule

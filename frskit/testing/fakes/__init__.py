@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from frskit._lazy import face
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from frskit.testing.fakes.hardware import SmallArray, SmallServer
     from frskit.testing.fakes.parties import Script, ScriptSink, SmallWriter
     from frskit.testing.fakes.site import SmallSite
@@ -21,4 +23,6 @@ _HOMES = {
     "SmallSite": "frskit.testing.fakes.site",
     "SmallWriter": "frskit.testing.fakes.parties",
 }
+__getattr__: Callable[[str], object]
+__dir__: Callable[[], list[str]]
 __getattr__, __dir__ = face(__name__, _HOMES)

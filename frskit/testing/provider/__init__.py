@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from frskit._lazy import face
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from frskit.testing.provider.kit import ProviderWorld, check_provider
 
 __all__ = ["ProviderWorld", "check_provider"]
@@ -15,4 +17,6 @@ _HOMES = {
     "ProviderWorld": "frskit.testing.provider.kit",
     "check_provider": "frskit.testing.provider.kit",
 }
+__getattr__: Callable[[str], object]
+__dir__: Callable[[], list[str]]
 __getattr__, __dir__ = face(__name__, _HOMES)

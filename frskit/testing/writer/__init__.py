@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING
 from frskit._lazy import face
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from frskit.testing.writer.kit import WriterWorld, check_writer
 
 __all__ = ["WriterWorld", "check_writer"]
 
 _HOMES = {"WriterWorld": "frskit.testing.writer.kit", "check_writer": "frskit.testing.writer.kit"}
+__getattr__: Callable[[str], object]
+__dir__: Callable[[], list[str]]
 __getattr__, __dir__ = face(__name__, _HOMES)

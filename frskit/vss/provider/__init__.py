@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from frskit._lazy import face
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from frskit.vss.provider.array_provider import ArrayProvider
     from frskit.vss.provider.copy_names import copy_name, parse_copy_name
 
@@ -17,4 +19,6 @@ _HOMES = {
     "copy_name": "frskit.vss.provider.copy_names",
     "parse_copy_name": "frskit.vss.provider.copy_names",
 }
+__getattr__: Callable[[str], object]
+__dir__: Callable[[], list[str]]
 __getattr__, __dir__ = face(__name__, _HOMES)

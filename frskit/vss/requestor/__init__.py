@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from frskit._lazy import face
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from frskit.vss.requestor.backup_components import BackupComponents
     from frskit.vss.requestor.call_order import CallOrder
     from frskit.vss.requestor.component_choice import ComponentChoice, ComponentHandle
@@ -74,4 +76,6 @@ _HOMES = {
     "supports_type": "frskit.vss.requestor.component_selection",
     "surface": "frskit.vss.requestor.import_break_delete",
 }
+__getattr__: Callable[[str], object]
+__dir__: Callable[[], list[str]]
 __getattr__, __dir__ = face(__name__, _HOMES)

@@ -270,7 +270,8 @@ def test_without_the_extra_one_line_says_what_to_install(missing):
         "from frskit.cli import main\n"
         "main()\n"
     )
-    result = subprocess.run([sys.executable, "-c", code, "demo"], capture_output=True, text=True)
+    argv = [sys.executable, "-c", code, "demo"]
+    result = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == "frskit: the command line needs: pip install 'frskit[cli]'\n"
 

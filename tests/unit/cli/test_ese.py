@@ -9,6 +9,7 @@ import re
 import struct
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -618,7 +619,7 @@ def test_a_terminal_gets_a_bar_with_its_speed(tmp_path):
     code = "import sys; from frskit.cli import main; main()"
     argv = [sys.executable, "-c", code, "ese", "check", "--limit-mb", "200", str(path)]
     main, worker = pty.openpty()
-    root = os.path.dirname(os.path.dirname(frskit.__file__))
+    root = str(Path(frskit.__file__).parents[1])
     process = subprocess.Popen(
         argv,
         stderr=worker,
@@ -649,7 +650,7 @@ def test_a_check_loads_neither_wings_nor_servers(place):
         "import sys; from frskit.cli.app import run; run(sys.argv[1:]);"
         "print(*sorted(sys.modules), file=sys.stderr)"
     )
-    root = os.path.dirname(os.path.dirname(frskit.__file__))
+    root = str(Path(frskit.__file__).parents[1])
     ran = subprocess.run(
         [sys.executable, "-c", code, "--json", "ese", "check", str(path)],
         capture_output=True,

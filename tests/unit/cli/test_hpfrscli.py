@@ -97,18 +97,19 @@ def test_it_works_without_click_and_rich():
         "from frskit.cli.hpfrscli import run\n"
         "sys.exit(run(['/?']))\n"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    argv = [sys.executable, "-c", code]
+    result = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout, result.stderr) == (0, USAGE, "")
 
 
 @pytest.mark.rule("FRS-17", "FRS-18", "FRS-19")
 def test_add_list_and_delete(site, capsys):
     """The life of a copy through the guide's forms; deleting twice is exit 3."""
-    assert run("addcopy /exchange /server=evs1 /sg=sg1".split()) == 0
+    assert run(["addcopy", "/exchange", "/server=evs1", "/sg=sg1"]) == 0
     (copy,) = site.frs.copies()
     assert copy.recoverable
     assert capsys.readouterr().out.startswith(f"copy {copy.id} of sg1 on evs1: verified, ")
-    assert run("listcopy /exchange /server=evs1 /sg=sg1".split()) == 0
+    assert run(["listcopy", "/exchange", "/server=evs1", "/sg=sg1"]) == 0
     listed = capsys.readouterr().out.splitlines()
     assert [line.split() for line in listed] == [
         [
@@ -120,7 +121,7 @@ def test_add_list_and_delete(site, capsys):
             "parked",
         ]
     ]
-    assert run("listcopy /exchange /server=evs1 /sg=sg2".split()) == 0
+    assert run(["listcopy", "/exchange", "/server=evs1", "/sg=sg2"]) == 0
     assert capsys.readouterr().out == "no copies\n"
     delete = ["delcopy", "/exchange", f"/copy={copy.id}"]
     assert run(delete) == 0
@@ -133,7 +134,7 @@ def test_add_list_and_delete(site, capsys):
 @pytest.mark.rule("FRS-01")
 def test_several_groups_are_one_set(site, capsys):
     """``/sg=a,b`` makes one copy with one member for each LUN of both groups."""
-    assert run("addcopy /exchange /server=evs1 /sg=sg1,sg2".split()) == 0
+    assert run(["addcopy", "/exchange", "/server=evs1", "/sg=sg1,sg2"]) == 0
     (copy,) = site.frs.copies()
     assert copy.components == ("sg1", "sg2")
     sources = {
@@ -168,9 +169,9 @@ def test_unknown_names_are_not_found(site, line, status, capsys):
 def test_a_damaged_page_is_exit_seven(site, capsys):
     """The checker's verdict reaches the exit status; the copy stays listed as corrupt."""
     site.damage_database("evs1", "sg1", page=5)
-    assert run("addcopy /exchange /server=evs1 /sg=sg1".split()) == 7
+    assert run(["addcopy", "/exchange", "/server=evs1", "/sg=sg1"]) == 7
     assert "mbx-sg1.edb" in capsys.readouterr().err
-    assert run("listcopy /exchange /server=evs1".split()) == 0
+    assert run(["listcopy", "/exchange", "/server=evs1"]) == 0
     assert "  corrupt  failed" in capsys.readouterr().out
 
 
@@ -182,7 +183,7 @@ def test_ctrl_c_is_exit_twelve_and_names_resume(site, capsys):
             raise KeyboardInterrupt
 
     site.frs.subscribe(type("Sink", (), {"emit": staticmethod(interrupt)})())
-    assert run("addcopy /exchange /server=evs1 /sg=sg1".split()) == 12
+    assert run(["addcopy", "/exchange", "/server=evs1", "/sg=sg1"]) == 12
     assert "frskit resume" in capsys.readouterr().err
     (copy,) = site.frs.copies()
     assert copy.life is CopyLife.FAILED

@@ -85,7 +85,7 @@ def test_the_variable_sets_the_width_before_the_terminal_does(monkeypatch):
 def test_a_terminal_tells_its_width(monkeypatch):
     """80 if it tells none."""
     main, worker = pty.openpty()
-    with open(worker, "w", encoding="utf-8") as stream:
+    with open(worker, "w", encoding="utf-8") as stream:  # noqa: PTH123
         assert terminal_width(stream) == 80
         monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((57, 24)))
         assert terminal_width(stream) == 57

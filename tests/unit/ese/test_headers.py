@@ -225,7 +225,6 @@ def test_a_page_size_of_zero_means_4096(forge):
 @pytest.mark.parametrize("size", [1, 5000, 65536, 2**32 - 1])
 def test_a_hostile_page_size_is_refused(forge, size):
     """A header that claims an impossible page size never verifies."""
-
     page = bytearray(forge.header(8192))
     page[236:240] = size.to_bytes(4, "little")
     seal_header(page)
@@ -234,7 +233,7 @@ def test_a_hostile_page_size_is_refused(forge, size):
 
 
 def test_kinds_are_told_apart(forge):
-    """identify knows each kind by its header, and UNKNOWN where there is none."""
+    """`identify` knows each kind by its header, and UNKNOWN where there is none."""
     kinds = ese.FileKind
     assert ese.identify(forge.header() * 2) is kinds.DATABASE
     assert ese.identify(forge.header(32768) * 2) is kinds.DATABASE
@@ -251,7 +250,7 @@ def test_kinds_are_told_apart(forge):
 def test_other_kinds_are_not_read_as_databases(forge, maker):
     """A log or checkpoint given as a database is error -1812 and says what it is."""
     data = forge.old_log() if maker == "old_log" else forge.checkpoint(3)
-    with pytest.raises(FormatError, match="log|checkpoint") as caught:
+    with pytest.raises(FormatError, match=r"log|checkpoint") as caught:
         ese.read_database_header(data)
     assert caught.value.native == -1812
 

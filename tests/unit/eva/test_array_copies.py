@@ -168,8 +168,7 @@ def test_a_set_may_mix_kinds(bench):
 
 @pytest.mark.rule("EVA-32", "EVA-34")
 def test_commit_checks_again_and_fails_as_a_whole(bench):
-    """A member that was cloned since staging fails the set; nothing of it exists, no number is
-    used up."""
+    """A member cloned since staging fails the set; nothing of it exists, no number is used up."""
     first, second = bench.disk("a"), bench.disk("b")
     staged = bench.stage(SNAPCLONE, first, second)
     bench.copy(SNAPCLONE, second, key="other")

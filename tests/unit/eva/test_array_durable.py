@@ -297,8 +297,11 @@ class Witness:
 @pytest.mark.slow
 @pytest.mark.rule("EVA-32", "EVA-34")
 def test_killed_at_any_moment_no_acknowledged_command_is_lost(kept):
-    """Eight times a process is killed in the middle of its work; what it had acknowledged is
-    there, sets are whole or absent, copies show their instant, and the books agree."""
+    """Eight times a process is killed in the middle of its work.
+
+    What it had acknowledged is there, sets are whole or absent, copies show their instant, and
+    the books agree.
+    """
     sources = [kept.disk(f"src{index}", MIB) for index in range(4)]
     witness = Witness(sources)
     chance = random.Random(2)

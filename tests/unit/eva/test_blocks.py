@@ -272,7 +272,7 @@ def test_deletion_in_any_order_gives_all_space_back(store: BlockStore, order: tu
         family[copy] = store.read(volume, 0, 4 * MIB)
     family[volume] = store.read(volume, 0, 4 * MIB)
     for place in order:
-        store.delete(list(sorted({volume, *range(2, 5)}))[place])
+        store.delete(sorted({volume, *range(2, 5)})[place])
         for each in store.volumes():
             assert store.read(each, 0, 4 * MIB) == family[each]
         store.check()

@@ -270,7 +270,7 @@ class World:
         """The end of a backup."""
         from attrs import evolve
 
-        done = evolve(session, succeeded={each: succeeded for each in session.components})
+        done = evolve(session, succeeded=dict.fromkeys(session.components, succeeded))
         self.writer.backup_complete(done)
         self.writer.backup_shutdown(done)
 

@@ -168,7 +168,8 @@ def test_damage_above_the_required_range_fails_the_copy(image) -> None:
     """Transactions after clean shutdown would be lost, so a later log counts as well."""
     top = max(each.generation or 0 for each in check(image).files)
     needed = verdict(image).logs_needed
-    assert needed is not None and needed[1] <= top
+    assert needed is not None
+    assert needed[1] <= top
     image.server.flip(f"{LOGS}\\E00{top:05x}.log", 4096 + 300)
     assert not verdict(image).image_ok
 
@@ -181,7 +182,8 @@ def test_damage_below_the_checkpoint_is_two_verdicts(image) -> None:
     assert (found.image_ok, found.truncation_ok) == (True, False)
     assert found.warnings
     assert found.problems
-    assert found.logs_held is not None and found.logs_held[0] == 3
+    assert found.logs_held is not None
+    assert found.logs_held[0] == 3
     assert verdict(image, accept_unneeded_log_damage=True).truncation_ok
     (damaged,) = check(image).damaged
     assert not damaged.needed

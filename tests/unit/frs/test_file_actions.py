@@ -154,7 +154,7 @@ def test_bytes_are_durable_before_names_change_places(tmp_path, monkeypatch, cop
     def noted(name, real):
         def call(*args, **kwargs):
             target = args[0] if name == "rename" else os.readlink(f"/proc/self/fd/{args[0]}")
-            steps.append((name, os.path.basename(target)))
+            steps.append((name, os.path.basename(target)))  # noqa: PTH119
             return real(*args, **kwargs)
 
         return call

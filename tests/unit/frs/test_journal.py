@@ -42,7 +42,7 @@ def test_interrupted_operations_are_found(tmp_path, keep):
     journal.begin("copy", "done").end("parked")
     journal.begin("copy", "cut").write("intent", "create")
     if keep:
-        path = sorted(tmp_path.glob("*.jsonl"))[-1]
+        path = max(tmp_path.glob("*.jsonl"))
         path.write_text(path.read_text() + '{"phase": "end", "st')
     found = [lines[0]["subject"] for lines in journal.interrupted()]
     assert found == ["cut"]

@@ -327,7 +327,9 @@ def test_a_hold_flushes_first(world, server, monkeypatch):
     """Every file of the volume is durable when the hold begins."""
     (volume,) = server.volumes()
     synced = []
-    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.readlink(f"/proc/self/fd/{fd}")))
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: synced.append(str(Path(f"/proc/self/fd/{fd}").readlink()))
+    )
     with server.hold_writes([volume.id], budget=world.budget):
         assert str(world.array.directory(DATA) / "file") in synced
         synced.clear()

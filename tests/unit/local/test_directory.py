@@ -488,7 +488,7 @@ def test_where_reflinks_work_they_are_used(tmp_path, clock, budget, monkeypatch)
 
     def ioctl(target, number, source):
         assert number == 0x40049409
-        cloned.append(os.readlink(f"/proc/self/fd/{source}"))
+        cloned.append(str(Path(f"/proc/self/fd/{source}").readlink()))
         os.pwrite(target, os.pread(source, 1 << 20, 0), 0)
         return 0
 

@@ -419,7 +419,7 @@ def test_mount_points_come_back(scene):
     assert shown == dict.fromkeys(scene.members(copy).values(), ("evs1", False))
     for disk in scene.site.parties.production.disks():
         flags = disk.flags
-        assert not (flags.hidden or flags.read_only or flags.no_drive_letter or flags.shadow_copy)
+        assert not any((flags.hidden, flags.read_only, flags.no_drive_letter, flags.shadow_copy))
     assert {each.id for each in scene.site.eva.storage()} >= set(old.values())
 
 

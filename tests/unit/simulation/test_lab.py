@@ -325,7 +325,8 @@ def check_alive(site, older, messages=40):
     assert {each.id for each in site.eva.copies()} <= owned
     production = site.parties.production
     for disk in production.disks():
-        assert not (disk.flags.hidden or disk.flags.read_only)
+        assert not disk.flags.hidden
+        assert not disk.flags.read_only
     shown = {(each.storage, each.host) for each in site.eva.presentations()}
     assert shown == {(lun, "evs1") for lun in site.parties.production_luns()}
     site.deliver("evs1", "sg1", messages=1)

@@ -28,7 +28,7 @@ def test_a_failed_replacement_leaves_the_old_content(tmp_path, monkeypatch):
 
 
 def test_the_content_is_durable_before_the_name(tmp_path, monkeypatch):
-    """fsync of the file precedes the rename, fsync of the directory follows it."""
+    """The file is synced before the rename, the directory after it."""
     calls = []
     real_sync, real_replace = os.fsync, os.replace
     monkeypatch.setattr(os, "fsync", lambda fd: (calls.append("fsync"), real_sync(fd)))

@@ -26,7 +26,7 @@ def test_the_lock_excludes_and_is_released(tmp_path):
     clock, path = VirtualClock(), tmp_path / "lock"
     with file_lock(path, "first"):
         with (
-            pytest.raises(Busy, match="second: .*lock is held"),
+            pytest.raises(Busy, match=r"second: .*lock is held"),
             file_lock(path, "second", budget=Budget.of(clock, 5)),
         ):
             pytest.fail("two holders")
@@ -55,7 +55,7 @@ def test_an_error_in_the_block_lets_go(tmp_path):
 
 @pytest.mark.rule("FRS-43")
 def test_a_killed_process_leaves_no_lock(tmp_path):
-    """kill -9 releases it, and nobody has to clean up."""
+    """A kill -9 releases it, and nobody has to clean up."""
     path = tmp_path / "lock"
     child = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True

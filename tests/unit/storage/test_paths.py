@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import pickle
+from pathlib import Path
 
 import pytest
 
@@ -227,7 +228,9 @@ def test_sync_reaches_every_file(tree, monkeypatch):
     synced = []
     real = os.fsync
     monkeypatch.setattr(
-        os, "fsync", lambda fd: (synced.append(os.readlink(f"/proc/self/fd/{fd}")), real(fd))
+        os,
+        "fsync",
+        lambda fd: (synced.append(str(Path(f"/proc/self/fd/{fd}").readlink())), real(fd)),
     )
     tree.sync()
     names = {os.path.relpath(path, tree.root) for path in synced}

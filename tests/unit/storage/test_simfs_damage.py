@@ -194,7 +194,7 @@ def test_random_damage_is_noticed_or_harmless(seed: int) -> None:
     except FileSystemDamaged:
         assert check_volume(disk) != ()
     else:
-        assert {**FILES, "f5": b""} == {**found, "f5": b""}
+        assert {**found, "f5": b""} == {**FILES, "f5": b""}
 
 
 def forged(operations: bytes) -> MemoryDevice:

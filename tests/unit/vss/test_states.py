@@ -169,16 +169,7 @@ def drive(site, state):
     if state is RequestorState.NEW:
         return components
     if state in (RequestorState.RESTORE, RequestorState.PRERESTORED, RequestorState.POSTRESTORED):
-        with site.service.session(site.request()) as session:
-            made = session.create(budget=site.budget())
-            explicit = [each.id for each in session.plan(budget=site.budget()).explicit]
-        components.initialize_for_restore(made.documents.backup_components)
-        components.gather_writer_metadata()
-        components.set_selected_for_restore(explicit[0])
-        if state is not RequestorState.RESTORE:
-            components.pre_restore()
-        if state is RequestorState.POSTRESTORED:
-            components.post_restore()
+        drive_restore(site, components, state)
         return components
     components.initialize_for_backup()
     if state is RequestorState.RELEASED:
@@ -206,6 +197,20 @@ def drive(site, state):
     if state is RequestorState.ABORTED:
         components.abort_backup()
     return components
+
+
+def drive_restore(site, components, state):
+    """The part of `drive` that ends in one of the states of a restore."""
+    with site.service.session(site.request()) as session:
+        made = session.create(budget=site.budget())
+        explicit = [each.id for each in session.plan(budget=site.budget()).explicit]
+    components.initialize_for_restore(made.documents.backup_components)
+    components.gather_writer_metadata()
+    components.set_selected_for_restore(explicit[0])
+    if state is not RequestorState.RESTORE:
+        components.pre_restore()
+    if state is RequestorState.POSTRESTORED:
+        components.post_restore()
 
 
 def calls_of(components, site):

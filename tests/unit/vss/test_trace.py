@@ -57,7 +57,7 @@ P PostFinalCommitSnapshots
 C WriteDocuments
 R GatherWriterStatus
 R SaveAsXML
-""".split("\n")[1:-1]
+""".strip().splitlines()
 
 END = """
 R SetBackupSucceeded
@@ -70,7 +70,7 @@ R GatherWriterStatus
 R Release
 W BackupShutdown
 W BackupShutdown
-""".split("\n")[1:-1]
+""".strip().splitlines()
 
 
 @pytest.mark.rule(
@@ -140,7 +140,8 @@ def test_nothing_of_ours_between_freeze_and_thaw(site):
         "writer-2.thaw",
         "writer-1.thaw",
     ]
-    assert writes and not [place for place in writes if first < place <= last]
+    assert writes
+    assert not [place for place in writes if first < place <= last]
     assert [place for place in writes if place <= first]
 
 

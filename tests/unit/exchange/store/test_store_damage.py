@@ -200,8 +200,10 @@ def test_recovery_that_fails_half_way_can_run_again(group, monkeypatch):
 
 
 def test_an_override_leaves_out_a_store_whose_place_nobody_knows(group):
-    """A store that the stream creates at an unknown path is missing; with the override it is
-    left out, and an open transaction on it as well."""
+    """A store that the stream creates at an unknown path is missing.
+
+    With the override it is left out, and an open transaction on it as well.
+    """
     site = group().with_stores()
     site.fill(1)
     transaction = site.engine.begin()
@@ -305,8 +307,7 @@ def test_leaves_that_are_linked_in_a_circle_end(group):
 
 
 def test_a_tear_that_no_checksum_shows_is_healed_by_the_image(group):
-    """A page whose checksum is good but whose content cannot take the next operation waits for
-    its image, as a visibly torn one does."""
+    """A page that cannot take the next operation waits for its image, good checksum or not."""
     site = group().with_stores("mb")
     ids = site.fill(3)
     site.engine.flush_pages()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import threading
 
 import pytest
@@ -323,7 +324,7 @@ def test_logs_chain_by_creation_time(group):
     headers = [read_log_header(site.logs.fs.open(path)) for path in paths]
     assert [header.generation for header in headers] == [1, 2, 3, 4]
     assert paths[:3] == [f"logs/E00{generation:05x}.log" for generation in (1, 2, 3)]
-    for before, after in zip(headers, headers[1:], strict=False):
+    for before, after in itertools.pairwise(headers):
         assert after.previous_created == before.created
         assert after.created != before.created
     assert site.engine.log_files == [*paths, "logs/E00tmp.log"]

@@ -114,8 +114,10 @@ def test_one_store_rolls_forward_beside_the_others(group):
 
 @pytest.mark.rule("EXC-66")
 def test_a_checkpoint_ahead_of_the_headers_is_stale(group):
-    """The production checkpoint over old databases: -543 although the logs are there; without
-    it the same set recovers."""
+    """The production checkpoint over old databases: -543 although the logs are there.
+
+    Without it the same set recovers.
+    """
     site, _, (_, stores), _ = copied(group)
     site.engine.idle()
     site.stop()
@@ -233,8 +235,10 @@ def test_the_gap_code_is_a_matter_of_the_profile(group):
 
 @pytest.mark.rule("EXC-68")
 def test_without_current_and_prepared_log_recovery_is_refused(group):
-    """Neither Enn.log nor Enntmp.log: -528 before anything is replayed; so where the profile
-    does not let the prepared log suffice."""
+    """Neither Enn.log nor Enntmp.log: -528 before anything is replayed.
+
+    So where the profile does not let the prepared log suffice.
+    """
     site, _, (logs, stores), early = copied(group)
     strict = site.at(logs.copy(), stores.copy())
     strict.profile = evolve(SMALL_LOGS, temporary_log_suffices=False)
@@ -384,8 +388,10 @@ def test_a_create_record_after_the_copy_wipes_the_store(group):
 
 @pytest.mark.rule("EXC-73")
 def test_two_timelines_after_a_point_in_time_recovery(group):
-    """After point in time and new activity, generation G+1 exists twice, told apart by its
-    creation time; the old timeline's logs do not join the new one."""
+    """After point in time and new activity, generation G+1 exists twice.
+
+    The two are told apart by creation time; the old timeline's logs do not join the new one.
+    """
     site, session, (logs, stores), _ = copied(group)
     following = session.copy_max + 1
     path = site.engine.log_directory.archive_path(following)
@@ -487,8 +493,10 @@ def _leaf_of(site, message_id):
 
 
 def test_a_torn_page_is_rebuilt_from_the_image_before_its_write(group):
-    """A page whose write tore at the crash comes back from the log; one that never was written
-    since the checkpoint cannot, and is -1018."""
+    """A page whose write tore at the crash comes back from the log.
+
+    One that never was written since the checkpoint cannot, and is -1018.
+    """
     site = group().with_stores("mb")
     site.fill(3, body=bytes(300))
     site.engine.flush_pages()
