@@ -14,6 +14,7 @@ from frskit.errors import Busy, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from frskit.exchange.store.engine_instance import Instance
     from frskit.exchange.store.snapshot_session import SnapshotSession
@@ -34,7 +35,7 @@ class EngineGate:
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
-        self.lock = threading.RLock()
+        self.lock: AbstractContextManager[bool] = threading.RLock()
         self.transaction: Transaction | None = None
         self.session: SnapshotSession | None = None
         self.closed = False
