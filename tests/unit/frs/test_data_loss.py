@@ -9,6 +9,7 @@ import threading
 
 import pytest
 from attrs import evolve
+from support.faults import Fault
 
 import frskit
 from frskit import BackupType, CopyLife, RecoveryMethod, RecoveryMode, Verdict
@@ -156,8 +157,10 @@ def test_a_copy_is_not_read_while_production_has_members_of_it_mounted(site, mon
     copy = only(site)
     plan = site.frs.plan_recovery(copy.id, mode=PIT)
     with monkeypatch.context() as patch:
-        Failing(patch, site.parties.production, "set_flags", HostError("broken"), at=3)
-        Failing(patch, site.parties.production, "detach", HostError("stuck"), at=4, lasting=True)
+        Fault(site.parties.production, "set_flags", HostError("broken"), at=3, patch=patch)
+        Fault(
+            site.parties.production, "detach", HostError("stuck"), at=4, lasting=True, patch=patch
+        )
         with pytest.raises(RecoveryFailed):
             site.frs.recover(plan)
     assert site.parties.production_luns() & {member.storage for member in copy.members}
@@ -311,26 +314,6 @@ def test_a_few_characters_are_not_enough_to_delete_a_copy(site, length):
 # --- undone or finished --------------------------------------------------------------------------
 
 
-class Failing:
-    """Stands for a method: raises at its n-th call, once or from then on, before or after it."""
-
-    def __init__(self, monkeypatch, owner, method, error, *, at=1, after=False, lasting=False):
-        self.calls, self.error = 0, error
-        real = getattr(owner, method)
-
-        def call(*args, **kwargs):
-            self.calls += 1
-            due = self.calls == at or (lasting and self.calls > at)
-            if due and not after:
-                raise self.error
-            result = real(*args, **kwargs)
-            if due:
-                raise self.error
-            return result
-
-        monkeypatch.setattr(owner, method, call)
-
-
 def on_copy(site, copy):
     """Whether production runs on the copy's LUNs."""
     members = {member.storage for member in copy.members}
@@ -345,7 +328,7 @@ def test_a_recovery_that_could_not_be_recorded_is_not_called_undone(site, monkey
     old = site.parties.production_luns()
     plan = site.frs.plan_recovery(copy.id, mode=PIT)
     with monkeypatch.context() as patch:
-        Failing(patch, site.parts.catalog, method, CatalogError("disk full"), lasting=True)
+        Fault(site.parts.catalog, method, CatalogError("disk full"), lasting=True, patch=patch)
         with pytest.raises(RecoveryFailed) as caught:
             site.frs.recover(plan)
     assert caught.value.context["recovered"]
@@ -392,7 +375,7 @@ def test_what_could_not_be_undone_is_named_and_a_resume_undoes_it(site, monkeypa
     copy, before = only(site), site.parties.production_luns()
     plan = site.frs.plan_recovery(copy.id, mode=PIT)
     with monkeypatch.context() as patch:
-        Failing(patch, site.parties.production, "set_flags", HostError("broken"), lasting=True)
+        Fault(site.parties.production, "set_flags", HostError("broken"), lasting=True, patch=patch)
         with pytest.raises(RecoveryFailed) as caught:
             site.frs.recover(plan)
     assert caught.value.leftovers
@@ -429,8 +412,8 @@ def test_an_undo_that_got_stuck_after_the_intent_to_replay_is_ended_as_an_undo(
     application = site.exchange.application
     with monkeypatch.context() as patch:
         patch.setattr(JournalOperation, "write", write)
-        Failing(patch, application, "bring_online", StoreError("replay failed"))
-        Failing(patch, application, "allow_overwrite", StoreError("stuck"), at=2)
+        Fault(application, "bring_online", StoreError("replay failed"), patch=patch)
+        Fault(application, "allow_overwrite", StoreError("stuck"), at=2, patch=patch)
         with pytest.raises(RecoveryFailed) as caught:
             site.frs.recover(plan)
     assert caught.value.leftovers
@@ -448,8 +431,8 @@ def test_a_stuck_undo_of_a_copy_back_is_ended_as_an_undo(site, monkeypatch):
     plan = site.frs.plan_recovery(only(site).id, mode=PIT, method=RecoveryMethod.COPY_BACK)
     application = site.exchange.application
     with monkeypatch.context() as patch:
-        Failing(patch, application, "bring_online", StoreError("replay failed"))
-        Failing(patch, application, "allow_overwrite", StoreError("stuck"), at=2)
+        Fault(application, "bring_online", StoreError("replay failed"), patch=patch)
+        Fault(application, "allow_overwrite", StoreError("stuck"), at=2, patch=patch)
         with pytest.raises(RecoveryFailed):
             site.frs.recover(plan)
     (resumed,) = site.frs.resume()
@@ -464,7 +447,7 @@ def test_an_application_that_fails_after_its_stores_came_up_did_not_fail(site, m
     plan = site.frs.plan_recovery(copy.id, mode=PIT)
     with monkeypatch.context() as patch:
         error = RuntimeError("connection lost")
-        Failing(patch, site.exchange.application, "bring_online", error, after=True)
+        Fault(site.exchange.application, "bring_online", error, after=True, patch=patch)
         report = site.frs.recover(plan)
     assert {each.state for each in report.after.databases} == {"mounted"}
     assert on_copy(site, copy)
@@ -479,9 +462,9 @@ def test_a_foreign_exception_in_the_undo_stops_nothing(site, monkeypatch, error)
     before = site.parties.production_luns()
     plan = site.frs.plan_recovery(only(site).id, mode=PIT)
     with monkeypatch.context() as patch:
-        Failing(patch, site.exchange.application, "bring_online", StoreError("replay failed"))
+        Fault(site.exchange.application, "bring_online", StoreError("replay failed"), patch=patch)
         # Three calls of planning, three of the swap, then those of the undo.
-        seen = Failing(patch, site.eva, "unpresent", error, at=8)
+        seen = Fault(site.eva, "unpresent", error, at=8, patch=patch)
         with pytest.raises(RecoveryFailed) as caught:
             site.frs.recover(plan)
     assert seen.calls >= 8
@@ -499,7 +482,7 @@ def test_an_interrupt_in_a_recovery_undoes_it_and_stays_an_interrupt(site, monke
     before = site.parties.production_luns()
     plan = site.frs.plan_recovery(only(site).id, mode=PIT)
     with monkeypatch.context() as patch:
-        Failing(patch, site.parties.production, "set_flags", interrupt())
+        Fault(site.parties.production, "set_flags", interrupt(), patch=patch)
         with pytest.raises(interrupt):
             site.frs.recover(plan)
     assert site.parties.production_luns() == before
@@ -514,7 +497,7 @@ def test_a_store_that_was_down_before_may_be_down_after_an_undo(site, monkeypatc
     copy = only(site)
     plan = site.frs.plan_recovery(copy.id, mode=PIT, method=RecoveryMethod.COPY_BACK)
     with monkeypatch.context() as patch:
-        Failing(patch, site.exchange.application, "bring_online", StoreError("transient"))
+        Fault(site.exchange.application, "bring_online", StoreError("transient"), patch=patch)
         with pytest.raises(RecoveryFailed) as caught:
             site.frs.recover(plan)
     assert caught.value.leftovers == ()
@@ -534,8 +517,8 @@ def test_what_a_failed_copy_leaves_on_the_array_is_named(site, monkeypatch, meth
     kept = {each.id for each in site.eva.copies()}
     with monkeypatch.context() as patch:
         checker = type(site.parties.checker)
-        Failing(patch, checker, "check", StoreError("unreadable"))
-        Failing(patch, site.eva, method, error, lasting=True)
+        Fault(checker, "check", StoreError("unreadable"), patch=patch)
+        Fault(site.eva, method, error, lasting=True, patch=patch)
         with pytest.raises(frskit.FrskitError) as caught:
             site.frs.create_copy("evs1", ["sg1"], backup_type=FULL)
     orphans = {each.id for each in site.eva.copies()} - kept

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from support.faults import Fault
 
 import frskit
 from frskit import BackupType, CopyLife, Verdict
@@ -11,30 +12,6 @@ from frskit.model.components import WriterState
 
 ARRAY_CALLS = ("stage_copies", "commit_copies", "present", "unpresent", "copies")
 RECOVERY_CALLS = ("rescan", "attach", "detach", "files")
-
-
-class Fault:
-    """Raises at the n-th call of one method, before or after its effect; once, or from then on."""
-
-    def __init__(self, party, method, at, *, after, lasting, error):
-        self.calls = 0
-        self.fired = False
-        real = getattr(party, method)
-
-        def call(*args, **kwargs):
-            self.calls += 1
-            hit = self.calls == at or (lasting and self.calls > at)
-            if hit and not after:
-                self.fired = True
-                raise error(f"injected into {method}")
-            result = real(*args, **kwargs)
-            if hit:
-                self.fired = True
-                raise error(f"injected after {method}")
-            return result
-
-        object.__setattr__(party, method, call)
-        self.remove = lambda: object.__delattr__(party, method)
 
 
 def logs(site):
@@ -92,7 +69,7 @@ def sweep(party_of, method, *, after, lasting, error):
         site, older = prepared()
         with site:
             before = logs(site)
-            fault = Fault(party_of(site), method, at, after=after, lasting=lasting, error=error)
+            fault = Fault(party_of(site), method, error, at=at, after=after, lasting=lasting)
             try:
                 site.frs.create_copy("evs1", ["sg1"], backup_type=BackupType.FULL)
             except FrskitError as caught:
@@ -140,10 +117,8 @@ def test_a_lasting_fault_names_what_it_left():
     """If clean-up cannot reach the array, the record names every copy that stayed."""
     site, older = prepared()
     with site:
-        fault = Fault(
-            site.parties.recovery, "attach", 1, after=False, lasting=False, error=HostError
-        )
-        other = Fault(site.eva, "delete_storage", 1, after=False, lasting=True, error=ArrayError)
+        fault = Fault(site.parties.recovery, "attach", HostError)
+        other = Fault(site.eva, "delete_storage", ArrayError, lasting=True)
         with pytest.raises(HostError) as caught:
             site.frs.create_copy("evs1", ["sg1"], backup_type=BackupType.FULL)
         fault.remove()

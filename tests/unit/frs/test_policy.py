@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from support.bench import Bench
 
 import frskit
 from frskit import BackupType, Policy, Verdict
@@ -64,22 +65,9 @@ def test_a_damaged_checkpoint_does_not_fail_a_copy():
 
 
 def flip_checkpoint(site):
-    """One bit of the checkpoint in the newest copy, as a host that frskit does not know."""
-    from frskit.clock import Budget
-    from frskit.storage.disk_label import read_label
-    from frskit.storage.simfs import SimFs
-
+    """One bit of each copy of the checkpoint in the newest copy."""
     copy = site.frs.copy(site.frs.copies()[0].id)
     (storage,) = [each.storage for each in copy.members if each.mount_point == "L:\\"]
-    budget = Budget.of(site.clock)
-    host = site.eva.add_host("stranger", ports=["1000-0000-C9F0-00FE"])
-    shown = site.eva.present(storage, host, read_only=False, budget=budget)
-    device = site.eva.open_lun(host, shown.access.number)
-    volume = SimFs.mount(read_label(device).volume(device), read_only=False)
-    for copy_of_header in (0, 4096):
-        with volume.edit("exchsrvr/sg1/E00.chk") as file:
-            file.write_at(copy_of_header + 40, bytes([file.read_at(copy_of_header + 40, 1)[0] ^ 1]))
-            file.sync()
-    volume.sync()
-    device.flush()
-    site.eva.unpresent(shown, budget=budget)
+    bench = Bench(site)
+    for offset in (40, 4096 + 40):
+        bench.flip(storage, "exchsrvr/sg1/E00.chk", offset)

@@ -3,32 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from support.faults import Fault
 
 import frskit
 from frskit import BackupType, CopyLife, RecoveryMethod, RecoveryMode
 from frskit.errors import ArrayError, FrskitError, HostError, RecoveryFailed, RecoveryPrecondition
-
-
-class Fault:
-    """Raises once, at the n-th call of one method, before or after its effect."""
-
-    def __init__(self, party, method, at, *, after, error):
-        self.calls, self.fired = 0, False
-        real = getattr(party, method)
-
-        def call(*args, **kwargs):
-            self.calls += 1
-            if self.calls == at and not after:
-                self.fired = True
-                raise error(f"injected into {method}")
-            result = real(*args, **kwargs)
-            if self.calls == at:
-                self.fired = True
-                raise error(f"injected after {method}")
-            return result
-
-        object.__setattr__(party, method, call)
-        self.remove = lambda: object.__delattr__(party, method)
 
 
 def state(site):
@@ -47,7 +26,7 @@ def state(site):
 def attempt(site, copy, mode, method, party, name, at, *, after, error):
     """Recover with a fault; return the fault and the error, if any."""
     plan = site.frs.plan_recovery(copy.id, mode=mode, method=method)
-    fault = Fault(party, name, at, after=after, error=error)
+    fault = Fault(party, name, error, at=at, after=after)
     try:
         site.frs.recover(plan)
     except FrskitError as caught:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from attrs import evolve
+from support.bench import Bench
 
 import frskit
 from frskit import BackupType, Completion, CopyLife, Verdict
@@ -146,7 +147,7 @@ def test_a_database_that_is_in_neither_copy_nor_report_fails_the_copy():
                 for each in site.frs.copy(site.frs.copies()[0].id).members
                 if each.mount_point == "M:\\"
             ]
-            _without_store(site, member)
+            Bench(site).remove(member, "exchsrvr/sg1/mbx-sg1.edb")
 
         site.frs.subscribe(_AtNormalized(remove))
         with pytest.raises(IntegrityError, match="mbx-sg1"):
@@ -160,23 +161,6 @@ class _AtNormalized:
     def emit(self, event):
         if getattr(event, "stage", None) == "normalized":
             self._action()
-
-
-def _without_store(site, storage):
-    """Delete the mailbox store on a LUN of the copy, as a host that frskit does not know."""
-    from frskit.clock import Budget
-    from frskit.storage.disk_label import read_label
-    from frskit.storage.simfs import SimFs
-
-    budget = Budget.of(site.clock)
-    host = site.eva.add_host("stranger", ports=["1000-0000-C9F0-00FE"])
-    shown = site.eva.present(storage, host, read_only=False, budget=budget)
-    device = site.eva.open_lun(host, shown.access.number)
-    volume = SimFs.mount(read_label(device).volume(device), read_only=False)
-    volume.remove("exchsrvr/sg1/mbx-sg1.edb")
-    volume.sync()
-    device.flush()
-    site.eva.unpresent(shown, budget=budget)
 
 
 def test_a_checker_that_times_out_stays_typed():
