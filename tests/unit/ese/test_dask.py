@@ -24,13 +24,14 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def client():
-    """A cluster of one worker process, without a dashboard."""
+    """A cluster of one worker process, on loopback; the dashboard's port is whichever is free."""
     with (
         distributed.LocalCluster(
             n_workers=1,
             threads_per_worker=2,
             processes=True,
-            dashboard_address=None,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
             silence_logs=50,
         ) as cluster,
         distributed.Client(cluster) as made,
