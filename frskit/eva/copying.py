@@ -26,7 +26,7 @@ from frskit.eva.capacity import disk_psegs, raw_psegs, usable_psegs
 from frskit.eva.identifiers import ObjectClass, storage_id
 from frskit.eva.management import EvaCore
 from frskit.eva.records import CopySet, EvaCopyRequest, VirtualDisk
-from frskit.eva.rules import CopyWish, check_copy, check_restore, check_set
+from frskit.eva.rules import RequestedCopy, check_copy, check_restore, check_set
 from frskit.model.storage import ArrayCopy, CopyKind, CopyRequest, CopyState, StagedCopies
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class CopyingEva(EvaCore):
         if request.kind not in _KINDS:
             raise UnsupportedKind(f"the array makes no copies of kind {request.kind!r}")
         source = self._disk(request.source)
-        wish = CopyWish(
+        wish = RequestedCopy(
             kind=request.kind,
             group=request.disk_group or source.group,
             vraid=request.vraid or source.vraid,

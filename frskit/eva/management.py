@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EvaCore"]
 
+# Bounds the memory of a long-lived array (frskit's choice).
 _HISTORY_EVENTS: Final = 10_000
 _BAD_NAME: Final = re.compile(r'[\x00-\x1f\\/:*?"<>|]')  # recalled [EVA 1.4]
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ProvisioningEva"]
 
-_BLOCK_BYTES = 512
+_BLOCK_BYTES = 512  # a SCSI block; sizes are whole blocks (frskit's choice)
 _SMALLEST_GROUP_DISKS = 8  # recalled [EVA 1.3]
 
 

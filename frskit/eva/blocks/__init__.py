@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from frskit._lazy import face
 
 if TYPE_CHECKING:
-    from frskit.eva.blocks.commit_log import Journal
+    from frskit.eva.blocks.commit_log import CommitLog
     from frskit.eva.blocks.page_pool import (
         SLAB_BYTES,
         SLAB_MASK,
@@ -31,9 +31,9 @@ __all__ = [
     "SLAB_SHIFT",
     "BlockStore",
     "CloneProgress",
+    "CommitLog",
     "FilePool",
     "Forest",
-    "Journal",
     "MemoryPool",
     "PagePool",
     "Tables",
@@ -49,7 +49,7 @@ _HOMES = {
     "FIRST_FLOOR": "frskit.eva.blocks.page_table",
     "FilePool": "frskit.eva.blocks.page_pool",
     "Forest": "frskit.eva.blocks.versions",
-    "Journal": "frskit.eva.blocks.commit_log",
+    "CommitLog": "frskit.eva.blocks.commit_log",
     "MemoryPool": "frskit.eva.blocks.page_pool",
     "NUMBER_BITS": "frskit.eva.blocks.page_table",
     "NUMBER_MASK": "frskit.eva.blocks.page_table",

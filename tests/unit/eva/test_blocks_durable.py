@@ -28,7 +28,7 @@ from frskit.errors import (
     UsageError,
 )
 from frskit.eva.blocks import commit_log as durable_module
-from frskit.eva.blocks.commit_log import Journal
+from frskit.eva.blocks.commit_log import CommitLog
 from frskit.eva.blocks.store import BlockStore
 from frskit.eva.files import Witness, seal
 
@@ -306,7 +306,7 @@ def test_a_commit_is_one_row_whatever_it_changed(tmp_path: Path) -> None:
         store.flush()
         for number in range(300):
             store.write(volume, number << 22, b"x" * PAGE)
-        database = store._journal._database
+        database = store._commit_log._database
         (before,) = database.execute("SELECT count(*) FROM deltas").fetchone()
         store.flush()
         assert database.execute("SELECT count(*) FROM deltas").fetchone() == (before + 1,)
@@ -318,7 +318,7 @@ def test_deltas_do_not_gather_for_ever(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(durable_module, "_CHECKPOINT_COMMITS", 5)
     with BlockStore.open(tmp_path) as store:
         volume = store.create(1 << 24)
-        database = store._journal._database
+        database = store._commit_log._database
         for number in range(40):
             (copy,) = store.snapshot([volume])
             store.write(volume, number * PAGE, b"x" * PAGE)
@@ -623,8 +623,8 @@ def test_no_crash_lets_the_witness_run_ahead(
 
     around(Witness, "found")
     around(Witness, "raise_to")
-    around(Journal, "_begin_era")
-    around(Journal, "_put_era")
+    around(CommitLog, "_begin_era")
+    around(CommitLog, "_put_era")
     with BlockStore.open(place) as store:
         volume = store.create(4 * PAGE)
         for number in range(4):
@@ -717,11 +717,11 @@ def test_after_a_failed_commit_only_the_files_count(
     volume, clone = filled(tmp_path)
     store = BlockStore.open(tmp_path)
 
-    def broken(self: Journal, forest: object, meta: object) -> None:
+    def broken(self: CommitLog, forest: object, meta: object) -> None:
         raise InsufficientCapacity("full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Journal, "commit", broken)
+        patch.setattr(CommitLog, "commit", broken)
         with pytest.raises(InsufficientCapacity):
             store.delete(volume)
     with pytest.raises(ArrayDamaged, match="opened again"):
