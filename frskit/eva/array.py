@@ -6,9 +6,12 @@ What it is: `SimulatedEva`, which offers `DiskArray`, `SupportsProvisioning`, `S
 loses no acknowledged command. What it is not: an emulation of timing, of controllers or of Command
 View; and no EVA has seen it. Mirrorclones, containers and folders are not offered.
 
-The parts: `profile` (limits as data), `rules` (what is allowed), `groups` and `demand` (capacity),
-`identifiers`, `state` (records), `blocks` (the bytes), and the commands by theme in `provisioning`,
-`copying` and `presenting`.
+The parts, each of which can be made and tested without the others that it does not name:
+`virtual_disks`, `hosts`, `copy_sets` and `presentations` (the commands), `normalization` (what time
+does), `space` (capacity), all over one `array_state` (records, lock, history). Below them `models`
+(limits as data), `rules` (what is allowed), `capacity` (arithmetic), `demand_allocation`,
+`identifiers`, `records` and `blocks` (the bytes). The methods here pass on to the parts, where
+arguments and errors are described.
 """
 
 from __future__ import annotations
@@ -17,29 +20,51 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from frskit.eva.copying import CopyingEva
-from frskit.eva.models import EVA8000
-from frskit.eva.presenting import PresentingEva
-from frskit.eva.provisioning import ProvisioningEva
+from frskit.eva.array_state import ArrayState
+from frskit.eva.copy_sets import CopySets
+from frskit.eva.hosts import Hosts
+from frskit.eva.models import EVA8000, ProtectionLevel
+from frskit.eva.normalization import Normalization
+from frskit.eva.presentations import Presentations
+from frskit.eva.space import DemandSnapshots, GroupSpace
+from frskit.eva.virtual_disks import SMALLEST_GROUP_DISKS, VirtualDisks
 from frskit.model.storage import AccessKind, ArrayCapabilities, CopyKind, SetAtomicity
 from frskit.storage import LABEL_BYTES
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
     from types import TracebackType
     from typing import Self
 
-    from frskit.clock import Clock
+    from frskit.clock import Budget, Clock
     from frskit.eva.event_log import ArrayOperation
-    from frskit.eva.models import ModelProfile
-    from frskit.protocols import DiskArray, ScsiTarget, SupportsProvisioning, SupportsRestore
+    from frskit.eva.models import ModelProfile, Vraid
+    from frskit.eva.records import VirtualDisk
+    from frskit.eva.views import DiskView
+    from frskit.model.ids import CopyKey, HostRef, StorageId
+    from frskit.model.storage import (
+        ArrayCopy,
+        CopyRequest,
+        DiskGroup,
+        Presentation,
+        ScsiLun,
+        StagedCopies,
+        Storage,
+    )
+    from frskit.protocols import (
+        BlockDevice,
+        DiskArray,
+        ScsiTarget,
+        SupportsProvisioning,
+        SupportsRestore,
+    )
 
 __all__ = ["SimulatedEva"]
 
 
-class SimulatedEva(ProvisioningEva, CopyingEva, PresentingEva):
+class SimulatedEva:
     """A simulated Enterprise Virtual Array. Thread-safe; a context manager.
 
     A command that fails leaves everything as it was [EVA-32]. In a directory a command is durable
@@ -87,7 +112,16 @@ class SimulatedEva(ProvisioningEva, CopyingEva, PresentingEva):
         rng: random.Random,
         directory: Path | None = None,
     ) -> None:
-        super().__init__(name, profile=profile, clock=clock, rng=rng, directory=directory)
+        self._state = state = ArrayState(
+            name, profile=profile, clock=clock, rng=rng, directory=directory
+        )
+        self._normalization = Normalization(state)
+        self._space = space = GroupSpace(state)
+        self._vsnaps = vsnaps = DemandSnapshots(state, space)
+        self._disks = VirtualDisks(state, space)
+        self._hosts = Hosts(state)
+        self._copy_sets = CopySets(state, space, vsnaps)
+        self._presentations = Presentations(state, vsnaps)
         self._capabilities = ArrayCapabilities(
             kinds=frozenset(CopyKind),
             access=frozenset({AccessKind.SCSI_LUN}),
@@ -100,12 +134,12 @@ class SimulatedEva(ProvisioningEva, CopyingEva, PresentingEva):
     @property
     def name(self) -> str:
         """Name of the array."""
-        return self._record.name
+        return self._state.record.name
 
     @property
     def profile(self) -> ModelProfile:
         """Limits and policies."""
-        return self._profile
+        return self._state.profile
 
     @property
     def capabilities(self) -> ArrayCapabilities:
@@ -115,26 +149,28 @@ class SimulatedEva(ProvisioningEva, CopyingEva, PresentingEva):
     @property
     def wwn(self) -> str:
         """World wide name of the storage cell, 16 hex digits [EVA 1.1]."""
-        return self._record.wwn
+        return self._state.record.wwn
 
     @property
     def history(self) -> Sequence[ArrayOperation]:
         """What the array did since it was opened, oldest first [EVA-65]."""
-        with self._lock:
-            return tuple(self._history)
+        with self._state.lock:
+            return tuple(self._state.history)
 
     @property
     def online_controller(self) -> str:
         """The controller that owns the LUNs, "A" or "B" [EVA 1.5]."""
-        with self._lock:
-            return self._record.online_controller
+        with self._state.lock:
+            return self._state.record.online_controller
 
     def fail_over(self) -> None:
         """Let the other controller take over: nothing else changes [EVA-62]."""
-        with self._command():
-            other = "B" if self._record.online_controller == "A" else "A"
-            self._tables.array.put("array", evolve(self._record, online_controller=other))
-            self._log("fail_over", self.name, other)
+        with self._state.command():
+            other = "B" if self._state.record.online_controller == "A" else "A"
+            self._state.tables.array.put(
+                "array", evolve(self._state.record, online_controller=other)
+            )
+            self._state.log("fail_over", self.name, other)
 
     def check(self) -> None:
         """Compare the block store's books with its tables; reads all of them.
@@ -142,19 +178,144 @@ class SimulatedEva(ProvisioningEva, CopyingEva, PresentingEva):
         Raises:
             ArrayDamaged: They do not agree.
         """
-        with self._query():
-            self._store.check()
+        with self._state.query():
+            self._state.store.check()
 
     def close(self) -> None:
         """Make everything durable and let go of the directory. Idempotent."""
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-            try:
-                self._keep()
-            finally:
-                self._store.close()
+        self._state.close()
+
+    def disk_groups(self) -> Sequence[DiskGroup]:
+        """The disk groups in raw bytes, by age; space that staged copies hold counts as used."""
+        return self._disks.disk_groups()
+
+    def create_disk_group(
+        self,
+        name: str,
+        *,
+        size_bytes: int,
+        protection: ProtectionLevel = ProtectionLevel.NONE,
+        disks: int = SMALLEST_GROUP_DISKS,
+    ) -> DiskGroup:
+        """Make a disk group."""
+        return self._disks.create_disk_group(
+            name, size_bytes=size_bytes, protection=protection, disks=disks
+        )
+
+    def storage(self, ids: Iterable[StorageId] | None = None) -> Sequence[Storage]:
+        """Virtual disks and copies, oldest first; with `ids` those of them that exist."""
+        return self._disks.storage(ids)
+
+    def create_storage(
+        self,
+        name: str,
+        size_bytes: int,
+        *,
+        disk_group: str,
+        vraid: Vraid | None = None,
+        comment: str = "",
+        wwlun: str = "",
+    ) -> StorageId:
+        """Make a virtual disk that reads as zeros."""
+        return self._disks.create_storage(
+            name, size_bytes, disk_group=disk_group, vraid=vraid, comment=comment, wwlun=wwlun
+        )
+
+    def virtual_disk(self, storage: StorageId) -> VirtualDisk:
+        """The array's full record of a disk: identity, Vraid, source."""
+        return self._disks.virtual_disk(storage)
+
+    def describe(self, storage: StorageId) -> DiskView:
+        """A disk as the array's management software shows it [EVA 1.4]."""
+        return self._disks.describe(storage)
+
+    def rename_storage(self, storage: StorageId, name: str) -> None:
+        """Give a disk another name; ids and presentations stay [EVA-42]."""
+        self._disks.rename_storage(storage, name)
+
+    def resize_storage(self, storage: StorageId, size_bytes: int) -> None:
+        """Change a disk's size; what is added reads as zeros, what remains keeps its bytes."""
+        self._disks.resize_storage(storage, size_bytes)
+
+    def delete_storage(self, storage: StorageId, *, budget: Budget) -> None:
+        """Delete a disk or copy and give its space back [EVA-60]. Unknown ids are fine."""
+        self._disks.delete_storage(storage, budget=budget)
+
+    def hosts(self) -> Sequence[HostRef]:
+        """The host objects, by age."""
+        return self._hosts.hosts()
+
+    def host_ports(self, host: HostRef) -> Sequence[str]:
+        """The initiator ports of a host, in the array's spelling."""
+        return self._hosts.host_ports(host)
+
+    def add_host(self, name: str, *, ports: Sequence[str]) -> HostRef:
+        """Make a host object of initiator ports; the same name and ports return the same."""
+        return self._hosts.add_host(name, ports=ports)
+
+    def delete_host(self, host: HostRef) -> None:
+        """Delete a host object. Unknown ones are fine."""
+        self._hosts.delete_host(host)
+
+    def copies(self, *, key: CopyKey | None = None) -> Sequence[ArrayCopy]:
+        """Copies of one set in the order of its requests, or of all sets, oldest first."""
+        return self._copy_sets.copies(key=key)
+
+    def staged_keys(self) -> Sequence[CopyKey]:
+        """Keys of sets that are staged and not committed; they hold names and space."""
+        return self._copy_sets.staged_keys()
+
+    def stage_copies(
+        self, requests: Sequence[CopyRequest], *, key: CopyKey, budget: Budget
+    ) -> StagedCopies:
+        """Check, number, and reserve names and space for a set; nothing is visible yet."""
+        return self._copy_sets.stage_copies(requests, key=key, budget=budget)
+
+    def commit_copies(self, staged: StagedCopies, *, budget: Budget) -> Sequence[ArrayCopy]:
+        """The instant: all members or none, checked once more [EVA-33, EVA-34]."""
+        return self._copy_sets.commit_copies(staged, budget=budget)
+
+    def discard_staged(self, key: CopyKey) -> None:
+        """Forget a staging and give its names and space back; anything else is fine."""
+        self._copy_sets.discard_staged(key)
+
+    def restore_storage(self, target: StorageId, source: StorageId, *, budget: Budget) -> None:
+        """Instant restore: `target` shows what its copy `source` shows; all copies stay [EVA-66]."""
+        self._copy_sets.restore_storage(target, source, budget=budget)
+
+    def present(
+        self,
+        storage: StorageId,
+        host: HostRef,
+        *,
+        read_only: bool,
+        budget: Budget,
+        number: int | None = None,
+    ) -> Presentation:
+        """Show a disk to a host; normalizing ones too. Repeating it returns what there is."""
+        return self._presentations.present(
+            storage, host, read_only=read_only, budget=budget, number=number
+        )
+
+    def unpresent(self, presentation: Presentation, *, budget: Budget) -> None:
+        """Hide a disk from a host; I/O through that LUN fails from now on. Idempotent."""
+        self._presentations.unpresent(presentation, budget=budget)
+
+    def presentations(self, storage: StorageId | None = None) -> Sequence[Presentation]:
+        """Who sees this disk; all presentations if None."""
+        return self._presentations.presentations(storage)
+
+    def report_luns(self, host: HostRef) -> Sequence[ScsiLun]:
+        """The LUNs of this host now, by number; an unknown host sees nothing [EVA-35]."""
+        return self._presentations.report_luns(host)
+
+    def lun_storage(self, host: HostRef, number: int) -> StorageId:
+        """The identity of the disk that answers under this number now."""
+        return self._presentations.lun_storage(host, number)
+
+    def open_lun(self, host: HostRef, number: int) -> BlockDevice:
+        """The disk that answers under this number now; the device stays bound to it."""
+        return self._presentations.open_lun(host, number)
 
     def __enter__(self) -> Self:
         return self

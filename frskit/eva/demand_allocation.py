@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DemandMaps"]
 
+# One stored record of 512 bytes per region of 16 MiB (frskit's choice; part of the durable format).
 _REGION_CHUNKS: Final = 4096
 
 

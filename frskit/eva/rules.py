@@ -30,10 +30,10 @@ from frskit.model.storage import CopyKind, CopyState
 
 __all__ = [
     "COPY_RULES",
-    "CopyRequestFacts",
     "DependentState",
     "DiskState",
     "Refusal",
+    "RequestedCopy",
     "check_copy",
     "check_delete",
     "check_resize",
@@ -96,7 +96,7 @@ class DiskState:
 
 
 @frozen(kw_only=True)
-class CopyRequestFacts:
+class RequestedCopy:
     """A copy that somebody wants.
 
     Attributes:
@@ -131,22 +131,22 @@ class Refusal:
 
 
 _Reason = str | None
-_Rule = Callable[[DiskState, CopyRequestFacts, ModelProfile], _Reason]
+_Rule = Callable[[DiskState, RequestedCopy, ModelProfile], _Reason]
 
 
-def _copies_snapshot(source: DiskState, _wish: CopyRequestFacts, _profile: ModelProfile) -> _Reason:
+def _copies_snapshot(source: DiskState, _wish: RequestedCopy, _profile: ModelProfile) -> _Reason:
     return f"{source.name!r} is itself a snapshot" if source.is_snapshot else None
 
 
 def _snapshots_normalizing(
-    source: DiskState, wish: CopyRequestFacts, _profile: ModelProfile
+    source: DiskState, wish: RequestedCopy, _profile: ModelProfile
 ) -> _Reason:
     if wish.kind is not CopyKind.SNAPCLONE and source.is_normalizing:
         return f"{source.name!r} is still normalizing"
     return None
 
 
-def _clones_shared(source: DiskState, wish: CopyRequestFacts, _profile: ModelProfile) -> _Reason:
+def _clones_shared(source: DiskState, wish: RequestedCopy, _profile: ModelProfile) -> _Reason:
     if wish.kind is not CopyKind.SNAPCLONE:
         return None
     if source.snapshots:
@@ -154,7 +154,7 @@ def _clones_shared(source: DiskState, wish: CopyRequestFacts, _profile: ModelPro
     return f"{source.name!r} is still normalizing" if source.is_normalizing else None
 
 
-def _source_busy(source: DiskState, wish: CopyRequestFacts, profile: ModelProfile) -> _Reason:
+def _source_busy(source: DiskState, wish: RequestedCopy, profile: ModelProfile) -> _Reason:
     if wish.kind is CopyKind.SNAPCLONE:
         busy = source.clones >= profile.max_clones_per_source
     else:
@@ -162,19 +162,19 @@ def _source_busy(source: DiskState, wish: CopyRequestFacts, profile: ModelProfil
     return f"a snapclone of {source.name!r} is still normalizing" if busy else None
 
 
-def _other_group(source: DiskState, wish: CopyRequestFacts, _profile: ModelProfile) -> _Reason:
+def _other_group(source: DiskState, wish: RequestedCopy, _profile: ModelProfile) -> _Reason:
     if wish.kind is not CopyKind.SNAPCLONE and wish.group != source.group:
         return f"a snapshot of {source.name!r} must lie in the group {source.group!r}"
     return None
 
 
-def _higher_vraid(source: DiskState, wish: CopyRequestFacts, _profile: ModelProfile) -> _Reason:
+def _higher_vraid(source: DiskState, wish: RequestedCopy, _profile: ModelProfile) -> _Reason:
     if wish.kind is not CopyKind.SNAPCLONE and wish.vraid.rank > source.vraid.rank:
         return f"{wish.vraid.value} is above {source.vraid.value} of {source.name!r}"
     return None
 
 
-def _mixed_snapshots(source: DiskState, wish: CopyRequestFacts, _profile: ModelProfile) -> _Reason:
+def _mixed_snapshots(source: DiskState, wish: RequestedCopy, _profile: ModelProfile) -> _Reason:
     if wish.kind is CopyKind.SNAPCLONE:
         return None
     for each in source.snapshots:
@@ -183,9 +183,7 @@ def _mixed_snapshots(source: DiskState, wish: CopyRequestFacts, _profile: ModelP
     return None
 
 
-def _too_many_snapshots(
-    source: DiskState, wish: CopyRequestFacts, profile: ModelProfile
-) -> _Reason:
+def _too_many_snapshots(source: DiskState, wish: RequestedCopy, profile: ModelProfile) -> _Reason:
     allowed = profile.snapshots_allowed(source.size_bytes)
     if wish.kind is not CopyKind.SNAPCLONE and len(source.snapshots) >= allowed:
         return f"{source.name!r} may have no more than {allowed} snapshots"
@@ -205,14 +203,14 @@ COPY_RULES: Final[tuple[tuple[str, _Rule, type[ArrayError]], ...]] = (
 """Rule, its function, its error; asked in this order, the first refusal counts."""
 
 
-def check_copy(source: DiskState, wish: CopyRequestFacts, profile: ModelProfile) -> Refusal | None:
+def check_copy(source: DiskState, wish: RequestedCopy, profile: ModelProfile) -> Refusal | None:
     """Whether this copy may be made now: None, or the first rule against it.
 
     Example:
         >>> from frskit.eva.models import EVA8000
         >>> disk = DiskState(name="d", size_bytes=1, group="g", vraid=Vraid.VRAID1,
         ...                  kind=CopyKind.VSNAP, state=CopyState.DEPENDENT)
-        >>> wish = CopyRequestFacts(kind=CopyKind.VSNAP, group="g", vraid=Vraid.VRAID1)
+        >>> wish = RequestedCopy(kind=CopyKind.VSNAP, group="g", vraid=Vraid.VRAID1)
         >>> check_copy(disk, wish, EVA8000).rule
         'RULE-1'
     """

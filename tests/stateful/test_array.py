@@ -520,7 +520,7 @@ class Machine(RuleBasedStateMachine):
             record = self.array.virtual_disk(storage)
             assert (record.volume < 0) == (disk.state is CopyState.INVALID)
             if record.volume >= 0:
-                assert self.array._store.read(record.volume, 0, disk.size) == disk.content
+                assert self.array._state.store.read(record.volume, 0, disk.size) == disk.content
 
     def teardown(self):
         """The block store's books agree; when everything is deleted nothing is left."""
@@ -536,7 +536,7 @@ class Machine(RuleBasedStateMachine):
         for storage in sorted(self.disks, key=lambda each: not self.disks[each].snapshot):
             array.delete_storage(storage, budget=self.budget)
         assert array.disk_groups()[0].used_bytes == 0
-        assert array._store.bytes_in_use == 0
+        assert array._state.store.bytes_in_use == 0
         array.close()
         if self.place is not None:
             shutil.rmtree(self.place)
@@ -569,25 +569,37 @@ def test_durable_array_against_model():
 class ForgetsChunks(SimulatedEva):
     """Mutant: a snapshot's own writes are not charged."""
 
-    def _preserve(self, disk, offset, length):
-        if disk.kind is not CopyKind.VSNAP:
-            super()._preserve(disk, offset, length)
+    def __init__(self, **options):
+        super().__init__(**options)
+        plain = self._vsnaps.preserve
+
+        def preserve(disk, offset, length):
+            if disk.kind is not CopyKind.VSNAP:
+                plain(disk, offset, length)
+
+        self._vsnaps.preserve = preserve
 
 
 class TrustsStaging(SimulatedEva):
     """Mutant: commit does not check the rules again."""
 
     def commit_copies(self, staged, *, budget):
-        self._checked = (staged.key, self._tables.revision)
+        self._copy_sets._checked = (staged.key, self._state.tables.revision)
         return super().commit_copies(staged, budget=budget)
 
 
 class DropsSource(SimulatedEva):
     """Mutant: an invalid snapshot no longer holds its source."""
 
-    def _invalidate(self, disk):
-        super()._invalidate(disk)
-        self._tables.dependents.rows.pop(disk.source, None)
+    def __init__(self, **options):
+        super().__init__(**options)
+        plain = self._vsnaps.invalidate
+
+        def invalidate(disk):
+            plain(disk)
+            self._state.tables.dependents.rows.pop(disk.source, None)
+
+        self._vsnaps.invalidate = invalidate
 
 
 @pytest.mark.parametrize(

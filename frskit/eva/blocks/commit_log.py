@@ -59,6 +59,8 @@ __all__ = ["CommitLog"]
 
 _FORMAT: Final = "frskit.eva.blocks/2"
 _UNWITNESSED: Final = "frskit.eva.blocks/1"
+# After so many changed slots, or commits, whole nodes replace the deltas: bounds what opening reads.
+# After so many bytes of WAL an era ends: it bounds the file. All three are frskit's choice.
 _CHECKPOINT_CHANGES: Final = 1 << 15
 _CHECKPOINT_COMMITS: Final = 512
 _ERA_WAL_BYTES: Final = 16 << 20

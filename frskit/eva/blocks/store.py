@@ -82,15 +82,15 @@ class BlockStore(VolumeStore):
             UsageError: `page_bytes` is not a power of two from 512 to 1 MiB.
         """
         with ExitStack() as on_failure:
-            journal = CommitLog(directory, _page_shift(page_bytes))
-            on_failure.callback(journal.close)
-            pool = FilePool(journal.pool_path, journal.page_shift)
+            commit_log = CommitLog(directory, _page_shift(page_bytes))
+            on_failure.callback(commit_log.close)
+            pool = FilePool(commit_log.pool_path, commit_log.page_shift)
             on_failure.callback(pool.close)
-            forest = Forest(pool, Tables(journal.node))
-            meta = journal.load(forest)
+            forest = Forest(pool, Tables(commit_log.node))
+            meta = commit_log.load(forest)
             on_failure.pop_all()
         store = cls.__new__(cls)
-        VolumeStore.__init__(store, forest, journal, meta)
+        VolumeStore.__init__(store, forest, commit_log, meta)
         store._slabs = None  # noqa: SLF001  # a classmethod fills its own instance
         return store
 

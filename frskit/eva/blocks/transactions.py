@@ -34,13 +34,15 @@ class TransactionalStore:
 
     Args:
         forest: The versions, tables and pages.
-        journal: Makes them durable; None for a store in memory.
+        commit_log: Makes them durable; None for a store in memory.
         meta: The metadata as loaded.
     """
 
-    def __init__(self, forest: Forest, journal: CommitLog | None, meta: dict[str, bytes]) -> None:
+    def __init__(
+        self, forest: Forest, commit_log: CommitLog | None, meta: dict[str, bytes]
+    ) -> None:
         self._forest = forest
-        self._journal = journal
+        self._commit_log = commit_log
         self._meta = meta
         self._lock = threading.RLock()
         self._unusable: str | None = None
@@ -49,7 +51,7 @@ class TransactionalStore:
         self._deferred: list[Callable[[], object]] = []
         self._changed_meta: dict[str, bytes | None] = {}
         self._flush_asked = False
-        if journal is not None:
+        if commit_log is not None:
             _open_stores.add(self)
 
     # --- metadata --------------------------------------------------------------------------
@@ -128,8 +130,8 @@ class TransactionalStore:
             for action in self._deferred:
                 action()
             self._forest.detach_complete()
-            if self._journal is not None:
-                self._journal.commit(self._forest, self._changed_meta)
+            if self._commit_log is not None:
+                self._commit_log.commit(self._forest, self._changed_meta)
         except BaseException as error:
             # Memory is now ahead of what is stored; only what is stored can be trusted.
             self._retire(f"{_FAILED}: {error}")
@@ -152,7 +154,7 @@ class TransactionalStore:
             self._check_usable()
             if self._depth:
                 self._flush_asked = True
-            elif self._journal is not None:
+            elif self._commit_log is not None:
                 self._commit()
 
     # --- the end ---------------------------------------------------------------------------
@@ -166,8 +168,8 @@ class TransactionalStore:
         with self._lock:
             self._check_usable()
             self._forest.check()
-            if self._journal is not None:
-                self._journal.check(self._forest)
+            if self._commit_log is not None:
+                self._commit_log.check(self._forest)
 
     def close(self) -> None:
         """Make everything durable and give all up. Idempotent.
@@ -180,9 +182,9 @@ class TransactionalStore:
             if self._depth:
                 raise UsageError("a block store cannot be closed inside a transaction")
             try:
-                if self._unusable is None and self._journal is not None:
+                if self._unusable is None and self._commit_log is not None:
                     self._commit()
-                    self._journal.rest()
+                    self._commit_log.rest()
             finally:
                 self._retire("the block store is closed")
 
@@ -193,17 +195,17 @@ class TransactionalStore:
         _open_stores.discard(self)
         self._forest.live.clear()
         self._forest.pool.close()
-        if self._journal is not None:
-            self._journal.close()
+        if self._commit_log is not None:
+            self._commit_log.close()
 
     def _disown(self) -> None:
         """Make a durable store unusable in a forked child: it belongs to the parent process."""
         self._lock = threading.RLock()  # its owner may not exist here
         self._unusable = "the block store belongs to the parent process"
         self._forest.live.clear()
-        if self._journal is not None:
+        if self._commit_log is not None:
             # Closing would let the database tidy up files that the parent is using.
-            _disowned.append(self._journal)
+            _disowned.append(self._commit_log)
 
     def _check_usable(self) -> None:
         if self._unusable is not None:

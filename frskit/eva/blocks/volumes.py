@@ -48,12 +48,14 @@ class VolumeStore(TransactionalStore):
 
     Args:
         forest: The versions, tables and pages.
-        journal: Makes them durable; None for a store in memory.
+        commit_log: Makes them durable; None for a store in memory.
         meta: The metadata as loaded.
     """
 
-    def __init__(self, forest: Forest, journal: CommitLog | None, meta: dict[str, bytes]) -> None:
-        super().__init__(forest, journal, meta)
+    def __init__(
+        self, forest: Forest, commit_log: CommitLog | None, meta: dict[str, bytes]
+    ) -> None:
+        super().__init__(forest, commit_log, meta)
         self._live = forest.live
         self._tables = forest.tables
         self._pool = forest.pool
@@ -65,7 +67,7 @@ class VolumeStore(TransactionalStore):
     @property
     def durable(self) -> bool:
         """Whether the store outlives the process."""
-        return self._journal is not None
+        return self._commit_log is not None
 
     @property
     def page_bytes(self) -> int:

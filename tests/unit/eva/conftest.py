@@ -105,10 +105,10 @@ class Bench:
             array.disk_groups(),
             array.hosts(),
             array.staged_keys(),
-            array._record.numbering,
-            dict(array._tables.names.rows),
-            dict(array._tables.dependents.rows),
-            array._store.bytes_in_use,
+            array._state.record.numbering,
+            dict(array._state.tables.names.rows),
+            dict(array._state.tables.dependents.rows),
+            array._state.store.bytes_in_use,
         )
 
 

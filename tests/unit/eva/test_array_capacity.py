@@ -99,14 +99,14 @@ def test_deleting_gives_every_byte_back(bench, kind):
     """After a copy was made, written and deleted, group and block store are as before."""
     source = bench.disk()
     bench.device(source).write(0, b"x" * MIB)
-    before, stored = bench.used(), bench.array._store.bytes_in_use
+    before, stored = bench.used(), bench.array._state.store.bytes_in_use
     copy = bench.copy(kind, source)
     bench.device(copy.id).write(0, b"y" * 3 * MIB)
     bench.clock.advance(1000)
     bench.delete(copy.id)
-    assert (bench.used(), bench.array._store.bytes_in_use) == (before, stored)
+    assert (bench.used(), bench.array._state.store.bytes_in_use) == (before, stored)
     bench.delete(source)
-    assert (bench.used(), bench.array._store.bytes_in_use) == (0, 0)
+    assert (bench.used(), bench.array._state.store.bytes_in_use) == (0, 0)
 
 
 @pytest.mark.rule("EVA-20", "EVA-32")
@@ -328,4 +328,4 @@ def test_a_thin_two_terabyte_disk_costs_capacity_and_no_memory(make_bench):
     source = bench.disk(size_bytes=2 << 40)
     assert bench.used() == 4 << 40
     bench.device(source).write((2 << 40) - 3, b"end")
-    assert bench.array._store.bytes_in_use <= 8192
+    assert bench.array._state.store.bytes_in_use <= 8192

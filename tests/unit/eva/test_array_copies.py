@@ -200,7 +200,7 @@ def test_a_commit_that_breaks_half_way_leaves_nothing(bench, kind, monkeypatch):
     """If the block store fails after the first member, no member exists and nothing changed."""
     staged = bench.stage(kind, bench.disk("a"), bench.disk("b"))
     before = bench.picture()
-    plain = bench.array._tables.add_disk
+    plain = bench.array._state.tables.add_disk
     calls = []
 
     def breaks(disk):
@@ -209,7 +209,9 @@ def test_a_commit_that_breaks_half_way_leaves_nothing(bench, kind, monkeypatch):
             raise RuntimeError("half-way")
         plain(disk)
 
-    monkeypatch.setattr(type(bench.array._tables), "add_disk", lambda self, disk: breaks(disk))
+    monkeypatch.setattr(
+        type(bench.array._state.tables), "add_disk", lambda self, disk: breaks(disk)
+    )
     with pytest.raises(RuntimeError):
         bench.array.commit_copies(staged, budget=bench.budget)
     monkeypatch.undo()

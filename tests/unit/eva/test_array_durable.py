@@ -17,6 +17,7 @@ from frskit.clock import VirtualClock
 from frskit.errors import ArrayDamaged, Busy, ConfigurationError
 from frskit.eva import BlockStore, SimulatedEva
 from frskit.eva.records import EvaCopyRequest
+from frskit.eva.space import DemandSnapshots, GroupSpace
 from frskit.model.storage import CopyKind, CopyState
 
 MIB = 1 << 20
@@ -104,12 +105,13 @@ def test_what_a_vsnap_keeps_is_remembered(kept):
     assert costs() == 4 * MIB
     kept.device(source).write(0, b"y" * 4 * MIB)
     assert costs() == 4 * MIB
-    with kept.array._lock:
-        kept.array._invalidate(kept.array.virtual_disk(copy.id))
+    with kept.array._state.lock:
+        state = kept.array._state
+        DemandSnapshots(state, GroupSpace(state)).invalidate(state.disk(copy.id))
     kept.reopen()
     assert kept.state(copy.id) is CopyState.INVALID
     kept.delete(copy.id)
-    assert not kept.array._store.meta_keys("map/")
+    assert not kept.array._state.store.meta_keys("map/")
 
 
 def test_a_second_process_is_kept_out(kept):

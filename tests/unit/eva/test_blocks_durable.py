@@ -306,7 +306,7 @@ def test_a_commit_is_one_row_whatever_it_changed(tmp_path: Path) -> None:
         store.flush()
         for number in range(300):
             store.write(volume, number << 22, b"x" * PAGE)
-        database = store._journal._database
+        database = store._commit_log._database
         (before,) = database.execute("SELECT count(*) FROM deltas").fetchone()
         store.flush()
         assert database.execute("SELECT count(*) FROM deltas").fetchone() == (before + 1,)
@@ -318,7 +318,7 @@ def test_deltas_do_not_gather_for_ever(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(durable_module, "_CHECKPOINT_COMMITS", 5)
     with BlockStore.open(tmp_path) as store:
         volume = store.create(1 << 24)
-        database = store._journal._database
+        database = store._commit_log._database
         for number in range(40):
             (copy,) = store.snapshot([volume])
             store.write(volume, number * PAGE, b"x" * PAGE)

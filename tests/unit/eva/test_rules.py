@@ -20,9 +20,9 @@ from frskit.errors import (
 from frskit.eva.models import EVA5000, EVA8000, STRICT, Vraid
 from frskit.eva.rules import (
     COPY_RULES,
-    CopyRequestFacts,
     DependentState,
     DiskState,
+    RequestedCopy,
     check_copy,
     check_delete,
     check_resize,
@@ -47,7 +47,7 @@ def disk(*dependents, kind=None, state=None, vraid=Vraid.VRAID1, size=1 << 30, *
 
 def wish(kind, vraid=Vraid.VRAID1, group="g"):
     """A wish in the source's group and Vraid."""
-    return CopyRequestFacts(kind=kind, group=group, vraid=vraid)
+    return RequestedCopy(kind=kind, group=group, vraid=vraid)
 
 
 SOURCES = {

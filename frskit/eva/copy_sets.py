@@ -24,9 +24,8 @@ from frskit.errors import (
 )
 from frskit.eva.capacity import disk_psegs, raw_psegs, usable_psegs
 from frskit.eva.identifiers import ObjectClass, storage_id
-from frskit.eva.management import EvaCore
 from frskit.eva.records import CopySet, EvaCopyRequest, VirtualDisk
-from frskit.eva.rules import CopyRequestFacts, check_copy, check_restore, check_set
+from frskit.eva.rules import RequestedCopy, check_copy, check_restore, check_set
 from frskit.model.storage import ArrayCopy, CopyKind, CopyRequest, CopyState, StagedCopies
 
 if TYPE_CHECKING:
@@ -34,35 +33,47 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from frskit.clock import Budget
+    from frskit.eva.array_state import ArrayState
+    from frskit.eva.space import DemandSnapshots, GroupSpace
     from frskit.model.ids import CopyKey, StorageId
 
-__all__ = ["CopyingEva"]
+__all__ = ["CopySets"]
 
 _KINDS = frozenset(CopyKind)
 
 
-class CopyingEva(EvaCore):
-    """The copy commands."""
+class CopySets:
+    """The copy sets of one array, and its copies.
 
-    _checked: tuple[CopyKey, int] | None = None
+    Args:
+        state: The array's state.
+        space: What its disk groups have left.
+        vsnaps: Its demand-allocated snapshots.
+    """
+
+    def __init__(self, state: ArrayState, space: GroupSpace, vsnaps: DemandSnapshots) -> None:
+        self._state = state
+        self._space = space
+        self._vsnaps = vsnaps
+        self._checked: tuple[CopyKey, int] | None = None
 
     def copies(self, *, key: CopyKey | None = None) -> Sequence[ArrayCopy]:
         """Copies of one set in the order of its requests, or of all sets, oldest first.
 
         Asking lets time pass: normalization goes on as far as the clock allows.
         """
-        with self._query():
-            disks = self._tables.disks.rows
+        with self._state.query():
+            disks = self._state.tables.disks.rows
             if key is None:
                 return tuple(_as_copy(disk) for disk in disks.values() if disk.key is not None)
-            copy_set = self._tables.sets.rows.get(key)
+            copy_set = self._state.tables.sets.rows.get(key)
             members = () if copy_set is None or copy_set.staged else copy_set.members
             return tuple(_as_copy(disks[each]) for each in members if each in disks)
 
     def staged_keys(self) -> Sequence[CopyKey]:
         """Keys of sets that are staged and not committed; they hold names and space."""
-        with self._query():
-            sets = self._tables.sets.rows.values()
+        with self._state.query():
+            sets = self._state.tables.sets.rows.values()
             return tuple(each.key for each in sets if each.staged)
 
     def stage_copies(
@@ -76,13 +87,13 @@ class CopyingEva(EvaCore):
         """
         budget.check("staging copies")
         wanted = tuple(map(_eva_request, requests))
-        with self._command():
-            known = self._tables.sets.rows.get(key)
+        with self._state.command():
+            known = self._state.tables.sets.rows.get(key)
             if known is None:
-                self._tables.add_set(self._prepare(key, wanted))
+                self._state.tables.add_set(self._prepare(key, wanted))
                 # Holds when this command has ended and until the next change of any table.
-                self._checked = (key, self._tables.revision + 1)
-                self._log("stage", key, f"{len(wanted)} members")
+                self._checked = (key, self._state.tables.revision + 1)
+                self._state.log("stage", key, f"{len(wanted)} members")
             elif known.requests != wanted:
                 raise CopyConflict(
                     f"the key {key} is in use for other requests", context={"key": key}
@@ -102,8 +113,8 @@ class CopyingEva(EvaCore):
                 )
             prepared.append(disk)
         for group in sorted({disk.group for disk in prepared}):
-            costs = (disk_psegs(each, self._maps) for each in prepared if each.group == group)
-            self._take(group, sum(costs))
+            costs = (disk_psegs(each, self._state.maps) for each in prepared if each.group == group)
+            self._space.take(group, sum(costs))
         return CopySet(
             key=key,
             requests=requests,
@@ -112,8 +123,10 @@ class CopyingEva(EvaCore):
         )
 
     def _check_members(self, requests: tuple[EvaCopyRequest, ...]) -> None:
-        staged = sum(1 for _ in self._staged_disks())
-        refusal = check_set(len(requests), len(self._tables.disks.rows) + staged, self._profile)
+        staged = sum(1 for _ in self._state.staged_disks())
+        refusal = check_set(
+            len(requests), len(self._state.tables.disks.rows) + staged, self._state.profile
+        )
         if refusal is not None:
             raise refusal.as_error(members=len(requests))
         sources = [request.source for request in requests]
@@ -122,15 +135,15 @@ class CopyingEva(EvaCore):
 
     def _prepare_member(self, key: CopyKey, request: EvaCopyRequest) -> VirtualDisk:
         self._check_request(request)
-        source = self._disk(request.source)
+        source = self._state.disk(request.source)
         snapshot = request.kind is not CopyKind.SNAPCLONE
-        identity = self._identity(ObjectClass.SNAPSHOT if snapshot else ObjectClass.VDISK)
+        identity = self._state.new_identity(ObjectClass.SNAPSHOT if snapshot else ObjectClass.VDISK)
         storage = storage_id(request.wwlun or identity.hexuid)
         self._free_identity(storage)
         name = request.name or f"{source.name[:20]}-{identity.words[3]:08x}"
-        self._free_name(name)
+        self._state.check_free_name(name)
         group = request.disk_group or source.group
-        self._group(group)
+        self._state.group(group)
         return VirtualDisk(
             id=storage,
             identity=identity,
@@ -139,7 +152,7 @@ class CopyingEva(EvaCore):
             group=group,
             vraid=request.vraid or source.vraid,
             volume=-1,
-            created_at=self._at,
+            created_at=self._state.at,
             comment=request.comment,
             kind=request.kind,
             source=source.id,
@@ -148,8 +161,8 @@ class CopyingEva(EvaCore):
         )
 
     def _free_identity(self, storage: StorageId) -> None:
-        taken = any(each.id == storage for each in self._staged_disks())
-        if taken or storage in self._tables.disks.rows:
+        taken = any(each.id == storage for each in self._state.staged_disks())
+        if taken or storage in self._state.tables.disks.rows:
             raise NameInUse(
                 f"the world wide LUN name {storage} is in use", context={"storage": storage}
             )
@@ -158,13 +171,13 @@ class CopyingEva(EvaCore):
         """The source of a member that the rules allow now."""
         if request.kind not in _KINDS:
             raise UnsupportedKind(f"the array makes no copies of kind {request.kind!r}")
-        source = self._disk(request.source)
-        wish = CopyRequestFacts(
+        source = self._state.disk(request.source)
+        wish = RequestedCopy(
             kind=request.kind,
             group=request.disk_group or source.group,
             vraid=request.vraid or source.vraid,
         )
-        refusal = check_copy(self._seen_by_rules(source), wish, self._profile)
+        refusal = check_copy(self._state.seen_by_rules(source), wish, self._state.profile)
         if refusal is not None:
             raise refusal.as_error(source=source.id, kind=request.kind.value)
         return source
@@ -180,16 +193,16 @@ class CopyingEva(EvaCore):
         budget.check("committing copies")
         if self._is_staged(staged.key):
             # The array takes its time; the instant itself is one cut, at the end of it.
-            self._clock.sleep(self._profile.commit_s)
-        with self._command():
-            copy_set = self._tables.sets.rows.get(staged.key)
+            self._state.clock.sleep(self._state.profile.commit_s)
+        with self._state.command():
+            copy_set = self._state.tables.sets.rows.get(staged.key)
             if copy_set is None or copy_set.requests != tuple(map(_eva_request, staged.requests)):
                 raise CopyConflict(
                     f"the set {staged.key} is not staged", context={"key": staged.key}
                 )
             if copy_set.staged:
                 self._commit(copy_set)
-            disks = self._tables.disks.rows
+            disks = self._state.tables.disks.rows
             gone = [each for each in copy_set.members if each not in disks]
             if gone:
                 raise CopyConflict(
@@ -199,13 +212,13 @@ class CopyingEva(EvaCore):
             return tuple(_as_copy(disks[each]) for each in copy_set.members)
 
     def _is_staged(self, key: CopyKey) -> bool:
-        with self._lock:
-            copy_set = self._tables.sets.rows.get(key)
+        with self._state.lock:
+            copy_set = self._state.tables.sets.rows.get(key)
             return copy_set is not None and copy_set.staged
 
     def _commit(self, copy_set: CopySet) -> None:
-        disks = self._tables.disks.rows
-        if self._checked == (copy_set.key, self._tables.revision):
+        disks = self._state.tables.disks.rows
+        if self._checked == (copy_set.key, self._state.tables.revision):
             sources = [disks[request.source] for request in copy_set.requests]
         else:
             sources = [self._check_request(request) for request in copy_set.requests]
@@ -214,14 +227,14 @@ class CopyingEva(EvaCore):
                 raise CopyConflict(
                     f"{source.name!r} was resized since staging", context={"key": copy_set.key}
                 )
-        tables = self._tables
+        tables = self._state.tables
         tables.sets.put(copy_set.key, evolve(copy_set, prepared=()))
         volumes = self._cut(sources, copy_set.prepared)
         for disk, volume in zip(copy_set.prepared, volumes, strict=True):
-            tables.add_disk(_born(disk, volume, self._at))
+            tables.add_disk(_born(disk, volume, self._state.at))
             if disk.kind is CopyKind.VSNAP:
-                self._maps.add(disk.id)
-        self._log("commit", copy_set.key, " ".join(copy_set.members))
+                self._state.maps.add(disk.id)
+        self._state.log("commit", copy_set.key, " ".join(copy_set.members))
 
     def _cut(self, sources: Sequence[VirtualDisk], copies: Sequence[VirtualDisk]) -> list[int]:
         """One cut of the block store; sets of mixed kinds take two with nothing in between.
@@ -229,7 +242,10 @@ class CopyingEva(EvaCore):
         The caller's transaction keeps every write out until both are made.
         """
         result = [-1] * len(copies)
-        for clones, cut in ((True, self._store.start_clone), (False, self._store.snapshot)):
+        for clones, cut in (
+            (True, self._state.store.start_clone),
+            (False, self._state.store.snapshot),
+        ):
             chosen = [
                 index
                 for index, disk in enumerate(copies)
@@ -243,14 +259,14 @@ class CopyingEva(EvaCore):
 
     def discard_staged(self, key: CopyKey) -> None:
         """Forget a staging and give its names and space back; anything else is fine."""
-        with self._command():
-            copy_set = self._tables.sets.rows.get(key)
+        with self._state.command():
+            copy_set = self._state.tables.sets.rows.get(key)
             if copy_set is None or not copy_set.staged:
                 return
-            self._tables.sets.drop(key)
+            self._state.tables.sets.drop(key)
             for disk in copy_set.prepared:
-                self._tables.names.drop(disk.name)
-            self._log("discard", key)
+                self._state.tables.names.drop(disk.name)
+            self._state.log("discard", key)
 
     def restore_storage(self, target: StorageId, source: StorageId, *, budget: Budget) -> None:
         """Instant restore: `target` shows what its copy `source` shows; all copies stay [EVA-66].
@@ -263,21 +279,21 @@ class CopyingEva(EvaCore):
             StorageNotFound, NotLicensed: As said.
         """
         budget.check("restoring storage")
-        with self._command():
-            into, copy = self._disk(target), self._disk(source)
+        with self._state.command():
+            into, copy = self._state.disk(target), self._state.disk(source)
             refusal = check_restore(
-                self._seen_by_rules(into),
-                self._seen_by_rules(copy),
-                self._profile,
+                self._state.seen_by_rules(into),
+                self._state.seen_by_rules(copy),
+                self._state.profile,
                 related=copy.source == into.id,
             )
             if refusal is not None:
                 raise refusal.as_error(target=target, source=source)
             preserved = self._room_for_restore(into, copy)
-            self._store.restore(into.volume, copy.volume)
+            self._state.store.restore(into.volume, copy.volume)
             for each in preserved:
                 self._preserve_changed(each, copy)
-            self._log("restore", into.name, copy.name)
+            self._state.log("restore", into.name, copy.name)
 
     def _room_for_restore(self, into: VirtualDisk, copy: VirtualDisk) -> list[VirtualDisk]:
         """The other vsnaps, which keep every chunk that the restore changes in their source.
@@ -285,16 +301,16 @@ class CopyingEva(EvaCore):
         A restore is never worth a copy: it is refused where a write would invalidate (frskit's
         choice).
         """
-        others = [each for each in self._demand_dependents(into) if each.id != copy.id]
+        others = [each for each in self._vsnaps.dependents(into) if each.id != copy.id]
         growth = 0
         for each in others:
             after = (
-                self._maps.union_psegs(each.id, copy.id)
+                self._state.maps.union_psegs(each.id, copy.id)
                 if copy.kind is CopyKind.VSNAP
                 else usable_psegs(each.size_bytes)
             )
-            growth += raw_psegs(after, each.vraid) - disk_psegs(each, self._maps)
-        if growth > self._free_psegs(into.group):
+            growth += raw_psegs(after, each.vraid) - disk_psegs(each, self._state.maps)
+        if growth > self._space.free_psegs(into.group):
             raise InsufficientCapacity(
                 f"other snapshots of {into.name!r} would not fit into {into.group!r} any more",
                 context={"target": into.id, "source": copy.id},
@@ -304,9 +320,11 @@ class CopyingEva(EvaCore):
     def _preserve_changed(self, vsnap: VirtualDisk, copy: VirtualDisk) -> None:
         if copy.kind is CopyKind.VSNAP:
             # What differs between a vsnap and its source is what the vsnap keeps.
-            self._maps.merge(vsnap.id, copy.id)
+            self._state.maps.merge(vsnap.id, copy.id)
         else:
-            self._maps.mark(vsnap.id, 0, (vsnap.size_bytes - 1) // self._maps.page_bytes)
+            self._state.maps.mark(
+                vsnap.id, 0, (vsnap.size_bytes - 1) // self._state.maps.page_bytes
+            )
 
 
 def _eva_request(request: CopyRequest) -> EvaCopyRequest:

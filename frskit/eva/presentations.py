@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import frozen
-
 from frskit.errors import (
     CopyInvalid,
     DeviceError,
@@ -21,24 +19,32 @@ from frskit.errors import (
     WriteProtected,
 )
 from frskit.eva.identifiers import ObjectClass
-from frskit.eva.management import EvaCore
-from frskit.eva.records import ArrayTables, LunRecord, VirtualDisk
+from frskit.eva.records import LunRecord, VirtualDisk
 from frskit.model.storage import CopyKind, CopyState, Presentation, ScsiLun
 
 if TYPE_CHECKING:
-    import threading
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from frskit.clock import Budget
-    from frskit.eva.blocks import BlockStore
+    from frskit.eva.array_state import ArrayState
+    from frskit.eva.space import DemandSnapshots
     from frskit.model.ids import HostRef, StorageId
     from frskit.protocols import BlockDevice
 
-__all__ = ["DataPath", "LunDevice", "PresentingEva"]
+__all__ = ["LunDevice", "Presentations"]
 
 
-class PresentingEva(EvaCore):
-    """The presentation commands and the block side."""
+class Presentations:
+    """The presentations of one array, and its block side.
+
+    Args:
+        state: The array's state.
+        vsnaps: Its demand-allocated snapshots, which a write may make grow.
+    """
+
+    def __init__(self, state: ArrayState, vsnaps: DemandSnapshots) -> None:
+        self._state = state
+        self._vsnaps = vsnaps
 
     def present(
         self,
@@ -64,8 +70,8 @@ class PresentingEva(EvaCore):
             CopyInvalid: The copy holds no data any more.
         """
         budget.check("presenting storage")
-        with self._command():
-            disk, owner = self._disk(storage), self._host(host)
+        with self._state.command():
+            disk, owner = self._state.disk(storage), self._state.host(host)
             if disk.state is CopyState.INVALID:
                 raise _invalid(disk)
             lun = self._lun_of(storage, host)
@@ -74,11 +80,11 @@ class PresentingEva(EvaCore):
                     host=owner.name,
                     number=self._free_number(host, number),
                     storage=storage,
-                    identity=self._identity(ObjectClass.PRESENTED_UNIT),
+                    identity=self._state.new_identity(ObjectClass.PRESENTED_UNIT),
                     read_only=read_only,
                 )
-                self._tables.add_lun(lun)
-                self._log("present", disk.name, f"{host} {lun.number}")
+                self._state.tables.add_lun(lun)
+                self._state.log("present", disk.name, f"{host} {lun.number}")
             elif lun.read_only != read_only or number not in (None, lun.number):
                 raise PresentationFailed(
                     f"{disk.name!r} is presented to {host!r} in another way",
@@ -88,15 +94,15 @@ class PresentingEva(EvaCore):
             return _as_presentation(lun)
 
     def _lun_of(self, storage: StorageId, host: HostRef) -> LunRecord | None:
-        for place in self._tables.shown.rows.get(storage, ()):
+        for place in self._state.tables.shown.rows.get(storage, ()):
             if place[0] == host:
-                return self._tables.luns.rows[place]
+                return self._state.tables.luns.rows[place]
         return None
 
     def _free_number(self, host: HostRef, wanted: int | None) -> int:
-        taken = {number for owner, number in self._tables.luns.rows if owner == host}
-        for number in range(1, self._profile.max_lun + 1) if wanted is None else (wanted,):
-            if number not in taken and 1 <= number <= self._profile.max_lun:
+        taken = {number for owner, number in self._state.tables.luns.rows if owner == host}
+        for number in range(1, self._state.profile.max_lun + 1) if wanted is None else (wanted,):
+            if number not in taken and 1 <= number <= self._state.profile.max_lun:
                 return number
         raise PresentationFailed(
             f"no free LUN number on {host!r}"
@@ -111,29 +117,30 @@ class PresentingEva(EvaCore):
         A presentation that was replaced since by one under another number is left alone.
         """
         budget.check("unpresenting storage")
-        with self._command():
+        with self._state.command():
             lun = self._lun_of(presentation.storage, presentation.host)
             access = presentation.access
             if lun is None or not isinstance(access, ScsiLun) or access.number != lun.number:
                 return
-            self._tables.drop_lun(lun)
-            name = self._tables.disks.rows[lun.storage].name
-            self._log("unpresent", name, f"{lun.host} {lun.number}")
+            self._state.tables.drop_lun(lun)
+            name = self._state.tables.disks.rows[lun.storage].name
+            self._state.log("unpresent", name, f"{lun.host} {lun.number}")
 
     def presentations(self, storage: StorageId | None = None) -> Sequence[Presentation]:
         """Who sees this disk; all presentations if None."""
-        with self._query():
-            luns = self._tables.luns.rows
+        with self._state.query():
+            luns = self._state.tables.luns.rows
             if storage is None:
                 return tuple(map(_as_presentation, luns.values()))
             return tuple(
-                _as_presentation(luns[place]) for place in self._tables.shown.rows.get(storage, ())
+                _as_presentation(luns[place])
+                for place in self._state.tables.shown.rows.get(storage, ())
             )
 
     def report_luns(self, host: HostRef) -> Sequence[ScsiLun]:
         """The LUNs of this host now, by number; an unknown host sees nothing [EVA-35]."""
-        with self._query():
-            luns = [lun for lun in self._tables.luns.rows.values() if lun.host == host]
+        with self._state.query():
+            luns = [lun for lun in self._state.tables.luns.rows.values() if lun.host == host]
             return tuple(map(_as_lun, sorted(luns, key=lambda lun: lun.number)))
 
     def lun_storage(self, host: HostRef, number: int) -> StorageId:
@@ -142,7 +149,7 @@ class PresentingEva(EvaCore):
         Raises:
             DeviceError: Nothing answers.
         """
-        with self._query():
+        with self._state.query():
             return self._answering(host, number).storage
 
     def open_lun(self, host: HostRef, number: int) -> BlockDevice:
@@ -151,49 +158,18 @@ class PresentingEva(EvaCore):
         Raises:
             DeviceError: Nothing answers.
         """
-        with self._query():
+        with self._state.query():
             lun = self._answering(host, number)
-            return LunDevice(self._data_path(), lun, self._disk(lun.storage))
-
-    def _data_path(self) -> DataPath:
-        return DataPath(
-            lock=self._lock,
-            store=self._store,
-            tables=self._tables,
-            closed=lambda: self._closed,
-            preserve=self._preserve,
-            keep=self._keep,
-        )
+            return LunDevice(self._state, self._vsnaps, lun, self._state.disk(lun.storage))
 
     def _answering(self, host: HostRef, number: int) -> LunRecord:
-        lun = self._tables.luns.rows.get((host, number))
+        lun = self._state.tables.luns.rows.get((host, number))
         if lun is None:
             raise DeviceError(
                 f"nothing answers under LUN {number} of {host!r}",
                 context={"host": host, "number": number},
             )
         return lun
-
-
-@frozen(kw_only=True)
-class DataPath:
-    """What a device behind a LUN needs of its array, and no more.
-
-    Attributes:
-        lock: Held while the array's records and blocks are used.
-        store: The blocks of all disks.
-        tables: The array's records.
-        closed: Whether the array was closed.
-        preserve: Makes room in the vsnaps that a write will touch; raises InsufficientCapacity.
-        keep: Makes durable what was written.
-    """
-
-    lock: threading.RLock
-    store: BlockStore
-    tables: ArrayTables
-    closed: Callable[[], bool]
-    preserve: Callable[[VirtualDisk, int, int], None]
-    keep: Callable[[], None]
 
 
 class LunDevice:
@@ -203,14 +179,17 @@ class LunDevice:
     between; it never touches another disk.
     """
 
-    def __init__(self, path: DataPath, lun: LunRecord, disk: VirtualDisk) -> None:
-        self._path = path
-        self._lock = path.lock
-        self._store = path.store
-        self._closed = path.closed
-        self._luns = path.tables.luns.rows
-        self._disks = path.tables.disks.rows
-        self._dependents = path.tables.dependents.rows
+    def __init__(
+        self, state: ArrayState, vsnaps: DemandSnapshots, lun: LunRecord, disk: VirtualDisk
+    ) -> None:
+        self._state = state
+        self._vsnaps = vsnaps
+        # One attribute less on the way of every read and write.
+        self._lock = state.lock
+        self._store = state.store
+        self._luns = state.tables.luns.rows
+        self._disks = state.tables.disks.rows
+        self._dependents = state.tables.dependents.rows
         self._place = (lun.host, lun.number)
         self._storage = lun.storage
         self._identity = disk.identity
@@ -230,7 +209,7 @@ class LunDevice:
     def _bound(self, offset: int, length: int) -> VirtualDisk:
         """The disk behind this device, if it may be used in this range; call it under the lock."""
         lun = self._luns.get(self._place)
-        if lun is None or self._closed():
+        if lun is None or self._state.closed:
             host, number = self._place
             raise DeviceError(
                 f"nothing answers under LUN {number} of {host!r} any more",
@@ -295,7 +274,7 @@ class LunDevice:
                 context={"storage": self._storage},
             )
         if length and (disk.kind is CopyKind.VSNAP or self._storage in self._dependents):
-            self._path.preserve(disk, offset, length)
+            self._vsnaps.preserve(disk, offset, length)
         return disk
 
     def flush(self) -> None:
@@ -306,7 +285,7 @@ class LunDevice:
         """
         with self._lock:
             self._bound(0, 0)
-            self._path.keep()
+            self._state.keep()
 
 
 def _invalid(disk: VirtualDisk) -> CopyInvalid:
