@@ -100,6 +100,7 @@ __all__ = [
     "vss",
 ]
 
+#: Version of frskit, as packaged.
 __version__ = "0.1.0"
 
 _HOMES = {
