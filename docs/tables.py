@@ -1,9 +1,12 @@
-"""Pages made from the code's own tables: architecture, errors, exit statuses, state machines."""
+"""Pages made from the code's own tables: errors, exit statuses, states, rules, the reference."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+import reference_pages
+import rule_ids
 
 from frskit.codes.exits import EXIT_STATUSES
 from frskit.codes.explain import error_classes
@@ -24,20 +27,17 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def errors_page() -> str:
-    """The error catalogue."""
-    rows = [
-        (
-            f"`{kind.code}`",
-            f"`{kind.__name__}`",
-            (kind.__doc__ or "").splitlines()[0],
-            "yes" if kind.default_retryable else "no",
-            kind.exit_status,
-            kind.default_hint,
-        )
-        for kind in error_classes()
-    ]
-    headings = ("code", "class", "meaning", "retry", "exit", "what to do")
-    return "# Errors\n\n" + table(headings, rows)
+    """The error catalogue: a list, because six columns fit no small screen."""
+    lines = ["# Errors", ""]
+    for kind in error_classes():
+        retry = "worth a retry" if kind.default_retryable else "no retry"
+        meaning = (kind.__doc__ or "").splitlines()[0]
+        lines += [
+            f"`{kind.code}`: {{py:exc}}`~frskit.errors.{kind.__name__}`",
+            f": {meaning} Exit status {kind.exit_status}; {retry}. {kind.default_hint}".rstrip(),
+            "",
+        ]
+    return "\n".join(lines)
 
 
 def exits_page() -> str:
@@ -126,12 +126,14 @@ def states_page() -> str:
 
 def write_all(directory: Path) -> None:
     """Write every generated page; unchanged ones keep their time."""
-    directory.mkdir(exist_ok=True)
+    (directory / "reference").mkdir(parents=True, exist_ok=True)
     pages = {
         "imports.md": architecture_page(),
         "errors.md": errors_page(),
         "exit-statuses.md": exits_page(),
         "states.md": states_page(),
+        "rules-held.md": rule_ids.page(Path(__file__).parents[1] / "tests"),
+        **{f"reference/{name}": text for name, text in reference_pages.pages().items()},
     }
     for name, text in pages.items():
         path = directory / name

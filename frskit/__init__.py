@@ -102,6 +102,7 @@ __all__ = [
     "vss",
 ]
 
+#: Version of frskit, as packaged.
 __version__ = "0.2.0"
 
 _HOMES = {

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 __all__ = ["EXIT_STATUSES"]
 
+#: By exit status of the programs, its meaning.
 EXIT_STATUSES: Mapping[int, str] = {
     0: "success",
     1: "unexpected internal error",

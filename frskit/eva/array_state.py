@@ -38,6 +38,8 @@ from frskit.model.storage import CopyKind
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from datetime import datetime
     from pathlib import Path
 
     from frskit.clock import Clock
@@ -87,23 +89,23 @@ class ArrayState:
         rng: random.Random,
         directory: Path | None,
     ) -> None:
-        self.lock = threading.RLock()
-        self.profile = profile
-        self.clock = clock
-        self.closed = False
+        self.lock: AbstractContextManager[bool] = threading.RLock()
+        self.profile: ModelProfile = profile
+        self.clock: Clock = clock
+        self.closed: bool = False
         self.history: deque[ArrayOperation] = deque(maxlen=_HISTORY_EVENTS)
-        self.store = BlockStore() if directory is None else BlockStore.open(directory)
+        self.store: BlockStore = BlockStore() if directory is None else BlockStore.open(directory)
         try:
-            self.tables = ArrayTables(self.store)
-            self.maps = DemandMaps(self.store)
-            self.away_s = 0.0
+            self.tables: ArrayTables = ArrayTables(self.store)
+            self.maps: DemandMaps = DemandMaps(self.store)
+            self.away_s: float = 0.0
             self.on_elapsed: Callable[[float], None] = lambda _elapsed_s: None
             self._seen_s = clock.monotonic()
             self.tables.load()
+            self.at: datetime = clock.now()
             if self.tables.array.rows:
                 self._resume(name)
             else:
-                self.at = clock.now()
                 self._found(name, rng)
         except BaseException:
             self.store.close()

@@ -31,10 +31,15 @@ __all__ = [
     "RequiredRange",
 ]
 
+#: What the checksums say of a page; uninitialized pages were never written [ese.md 4].
 PageStatus: TypeAlias = Literal["ok", "correctable", "bad", "uninitialized"]
+#: Which checksum a page carries; a zero page carries none.
 PageFormat: TypeAlias = Literal["new", "old", "header", "zero"]
+#: Whether a page belongs to the database or lies beyond its last owned page.
 PagePosition: TypeAlias = Literal["inside", "beyond", "unknown"]
+#: The worst of its pages: correctable pages have one bit wrong.
 DatabaseVerdict: TypeAlias = Literal["ok", "correctable", "damaged"]
+#: Whether every page carries a checksum, or the headers alone do (streaming files).
 DatabaseCoverage: TypeAlias = Literal["full", "headers"]
 
 

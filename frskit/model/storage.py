@@ -100,6 +100,7 @@ class HostPath(Value):
     path: str
 
 
+#: How a host gets at storage: one of the three ways that `AccessKind` names.
 Access = ScsiLun | NbdExport | HostPath
 
 

@@ -19,6 +19,7 @@ from frskit.site.composition import Site
 
 __all__ = ["SITE_FILE", "Opener", "open_site", "read_settings"]
 
+#: Name of the file that describes a site in its directory.
 SITE_FILE = "site.toml"
 Opener = Callable[[Path, Mapping[str, object]], Site]
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["STATUS_NAMES", "PageRun", "PageVerifier", "as_words"]
 
+#: Pages as rows of 8-byte little-endian words.
 Words: TypeAlias = "NDArray[np.uint64]"
 
 OK, CORRECTABLE, BAD, UNINITIALIZED = range(4)
