@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -76,6 +77,11 @@ class SqliteCatalog:
         except BaseException:
             self._db.close()
             raise
+
+        if path is None:
+            # A lab in memory is often just dropped, as in a notebook; there is nothing to lose.
+            # Not `__del__`: in a circle the connection may be finalized, and complain, first.
+            weakref.finalize(self, self._db.close)
 
     def _prepare(self) -> None:
         """Make the tables, or see that they are of a version that is known."""
@@ -201,11 +207,6 @@ class SqliteCatalog:
     def close(self) -> None:
         """Close the file. Idempotent."""
         with self._lock:
-            self._db.close()
-
-    def __del__(self) -> None:
-        # A lab in memory is often just dropped, as in a notebook; there is nothing to lose.
-        if getattr(self, "_path", self) is None:
             self._db.close()
 
     @staticmethod

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import sqlite3
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -146,3 +148,14 @@ def test_records_say_their_schema_and_refuse_newer_ones():
     with pytest.raises(CatalogError):
         load("{", Copy, "frskit.copy")
     assert load(text, Copy, "frskit.copy") == a_copy()
+
+
+def test_a_catalog_in_memory_that_is_dropped_closes_its_connection():
+    """Also in a circle of references, where the order of finalizing is anybody's guess."""
+    catalog = SqliteCatalog()
+    catalog.circle = catalog
+    connection = catalog._db
+    del catalog
+    gc.collect()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        connection.execute("SELECT 1")
