@@ -40,7 +40,6 @@ napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True
 default_role = "code"
-smartquotes = False  # options begin with two hyphens
 
 tables.write_all(HERE / "generated")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -32,9 +33,10 @@ def errors_page() -> str:
     for kind in error_classes():
         retry = "worth a retry" if kind.default_retryable else "no retry"
         meaning = (kind.__doc__ or "").splitlines()[0]
+        hint = re.sub(r"(--[\w-]+)", r"`\1`", kind.default_hint)  # two hyphens stay two hyphens
         lines += [
             f"`{kind.code}`: {{py:exc}}`~frskit.errors.{kind.__name__}`",
-            f": {meaning} Exit status {kind.exit_status}; {retry}. {kind.default_hint}".rstrip(),
+            f": {meaning} Exit status {kind.exit_status}; {retry}. {hint}".rstrip(),
             "",
         ]
     return "\n".join(lines)
