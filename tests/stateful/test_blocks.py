@@ -27,7 +27,7 @@ from hypothesis.stateful import (
 
 from frskit.errors import CopyConflict, FrskitError
 from frskit.eva.blocks import commit_log as durable_module
-from frskit.eva.blocks.commit_log import Journal
+from frskit.eva.blocks.commit_log import CommitLog
 from frskit.eva.blocks.page_pool import PagePool
 from frskit.eva.blocks.page_table import NUMBER_BITS, NUMBER_MASK, Tables, Version
 from frskit.eva.blocks.store import BlockStore
@@ -420,13 +420,13 @@ def reuse_before_the_commit(patch: pytest.MonkeyPatch) -> None:
 
 def widen_before_the_commit(patch: pytest.MonkeyPatch) -> None:
     """Nothing is stored when a volume is deleted, though its sibling overwrites in place."""
-    commit = Journal.commit
+    commit = CommitLog.commit
 
-    def lazy(self: Journal, forest, meta) -> None:
+    def lazy(self: CommitLog, forest, meta) -> None:
         if not forest.gone:
             commit(self, forest, meta)
 
-    patch.setattr(Journal, "commit", lazy)
+    patch.setattr(CommitLog, "commit", lazy)
 
 
 MEMORY_MUTANTS = [
