@@ -16,6 +16,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -395,7 +396,7 @@ def test_damaged_rows_are_reported(
     """A row that is changed, moved or gone is damage, found before anything is done with it."""
     monkeypatch.setattr(durable_module, "_CHECKPOINT_CHANGES", 0)
     filled(tmp_path)
-    with sqlite3.connect(tmp_path / "tables.db") as database:
+    with closing(sqlite3.connect(tmp_path / "tables.db")) as database, database:
         database.execute(statement)
     database.close()
     with pytest.raises(ArrayDamaged):
@@ -670,7 +671,7 @@ def test_the_witness_is_on_the_disk_before_freed_pages_are_used(
 def test_a_store_of_the_first_format_gets_its_witness(tmp_path: Path) -> None:
     """It opens as it is, and from then on its older tables are refused like any others."""
     volume, _ = filled(tmp_path)
-    with sqlite3.connect(tmp_path / "tables.db") as database:
+    with closing(sqlite3.connect(tmp_path / "tables.db")) as database, database:
         (data,) = database.execute("SELECT data FROM state WHERE key = 'head'").fetchone()
         head = json.loads(data[:-4]) | {"format": "frskit.eva.blocks/1"}
         del head["commit"], head["era"]
