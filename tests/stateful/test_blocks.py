@@ -253,13 +253,15 @@ class Blocks(RuleBasedStateMachine):
         store.check()
 
     def teardown(self) -> None:
-        """Nothing is left when all is deleted."""
-        for volume in list(self.model):
-            self.store.delete(volume)
-        assert not self.store.pages_in_use
-        assert not sweep(self.store)
-        self.store.check()
-        self.store.close()
+        """Nothing is left when all is deleted; a broken store is closed too."""
+        try:
+            for volume in list(self.model):
+                self.store.delete(volume)
+            assert not self.store.pages_in_use
+            assert not sweep(self.store)
+            self.store.check()
+        finally:
+            self.store.close()
 
 
 class DurableBlocks(Blocks):
