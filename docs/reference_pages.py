@@ -29,6 +29,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
         "frskit.codes",
         "frskit.codes.ese",
         "frskit.codes.eva",
+        "frskit.codes.exchange_events",
         "frskit.codes.exits",
         "frskit.codes.explain",
         "frskit.codes.hresult",

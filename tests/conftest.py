@@ -15,7 +15,11 @@ from hypothesis import HealthCheck, settings
 for variable in ("CI", "BUILD_NUMBER"):
     os.environ.pop(variable, None)
 
-ORACLES = ("pyesedb", "distributed")
+REQUIRED = (
+    ("FRSKIT_ORACLES", "oracles", ("pyesedb", "distributed")),
+    ("FRSKIT_DOCS", "docs", ("sphinx", "myst_parser", "furo")),
+)
+"""Variable, dependency group, and the modules that must be there if the variable says so."""
 
 settings.register_profile(
     "default",
@@ -34,14 +38,14 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 def pytest_configure(config: pytest.Config) -> None:
     """The rule marker also works where the plugin is not installed.
 
-    With ``FRSKIT_ORACLES=required`` the independent readers and executors must be there: tests
-    that need them are not skipped silently.
+    With ``FRSKIT_ORACLES=required`` the independent readers and executors must be there, with
+    ``FRSKIT_DOCS=required`` what builds the docs: tests that need them are not skipped silently.
     """
     config.addinivalue_line("markers", "oracle: judged by a party of the group 'oracles' as well")
-    if os.environ.get("FRSKIT_ORACLES") == "required":
-        missing = [name for name in ORACLES if importlib.util.find_spec(name) is None]
-        if missing:
-            raise pytest.UsageError(f"not installed: {', '.join(missing)} (group 'oracles')")
+    for variable, group, names in REQUIRED:
+        missing = [name for name in names if importlib.util.find_spec(name) is None]
+        if missing and os.environ.get(variable) == "required":
+            raise pytest.UsageError(f"not installed: {', '.join(missing)} (group {group!r})")
     if not config.pluginmanager.hasplugin("frskit"):
         from frskit.testing import pytest_plugin
 

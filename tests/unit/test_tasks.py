@@ -105,11 +105,14 @@ def test_a_session_runs_the_commands_of_its_step(noxfile, name):
 
 def test_sessions_set_the_variables_of_the_scripts(noxfile):
     """What must not be skipped silently is asked for, what is deep is deep."""
-    oracles = recorded(noxfile, "oracles")
-    (line,) = [each for each in steps()[noxfile.STEPS["oracles"]].splitlines() if "pytest" in each]
-    assert [f"{name}={value}" for name, value in oracles.variables.items()] == re.findall(
-        r"FRSKIT_\w+=\w+", line
-    )
+    for session in ("oracles", "docs"):
+        found = recorded(noxfile, session)
+        (line,) = [
+            each for each in steps()[noxfile.STEPS[session]].splitlines() if "pytest" in each
+        ]
+        assert [f"{name}={value}" for name, value in found.variables.items()] == re.findall(
+            r"FRSKIT_\w+=\w+", line
+        )
     deep = recorded(noxfile, "deep")
     text = (ROOT / ".ci" / "deep").read_text(encoding="utf-8")
     assert deep.variables == {"HYPOTHESIS_PROFILE": "deep"}
