@@ -346,16 +346,19 @@ class CopyRun:
         want = all(success.values())
         try:
             with self._step(CopyStep.COMPLETE, success=want):
-                told = session.complete(success, budget=Budget.of(self._parts.clock))
+                report = session.complete(success, budget=Budget.of(self._parts.clock))
         except OutcomeUnknown as error:
             completion = Completion.UNKNOWN
             self._warn(f"it is not known whether the writers got the outcome: {error}")
         except FrskitError as error:
             completion = Completion.FAILED
             self._warn(f"the writers could not be told the outcome: {error}")
+        except Exception as error:  # noqa: BLE001 - a foreign error says nothing of what was told
+            completion = Completion.UNKNOWN
+            self._warn(f"it is not known whether the writers got the outcome: {told(error)}")
         else:
-            completion = Completion.DONE if want and told.completed else Completion.FAILED
-            self.copy = evolve(self.copy, documents=told.documents)
+            completion = Completion.DONE if want and report.completed else Completion.FAILED
+            self.copy = evolve(self.copy, documents=report.documents)
         self.copy = evolve(self.copy, completion=completion)
 
     def _park(self) -> None:

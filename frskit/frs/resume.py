@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING
 from attrs import evolve, frozen
 
 from frskit.clock import Budget
-from frskit.errors import FrskitError
 from frskit.frs.recovery.interrupted import finish_recovery
 from frskit.frs.state.journal_words import RequestorOperation
 from frskit.frs.truncation_ledger import truncated_since
 from frskit.model.copies import Completion, CopyFilter, CopyLife, Verdict
 from frskit.model.ids import CopyId, CopyKey, SetId
-from frskit.scopes import Releases
+from frskit.scopes import Releases, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -44,7 +43,8 @@ class Resumed:
 def resume(parts: Parts) -> Sequence[Resumed]:
     """Bring every unfinished recovery and copy to an end; idempotent.
 
-    What belongs to a server on which an operation is running now is left alone.
+    What belongs to a server on which an operation is running now is left alone, and what that
+    operation ended meanwhile as well: whether something is unfinished is asked with the lock held.
     """
     done = list(_recoveries(parts))
     for copy in parts.catalog.find(CopyFilter()):
@@ -52,9 +52,11 @@ def resume(parts: Parts) -> Sequence[Resumed]:
             continue
         try:
             with parts.locks.hold(f"server-{copy.server}", "resume"):
-                done.append(_finish(parts, parts.catalog.get(copy.id)))
-        except FrskitError as error:
-            done.append(Resumed(copy=copy, result=f"left as it is: {error}"))
+                now = parts.catalog.get(copy.id)
+                if now.life in _UNFINISHED:
+                    done.append(_finish(parts, now))
+        except Exception as error:  # noqa: BLE001 - the other copies get their turn: law 11
+            done.append(Resumed(copy=copy, result=f"left as it is: {told(error)}"))
     return tuple(done)
 
 
@@ -66,9 +68,12 @@ def _recoveries(parts: Parts) -> Iterator[Resumed]:
         copy = parts.catalog.get(CopyId(operation.subject))
         try:
             with parts.locks.hold(f"server-{copy.server}", "resume"):
-                copy, result = finish_recovery(parts, operation)
-        except FrskitError as error:
-            result = f"left as it is: {error}"
+                now = parts.journal.still_unfinished(operation)
+                if now is None:
+                    continue
+                copy, result = finish_recovery(parts, now)
+        except Exception as error:  # noqa: BLE001 - the other recoveries get their turn: law 11
+            result = f"left as it is: {told(error)}"
         yield Resumed(copy=copy, result=result)
 
 

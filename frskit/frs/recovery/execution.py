@@ -9,7 +9,7 @@ into it. The old production LUNs are kept as *displaced* until somebody releases
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from attrs import evolve
 
@@ -71,14 +71,13 @@ class RecoveryRun:
             )
             try:
                 self._until_online(production, copy, journal, before)
-            except BaseException as error:
-                if self._online is None:
-                    raise self._undo_all(error, journal) from error
-                raise self._not_settled(error) from error
+            except BaseException as error:  # noqa: BLE001 - `_raise` raises it, or what it caused
+                up = self._online is not None
+                _raise(self._not_settled(error) if up else self._undo_all(error, journal), error)
             try:
                 self._settle(production, copy, journal)
-            except BaseException as error:
-                raise self._not_settled(error) from error
+            except BaseException as error:  # noqa: BLE001 - the same
+                _raise(self._not_settled(error), error)
         return self._report(before)
 
     def _report(self, before: GroupStatus) -> RecoveryReport:
@@ -370,6 +369,13 @@ class RecoveryRun:
             RecoveryStage(at=now, copy=self._plan.copy, step=name, detail=str(facts or ""))
         )
         return journal.step(name, **facts)
+
+
+def _raise(error: BaseException, cause: BaseException) -> NoReturn:
+    """Raise one because of the other; an interrupt that goes on is no cause of itself."""
+    if error is cause:
+        raise error
+    raise error from cause
 
 
 def _down(status: GroupStatus) -> tuple[str, ...]:

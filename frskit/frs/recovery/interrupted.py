@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from frskit.clock import Budget
-from frskit.errors import FrskitError
 from frskit.frs.recovery.file_actions import undo_copy_in, undo_move
 from frskit.frs.state.journal_words import Phase, RecoveryStep
 from frskit.model.copies import CopyLife, MemberLife
 from frskit.model.ids import CopyId, StorageId
 from frskit.model.server_paths import same_path
 from frskit.model.volumes import DiskFlags
-from frskit.scopes import Releases
+from frskit.scopes import Releases, told
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,8 +98,8 @@ def _forward(
     try:
         if any(each.state != MOUNTED for each in status.databases):
             status = production.application.bring_online(group, budget=budget).status
-    except FrskitError as error:
-        return f"the recovery of {group} cannot be ended: {error}"
+    except Exception as error:  # noqa: BLE001 - parties are strangers: law 11
+        return f"the recovery of {group} cannot be ended: {told(error)}"
     broken = [each.name for each in status.databases if each.state != MOUNTED]
     if broken:
         return f"the recovery of {group} cannot be ended: {', '.join(broken)} did not come up"
@@ -134,8 +133,8 @@ def _back(
     operation.end("undone by a resume")
     try:
         application.bring_online(group, budget=budget)
-    except FrskitError as error:
-        return f"the recovery of {group} was undone; it cannot be mounted as it is: {error}"
+    except Exception as error:  # noqa: BLE001 - parties are strangers: law 11
+        return f"the recovery of {group} was undone; it cannot be mounted as it is: {told(error)}"
     return f"the recovery of {group} was undone"
 
 

@@ -52,6 +52,10 @@ class JournalOperation:
             if line.get("phase") == Phase.INTENT:
                 yield str(line.get("step")), _facts(line)
 
+    def is_same(self, other: JournalOperation) -> bool:
+        """Whether both record the same operation."""
+        return self is other or (self._path is not None and self._path == other._path)
+
     def reached(self, phase: Phase) -> bool:
         """Whether a line says this phase."""
         return any(line.get("phase") == phase for line in self.lines)
@@ -153,6 +157,13 @@ class Journal:
         """The lines of operations that have no end."""
         for operation in self.unfinished():
             yield operation.lines
+
+    def still_unfinished(self, operation: JournalOperation) -> JournalOperation | None:
+        """The operation with all its lines up to now; None if it was ended meanwhile.
+
+        Ask with its server's lock held: what `unfinished` gave may have been running then.
+        """
+        return next((each for each in self.unfinished() if each.is_same(operation)), None)
 
     def unfinished(self) -> Iterator[JournalOperation]:
         """Operations that have no end, oldest first; also those that are running now."""

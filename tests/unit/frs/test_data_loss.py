@@ -483,8 +483,9 @@ def test_an_interrupt_in_a_recovery_undoes_it_and_stays_an_interrupt(site, monke
     plan = site.frs.plan_recovery(only(site).id, mode=PIT)
     with monkeypatch.context() as patch:
         Fault(site.parties.production, "set_flags", interrupt(), patch=patch)
-        with pytest.raises(interrupt):
+        with pytest.raises(interrupt) as caught:
             site.frs.recover(plan)
+    assert caught.value.__cause__ is None
     assert site.parties.production_luns() == before
     assert mail(site) == ("mounted", 70)
     assert site.frs.resume() == ()
@@ -527,3 +528,107 @@ def test_what_a_failed_copy_leaves_on_the_array_is_named(site, monkeypatch, meth
     assert caught.value.copy.leftovers == caught.value.leftovers
     assert "members on the array" in said
     assert site.deliver("evs1", "sg1", messages=1) == 1
+
+
+# --- resuming beside somebody who is at work -------------------------------------------------------
+
+
+@pytest.mark.rule("FRS-43", "FRS-49")
+@pytest.mark.parametrize("durable", [False, True], ids=["memory", "directory"])
+def test_a_resume_leaves_a_recovery_alone_that_ended_while_it_waited(tmp_path, durable):
+    """It was unfinished when resume looked, and done when resume had the lock: nothing is undone."""
+    with frskit.lab(tmp_path / "lab" if durable else None, seed=3) as site:
+        site.deliver("evs1", "sg1", messages=50)
+        copy = site.frs.create_copy("evs1", ["sg1"], backup_type=FULL)
+        site.deliver("evs1", "sg1", messages=20)
+        plan = site.frs.plan_recovery(copy.id, mode=PIT)
+        hold, seen = site.parts.locks.hold, []
+
+        def waiting(name, what):
+            if what == "resume":  # it listed the recovery before; now it waits for its end
+                seen.append(what)
+                release.set()
+                worker.join()
+            return hold(name, what)
+
+        release, listed = threading.Event(), threading.Event()
+
+        class AtSwap:
+            def emit(self, event):
+                if getattr(event, "step", None) == "swap" and not listed.is_set():
+                    listed.set()
+                    assert release.wait(20)
+
+        site.frs.subscribe(AtSwap())
+        worker = threading.Thread(target=site.frs.recover, args=(plan,))
+        worker.start()
+        assert listed.wait(20)
+        site.parts.locks.hold = waiting
+        assert site.frs.resume() == ()
+        assert seen
+        assert mail(site) == ("mounted", 50)
+        assert on_copy(site, copy)
+        assert len(site.parts.catalog.displaced()) == 3
+
+
+@pytest.mark.rule("FRS-43", "FRS-54")
+def test_a_resume_leaves_a_copy_alone_that_was_parked_while_it_waited(site, monkeypatch):
+    """An unverified copy that its maker finished meanwhile is not rolled back."""
+    copy = site.frs.create_copy("evs1", ["sg1"], backup_type=FULL, check=False)
+    parked = site.frs.copy(copy.id)
+    site.parts.catalog.put(evolve(parked, life=CopyLife.CREATED))
+    done = meanwhile(
+        site, monkeypatch, lambda: site.parts.catalog.put(parked) or True, doing="resume"
+    )
+    assert site.frs.resume() == ()
+    assert done
+    assert {member.storage for member in parked.members} <= {each.id for each in site.eva.copies()}
+
+
+@pytest.mark.rule("FRS-49")
+def test_a_foreign_exception_in_one_resume_leaves_the_others_their_turn(site, monkeypatch):
+    """A recovery whose application is broken is named as such; an unfinished copy is rolled back."""
+    plan = site.frs.plan_recovery(only(site).id, mode=PIT)
+    error = RuntimeError("API changed")
+    with monkeypatch.context() as patch:
+        Fault(site.parts.catalog, "displace", CatalogError("disk full"), patch=patch)
+        with pytest.raises(RecoveryFailed):
+            site.frs.recover(plan)
+    site.exchange.application.take_offline("sg1", budget=frskit.Budget.of(site.clock))
+    other = evolve(
+        only(site),
+        id=CopyId("0" * 36),
+        members=(),
+        life=CopyLife.REQUESTED,
+        verdict=Verdict.UNKNOWN,
+    )
+    site.parts.catalog.put(other)
+    for method in ("bring_online", "status"):
+        with monkeypatch.context() as patch:
+            Fault(site.exchange.application, method, error, lasting=True, patch=patch)
+            results = [each.result for each in site.frs.resume()]
+        assert "RuntimeError: API changed" in results[0]
+    assert site.frs.copy(other.id).life is CopyLife.FAILED
+    assert site.frs.resume()[0].result == "the recovery of sg1 was completed"
+
+
+@pytest.mark.rule("FRS-22")
+def test_a_service_that_fails_in_its_own_way_when_told_the_outcome_stops_no_clean_up(
+    site, monkeypatch
+):
+    """It is not known what the writers heard; the set is deleted, the record says so."""
+    kept = {each.id for each in site.eva.copies()}
+    session = type(site.parties.services[0].session(_request()))
+    with monkeypatch.context() as patch:
+        Fault(type(site.parties.checker), "check", StoreError("unreadable"), patch=patch)
+        Fault(session, "complete", RuntimeError("API changed"), patch=patch)
+        with pytest.raises(StoreError):
+            site.frs.create_copy("evs1", ["sg1"], backup_type=FULL)
+    assert {each.id for each in site.eva.copies()} == kept
+    assert site.frs.copies()[0].completion is frskit.Completion.UNKNOWN
+
+
+def _request():
+    from frskit.spi import SetId, ShadowRequest
+
+    return ShadowRequest(key=SetId("0" * 36), components=("sg1",), backup_type=FULL)
