@@ -25,12 +25,12 @@ from frskit.spi import (
     Component,
     ComponentCheck,
     ComponentId,
+    ComponentInfo,
+    ComponentStatus,
     DatabaseStatus,
     FileRole,
     FileSet,
     FileVerdict,
-    GroupInfo,
-    GroupStatus,
     IdFactory,
     IntegrityReport,
     OnlineReport,
@@ -57,7 +57,7 @@ print("released" if asked else "too late", flush=True)
 """
 
 
-def component(path: Path) -> Component:
+def component_of(path: Path) -> Component:
     """One database file, in the rollback-journal mode that SQLite has by default."""
     return Component(
         id=ComponentId(writer_id=WRITER_ID, logical_path="", name=path.stem),
@@ -81,7 +81,7 @@ class SqliteWriter(WriterBase):
             writer_id=WRITER_ID,
             instance_id=self._instance,
             name="SQLite",
-            components=(component(self.path),),
+            components=(component_of(self.path),),
             schema=frozenset({BackupSchema.COPY}),
             freeze_timeout_s=WINDOW_S,
         )
@@ -125,37 +125,37 @@ class SqliteApplication(ApplicationBase):
     def __init__(self, path: Path, *, server: str) -> None:
         self.path, self.server, self.name = path, server, "SQLite"
 
-    def groups(self):
+    def components(self):
         database = str(self.path)
         return (
-            GroupInfo(
+            ComponentInfo(
                 name=self.path.stem,
-                component=component(self.path).id,
+                id=component_of(self.path).id,
                 databases=(self.path.name,),
                 database_paths=(database,),
             ),
         )
 
-    def owner(self, group) -> str:
-        if group.casefold() != self.path.stem.casefold():
-            raise StorageGroupNotRecognized(f"there is no {group!r} here")
+    def owner(self, component) -> str:
+        if component.casefold() != self.path.stem.casefold():
+            raise StorageGroupNotRecognized(f"there is no {component!r} here")
         return self.server
 
-    def restorable(self, group, copy):
-        files = component(self.path).files
+    def restorable(self, component, copy):
+        files = component_of(self.path).files
         return [path for each in files for path, _ in copy.find(each)]
 
-    def take_offline(self, group, *, budget) -> None:
+    def take_offline(self, component, *, budget) -> None:
         """Nothing runs between statements: every connection of this program is short."""
 
-    def bring_online(self, group, *, budget) -> OnlineReport:
-        return OnlineReport(status=self.status(group))
+    def bring_online(self, component, *, budget) -> OnlineReport:
+        return OnlineReport(status=self.status(component))
 
-    def status(self, group) -> GroupStatus:
+    def status(self, component) -> ComponentStatus:
         problem = damage(self.path)
         state = "damaged" if problem else "mounted"
-        return GroupStatus(
-            name=group,
+        return ComponentStatus(
+            name=component,
             databases=(DatabaseStatus(name=self.path.name, state=state, detail=problem),),
         )
 

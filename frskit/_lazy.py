@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import warnings
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,7 +19,10 @@ __all__ = ["face"]
 
 
 def face(
-    package: str, homes: Mapping[str, str], modules: Collection[str] = ()
+    package: str,
+    homes: Mapping[str, str],
+    modules: Collection[str] = (),
+    former: Mapping[str, str] | None = None,
 ) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
     """``__getattr__`` and ``__dir__`` of a package.
 
@@ -26,10 +30,18 @@ def face(
         package: Its name.
         homes: By public name, the module that defines it.
         modules: Submodules that are reachable as attributes.
+        former: By a name that a public name had before, that name; asking for it warns.
     """
 
     def load(name: str) -> object:
         """Load a public name on first use."""
+        if former and name in former:
+            warnings.warn(
+                f"{package}.{name} is now {package}.{former[name]}",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            return getattr(sys.modules[package], former[name])
         if name in homes:
             value: object = getattr(importlib.import_module(homes[name]), name)
         elif name in modules:

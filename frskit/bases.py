@@ -72,7 +72,7 @@ class WriterBase(ABC):
 class ApplicationBase(ABC):
     """An `Application` without logs: only point-in-time recovery of whole files."""
 
-    def analyze(self, group: str, copy: CopyFiles | None, mode: RecoveryMode) -> LogAnalysis:
+    def analyze(self, component: str, copy: CopyFiles | None, mode: RecoveryMode) -> LogAnalysis:
         """Point in time needs nothing; there is nothing to roll forward with."""
         from frskit.model.plans import RecoveryMode as Mode
 
@@ -85,21 +85,21 @@ class ApplicationBase(ABC):
         )
 
     def file_actions(
-        self, group: str, copy: CopyFiles, mode: RecoveryMode, method: RecoveryMethod
+        self, component: str, copy: CopyFiles, mode: RecoveryMode, method: RecoveryMethod
     ) -> Sequence[FileAction]:
         """A swap brings the files; copying back takes each file of the copy."""
         if method is not RecoveryMethod.COPY_BACK:
             return ()
         return tuple(
             FileAction(kind=FileActionKind.COPY_IN, path=path, reason="restored from the copy")
-            for path in self.restorable(group, copy)
+            for path in self.restorable(component, copy)
         )
 
     @abstractmethod
-    def restorable(self, group: str, copy: CopyFiles) -> Sequence[str]:
-        """Server-native paths of the group's files in the copy."""
+    def restorable(self, component: str, copy: CopyFiles) -> Sequence[str]:
+        """Server-native paths of the component's files in the copy."""
 
-    def allow_overwrite(self, group: str, allowed: bool) -> None:
+    def allow_overwrite(self, component: str, allowed: bool) -> None:
         """There is no such flag."""
 
 

@@ -80,6 +80,8 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from frskit.model.copies import Copy  # the one import upward: see UPWARD_TYPES
+
 __all__ = [
     "ApplicationError",
     "ArrayDamaged",
@@ -189,7 +191,7 @@ class FrskitError(Exception):
         self.retryable: bool = self.default_retryable if retryable is None else retryable
         self.native = native
         self.stage: str | None = None
-        self.copy: object | None = None
+        self.copy: Copy | None = None
         self.leftovers: Sequence[str] = ()
 
     def __str__(self) -> str:

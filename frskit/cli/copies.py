@@ -26,7 +26,7 @@ def copies() -> None:
 
 @command("add", parent=copies)
 @click.argument("server")
-@click.argument("groups", metavar="SG...", nargs=-1, required=True)
+@click.argument("components", metavar="COMPONENT...", nargs=-1, required=True)
 @click.option(
     "--kind",
     type=click.Choice([each.value for each in CopyKind]),
@@ -47,23 +47,23 @@ def copies() -> None:
 def add(
     session: Session,
     server: str,
-    groups: tuple[str, ...],
+    components: tuple[str, ...],
     *,
     kind: str,
     backup_type: str,
     no_check: bool,
     only_plan: bool,
 ) -> None:
-    """Copy storage groups, check the copy, tell the writer."""
+    """Copy components (storage groups), check the copy, tell the writer."""
     wanted_type, wanted_kind = BackupType(backup_type), CopyKind(kind)
     with session.site() as site, session.progress() as bars:
         if only_plan:
-            plan = site.frs.plan_copy(server, groups, backup_type=wanted_type, kind=wanted_kind)
+            plan = site.frs.plan_copy(server, components, backup_type=wanted_type, kind=wanted_kind)
             _print_plan(session, plan)
             return
         site.frs.subscribe(bars)
         copy = site.frs.create_copy(
-            server, groups, backup_type=wanted_type, kind=wanted_kind, check=not no_check
+            server, components, backup_type=wanted_type, kind=wanted_kind, check=not no_check
         )
     session.output.document("frskit.copy/1", {"copy": copy_details(copy)})
     _print_copy(session, copy)
@@ -71,16 +71,16 @@ def add(
 
 @command("list", parent=copies)
 @click.argument("server", required=False)
-@click.argument("group_name", metavar="[SG]", required=False)
-def list_copies(session: Session, server: str | None, group_name: str | None) -> None:
+@click.argument("component", metavar="[COMPONENT]", required=False)
+def list_copies(session: Session, server: str | None, component: str | None) -> None:
     """List copies, newest first."""
     with session.site() as site:
-        found = site.frs.copies(server=server, component=group_name)
+        found = site.frs.copies(server=server, component=component)
         short = short_ids(site)
     session.output.document("frskit.copies/1", {"copies": [copy_facts(copy) for copy in found]})
     session.output.table(
         "" if found else "no copies",
-        ("id", "server", "groups", "created (UTC)", "kind", "state", "verdict", "completion"),
+        ("id", "server", "components", "created (UTC)", "kind", "state", "verdict", "completion"),
         [
             (
                 short[copy.id],
@@ -153,7 +153,7 @@ def _print_plan(session: Session, plan: CopyPlan) -> None:
 def _print_copy(session: Session, copy: Copy) -> None:
     rows: list[tuple[str, object]] = [
         ("id", copy.id),
-        ("groups", f"{', '.join(copy.components)} on {copy.server}"),
+        ("components", f"{', '.join(copy.components)} on {copy.server}"),
         ("made", f"{copy.created_at:%Y-%m-%d %H:%M:%S} UTC, {copy.kind.value}"),
         ("state", copy.life.value),
         ("verdict", copy.verdict.value),

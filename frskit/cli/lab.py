@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from frskit.cli.app import Session, command, group
-from frskit.cli.render import group_facts
+from frskit.cli.render import component_facts
 from frskit.errors import ConfigurationError, UsageError
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def deliver(
         made = _lab(site)
         made.deliver(server, group_name, messages=messages, database=database)
         status = made.status(server, group_name)
-    session.output.document("frskit.deliver/1", {"delivered": messages, **group_facts(status)})
+    session.output.document("frskit.deliver/1", {"delivered": messages, **component_facts(status)})
     counts = ", ".join(f"{each.name} {each.items}" for each in status.databases)
     session.output.line(f"delivered {messages} messages; now: {counts}")
 
@@ -102,7 +102,7 @@ def damage(
         else:
             text = made.damage_database(server, group_name, database=database, page=page)
         status = made.status(server, group_name)
-    session.output.document("frskit.damage/1", {"damage": text, **group_facts(status)})
+    session.output.document("frskit.damage/1", {"damage": text, **component_facts(status)})
     session.output.line(text)
     for each in status.databases:
         session.output.line(f"{each.name}: {each.state} {each.detail}".rstrip())

@@ -8,30 +8,30 @@ import click
 
 from frskit.cli.app import Session, command
 from frskit.cli.output import Branch
-from frskit.cli.render import copy_facts, group_facts
+from frskit.cli.render import component_facts, copy_facts
 from frskit.cli.sites import short_ids
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from frskit.model.copies import Copy
-    from frskit.model.plans import GroupStatus
+    from frskit.model.plans import ComponentStatus
     from frskit.site import Site
 
 __all__ = ["show", "tree"]
 
 
-def _groups(site: Site, server: str) -> list[GroupStatus]:
+def _components(site: Site, server: str) -> list[ComponentStatus]:
     application = site.parts.production(server).application
-    return [application.status(group.name) for group in application.groups()]
+    return [application.status(component.name) for component in application.components()]
 
 
 @command("tree")
 def tree(session: Session) -> None:
-    """Show servers, storage groups and copies."""
+    """Show servers, components and copies."""
     with session.site() as site:
         servers = [
-            (name, _groups(site, name), site.frs.copies(server=name)) for name in site.servers
+            (name, _components(site, name), site.frs.copies(server=name)) for name in site.servers
         ]
         short = short_ids(site)
     session.output.document(
@@ -40,58 +40,60 @@ def tree(session: Session) -> None:
             "servers": [
                 {
                     "name": name,
-                    "storage_groups": [group_facts(each) for each in groups],
+                    "storage_groups": [component_facts(each) for each in components],
                     "copies": [copy_facts(copy) for copy in found],
                 }
-                for name, groups, found in servers
+                for name, components, found in servers
             ]
         },
     )
-    for name, groups, found in servers:
-        session.output.tree(Branch(name, [_branch(each, found, short) for each in groups]))
+    for name, components, found in servers:
+        session.output.tree(Branch(name, [_branch(each, found, short) for each in components]))
 
 
-def _branch(group: GroupStatus, copies: Sequence[Copy], short: Mapping[str, str]) -> Branch:
-    """A storage group with its databases and its copies."""
+def _branch(component: ComponentStatus, copies: Sequence[Copy], short: Mapping[str, str]) -> Branch:
+    """A component with its databases and its copies."""
     databases = [
         f"{each.name}: {each.state}, {'?' if each.items is None else each.items} messages"
-        for each in group.databases
+        for each in component.databases
     ]
     made = [
         f"copy {short[copy.id]} {copy.created_at:%Y-%m-%d %H:%M} "
         f"{copy.kind.value}, {copy.verdict.value}, {copy.life.value}"
         for copy in copies
-        if group.name.casefold() in {each.casefold() for each in copy.components}
+        if component.name.casefold() in {each.casefold() for each in copy.components}
     ]
-    return Branch(group.name, [Branch(text) for text in (*databases, *made)])
+    return Branch(component.name, [Branch(text) for text in (*databases, *made)])
 
 
 @command("show")
 @click.argument("server")
 def show(session: Session, server: str) -> None:
-    """Show a server's storage groups and databases as they are now."""
+    """Show a server's components and databases as they are now."""
     with session.site() as site:
         name = site.parts.production(server).server.name
-        groups = _groups(site, server)
+        components = _components(site, server)
     session.output.document(
         "frskit.show/1",
-        {"server": name, "storage_groups": [group_facts(each) for each in groups]},
+        {"server": name, "storage_groups": [component_facts(each) for each in components]},
     )
     session.output.table(
         name,
-        ("group", "database", "state", "messages", "logs", "checkpoint"),
+        ("component", "database", "state", "messages", "logs", "checkpoint"),
         [
             (
-                group.name,
+                component.name,
                 database.name,
                 database.state,
                 database.items,
-                f"{group.lowest_log}-{group.current_log}",
-                group.checkpoint,
+                f"{component.lowest_log}-{component.current_log}",
+                component.checkpoint,
             )
-            for group in groups
-            for database in group.databases
+            for component in components
+            for database in component.databases
         ],
     )
-    for database in (each for group in groups for each in group.databases if each.detail):
+    for database in (
+        each for component in components for each in component.databases if each.detail
+    ):
         session.output.line(f"{database.name}: {database.detail}")

@@ -31,7 +31,8 @@ __all__ = ["logs", "recover", "resume"]
     show_default=True,
     help="How data is put back.",
 )
-@click.option("--group", "group_name", metavar="SG", help="If the copy holds several groups.")
+@click.option("--component", metavar="NAME", help="If the copy holds several components.")
+@click.option("--group", "component", hidden=True)  # its name before 0.2.0
 @click.option("--plan", "only_plan", is_flag=True, help="Print what would be done, and stop.")
 def recover(
     session: Session,
@@ -39,14 +40,14 @@ def recover(
     *,
     mode: str,
     method: str,
-    group_name: str | None,
+    component: str | None,
     only_plan: bool,
 ) -> None:
-    """Recover a storage group from a copy."""
+    """Recover a component from a copy."""
     with session.site() as site, session.progress() as bars:
         site.frs.subscribe(bars)
         plan = site.frs.plan_recovery(
-            copy_id, mode=RecoveryMode(mode), method=RecoveryMethod(method), group=group_name
+            copy_id, mode=RecoveryMode(mode), method=RecoveryMethod(method), component=component
         )
         if only_plan:
             session.output.document("frskit.recovery-plan/1", plan_facts(plan))
@@ -59,12 +60,12 @@ def recover(
 
 @command("logs")
 @click.argument("server")
-@click.argument("group_name", metavar="SG")
+@click.argument("component", metavar="COMPONENT")
 @click.option("--copy", "copy_id", metavar="ID", help="With the databases of this copy.")
-def logs(session: Session, server: str, group_name: str, *, copy_id: str | None) -> None:
+def logs(session: Session, server: str, component: str, *, copy_id: str | None) -> None:
     """Tell what the transaction logs allow."""
     with session.site() as site:
-        found = site.frs.analyze_logs(server, group_name, copy=copy_id)
+        found = site.frs.analyze_logs(server, component, copy=copy_id)
     session.output.document(
         "frskit.logs/1",
         {
@@ -117,7 +118,7 @@ def resume(session: Session) -> None:
 
 def _print_plan(session: Session, plan: RecoveryPlan) -> None:
     session.output.table(
-        f"{plan.mode.value} recovery of {plan.group} by {plan.method.value}",
+        f"{plan.mode.value} recovery of {plan.component} by {plan.method.value}",
         ("step", "detail", "point of no return"),
         [(step.title, step.detail, step.point_of_no_return) for step in plan.steps],
     )
@@ -128,7 +129,7 @@ def _print_plan(session: Session, plan: RecoveryPlan) -> None:
 def _print_report(session: Session, report: RecoveryReport) -> None:
     before = {each.name: each for each in report.before.databases}
     session.output.table(
-        f"{report.plan.group} recovered, {report.plan.mode.value}",
+        f"{report.plan.component} recovered, {report.plan.mode.value}",
         ("database", "before", "messages", "after", "messages"),
         [
             (

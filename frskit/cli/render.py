@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from frskit.errors import FrskitError
     from frskit.model.copies import Copy
-    from frskit.model.plans import GroupStatus, RecoveryPlan, RecoveryReport
+    from frskit.model.plans import ComponentStatus, RecoveryPlan, RecoveryReport
 
 __all__ = [
+    "component_facts",
     "copy_details",
     "copy_facts",
     "error_facts",
     "facts_text",
-    "group_facts",
     "plan_facts",
     "recovery_facts",
 ]
@@ -94,8 +94,8 @@ def copy_details(copy: Copy) -> Facts:
     return facts
 
 
-def group_facts(status: GroupStatus) -> Facts:
-    """A storage group as `show --json` shows it."""
+def component_facts(status: ComponentStatus) -> Facts:
+    """A component as `show --json` shows it."""
     return {
         "name": status.name,
         "databases": [
@@ -118,7 +118,7 @@ def plan_facts(plan: RecoveryPlan) -> Facts:
     return {
         "copy": plan.copy,
         "server": plan.server,
-        "storage_group": plan.group,
+        "storage_group": plan.component,
         "mode": plan.mode.value,
         "method": plan.method.value,
         "consumes_copy": plan.consumes,
@@ -152,11 +152,11 @@ def recovery_facts(report: RecoveryReport) -> Facts:
     """What a recovery did."""
     return {
         "copy": report.plan.copy,
-        "storage_group": report.plan.group,
+        "storage_group": report.plan.component,
         "mode": report.plan.mode.value,
         "method": report.plan.method.value,
-        "before": group_facts(report.before),
-        "after": group_facts(report.after),
+        "before": component_facts(report.before),
+        "after": component_facts(report.after),
         "replayed": report.replayed,
         "displaced": list(report.displaced),
         "warnings": list(report.plan.warnings),

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     )
     from frskit.exchange.versions import ExchangeProfile
     from frskit.model.ids import SetId, VolumeId
-    from frskit.model.plans import GroupStatus
+    from frskit.model.plans import ComponentStatus
     from frskit.protocols import FileSystem, Server
 
 __all__ = ["GroupHost", "StorageGroup"]
@@ -421,7 +421,7 @@ class StorageGroup:
 
     # --- state
 
-    def status(self) -> GroupStatus:
+    def status(self) -> ComponentStatus:
         """State of the group, whatever it is."""
         return group_status(self._host.place, self.settings, self._engine, self._errors)
 

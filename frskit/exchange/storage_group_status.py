@@ -12,7 +12,7 @@ from frskit.errors import FormatError, FrskitError
 from frskit.ese import parse_log_name, read_checkpoint, read_database_header, read_log_header
 from frskit.ese.logs import LogFileKind
 from frskit.exchange.log_analysis.reading import database_fact
-from frskit.model.plans import DatabaseStatus, GroupStatus
+from frskit.model.plans import ComponentStatus, DatabaseStatus
 
 if TYPE_CHECKING:
     from frskit.exchange.settings import DatabaseSettings, GroupSettings
@@ -39,7 +39,7 @@ def group_status(
     settings: GroupSettings,
     engine: StorageGroupEngine | None,
     errors: Mapping[str, FrskitError],
-) -> GroupStatus:
+) -> ComponentStatus:
     """State of a group, whatever it is.
 
     Args:
@@ -50,7 +50,7 @@ def group_status(
     """
     lowest, current, checkpoint = _log_state(locate, settings, engine)
     mounted = mounted_names(settings, engine)
-    return GroupStatus(
+    return ComponentStatus(
         name=settings.name,
         databases=tuple(
             _database_status(locate, each, engine, errors.get(each.name), mounted)

@@ -79,23 +79,23 @@ class CopyWish:
 
 
 def recoverable_names(production: Production, explicit: Sequence[Component]) -> tuple[str, ...]:
-    """What a record calls the selected components: as the application calls its groups.
+    """What a record calls the selected components: by the application's names for them.
 
     People may name a component otherwise (by its GUID, its path, a container above it); a
-    recovery and a listing find a copy by the group's name.
+    recovery and a listing find a copy by the component's name.
 
     Raises:
-        StorageGroupNotRecognized: None of them is a group that the application can recover.
+        StorageGroupNotRecognized: None of them can be recovered by the application.
     """
-    groups = {each.component: each.name for each in production.application.groups()}
-    if not any(each.id in groups for each in explicit):
+    components = {each.id: each.name for each in production.application.components()}
+    if not any(each.id in components for each in explicit):
         named = ", ".join(each.caption or each.id.full_path for each in explicit)
         raise StorageGroupNotRecognized(
             f"{production.application.name} could not recover {named}",
-            hint=f"Name one of: {', '.join(groups.values()) or 'none'}.",
+            hint=f"Name one of: {', '.join(components.values()) or 'none'}.",
             context={"components": [each.id.full_path for each in explicit]},
         )
-    return tuple(groups.get(each.id) or each.caption or each.id.name for each in explicit)
+    return tuple(components.get(each.id) or each.caption or each.id.name for each in explicit)
 
 
 class CopyRun:
@@ -124,7 +124,7 @@ class CopyRun:
                 durable before it is raised.
         """
         if not self._wish.components:
-            raise UsageError("name at least one storage group")
+            raise UsageError("name at least one component")
         production = self._parts.production(self._wish.server)
         with self._parts.locks.hold(f"server-{self._wish.server}", "copy"):
             self._precheck(production)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -157,7 +158,7 @@ class FastRecovery:
 
         Args:
             server: Production server.
-            components: Storage groups, by name or caption.
+            components: What to copy, by name or caption: storage groups of Exchange.
             backup_type: VSS type, or its word; FULL truncates logs after a good verdict, COPY
                 never does.
             kind: Kind of array copy, or its word.
@@ -249,10 +250,19 @@ class FastRecovery:
         *,
         mode: RecoveryMode | str,
         method: RecoveryMethod | str = RecoveryMethod.SWAP,
-        group: str | None = None,
+        component: str | None = None,
         accept_unverified: bool = False,
+        group: str | None = None,
     ) -> RecoveryPlan:
         """What a recovery would do; array and files are as before when it returns [FRS-32].
+
+        Args:
+            copy: Its id, or the beginning of it.
+            mode: To the copy's instant, or forward with production's logs.
+            method: How the data comes back.
+            component: By name; None if the copy holds just one.
+            accept_unverified: Whether a copy that was not checked will do (never a corrupt one).
+            group: The former name of ``component``, deprecated.
 
         Raises:
             RecoveryPrecondition: Not legal or not possible; the context names the condition.
@@ -261,7 +271,7 @@ class FastRecovery:
         wish = RecoveryWish(
             mode=chosen(RecoveryMode, mode, "the mode of a recovery"),
             method=chosen(RecoveryMethod, method, "the method of a recovery"),
-            group=group,
+            component=_component(component, group),
             accept_unverified=accept_unverified,
         )
         with self._read_alone(copy, "planning") as record:
@@ -310,7 +320,7 @@ class FastRecovery:
         if not all(name.strip() for name in components):
             raise UsageError(
                 "the name of a component is empty",
-                hint="A variable of a script may be unset; name each storage group.",
+                hint="A variable of a script may be unset; name each component.",
             )
         return CopyWish(
             id=CopyId(self.parts.ids.guid()),
@@ -363,6 +373,16 @@ class FastRecovery:
             return evolve(record, verdict=Verdict.DECAYED, failure=failure)
 
         return self.parts.catalog.update(copy.id, decay)
+
+
+def _component(name: str | None, former: str | None) -> str | None:
+    """The component that was named, also by the argument's former name."""
+    if former is None:
+        return name
+    warnings.warn("the argument 'group' is now 'component'", DeprecationWarning, stacklevel=3)
+    if name is not None:
+        raise UsageError("give 'component' or its former name 'group', not both")
+    return former
 
 
 def _check_unused(copy: Copy, production: Production) -> None:

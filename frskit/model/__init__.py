@@ -73,12 +73,12 @@ if TYPE_CHECKING:
     )
     from frskit.model.plans import (
         CommandResult,
+        ComponentInfo,
+        ComponentStatus,
         CopyPlan,
         DatabaseStatus,
         FileAction,
         FileActionKind,
-        GroupInfo,
-        GroupStatus,
         LogAnalysis,
         LogVerdict,
         OnlineReport,
@@ -157,7 +157,9 @@ __all__ = [
     "Component",
     "ComponentCheck",
     "ComponentId",
+    "ComponentInfo",
     "ComponentKind",
+    "ComponentStatus",
     "Copy",
     "CopyFilter",
     "CopyId",
@@ -189,8 +191,6 @@ __all__ = [
     "FileSet",
     "FileStat",
     "FileVerdict",
-    "GroupInfo",
-    "GroupStatus",
     "HostPath",
     "HostRef",
     "IdFactory",
@@ -304,8 +304,8 @@ _HOMES = {
     "FileSet": "frskit.model.files",
     "FileStat": "frskit.model.files",
     "FileVerdict": "frskit.model.checks",
-    "GroupInfo": "frskit.model.plans",
-    "GroupStatus": "frskit.model.plans",
+    "ComponentInfo": "frskit.model.plans",
+    "ComponentStatus": "frskit.model.plans",
     "HostPath": "frskit.model.storage",
     "HostRef": "frskit.model.ids",
     "IdFactory": "frskit.model.ids",
@@ -371,4 +371,6 @@ _HOMES = {
 }
 __getattr__: Callable[[str], object]
 __dir__: Callable[[], list[str]]
-__getattr__, __dir__ = face(__name__, _HOMES)
+__getattr__, __dir__ = face(
+    __name__, _HOMES, former={"GroupInfo": "ComponentInfo", "GroupStatus": "ComponentStatus"}
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from datetime import datetime
 from enum import Enum
 
@@ -15,12 +16,12 @@ from frskit.model.values import Value
 
 __all__ = [
     "CommandResult",
+    "ComponentInfo",
+    "ComponentStatus",
     "CopyPlan",
     "DatabaseStatus",
     "FileAction",
     "FileActionKind",
-    "GroupInfo",
-    "GroupStatus",
     "LogAnalysis",
     "LogVerdict",
     "OnlineReport",
@@ -115,26 +116,26 @@ class LogAnalysis(Value):
 
 
 @frozen(kw_only=True)
-class GroupInfo(Value):
-    """One unit of recovery of an application (a storage group).
+class ComponentInfo(Value):
+    """One unit of recovery of an application: a storage group of Exchange, a database.
 
     Attributes:
         name: Name for people.
-        component: Its component.
+        id: The component of its writer.
         databases: Names of its databases.
         database_paths: Server-native paths of the database files.
         log_path, system_path: Directories of logs and checkpoint; empty if there are none.
     """
 
     name: str
-    component: ComponentId
+    id: ComponentId
     databases: tuple[str, ...] = ()
     database_paths: tuple[str, ...] = ()
     log_path: str = ""
     system_path: str = ""
 
     def __repr__(self) -> str:
-        return f"<GroupInfo {self.name}: {', '.join(self.databases)}; logs in {self.log_path}>"
+        return f"<ComponentInfo {self.name}: {', '.join(self.databases)}; logs in {self.log_path}>"
 
 
 @frozen(kw_only=True)
@@ -155,8 +156,8 @@ class DatabaseStatus(Value):
 
 
 @frozen(kw_only=True)
-class GroupStatus(Value):
-    """State of one group of an application.
+class ComponentStatus(Value):
+    """State of one component of an application.
 
     Attributes:
         name: Name for people.
@@ -176,14 +177,16 @@ class GroupStatus(Value):
             f"{each.name} {each.state}" + ("" if each.items is None else f" {each.items}")
             for each in self.databases
         )
-        return f"<GroupStatus {self.name}: {states}; logs {self.lowest_log} to {self.current_log}>"
+        return (
+            f"<ComponentStatus {self.name}: {states}; logs {self.lowest_log} to {self.current_log}>"
+        )
 
 
 @frozen(kw_only=True)
 class OnlineReport(Value):
-    """What came of bringing a group online: its state, and the generations that were replayed."""
+    """What came of bringing a component online: its state, and the generations that were replayed."""
 
-    status: GroupStatus
+    status: ComponentStatus
     replayed: tuple[int, int] | None = None
     events: tuple[str, ...] = ()
 
@@ -240,7 +243,7 @@ class RecoveryPlan(Value):
     """What `recover` would do; making it changes nothing.
 
     Attributes:
-        copy, server, group: What is recovered from what.
+        copy, server, component: What is recovered from what.
         mode, method: How.
         members: Members of the copy that take part.
         host: Production's host object.
@@ -254,7 +257,7 @@ class RecoveryPlan(Value):
 
     copy: CopyId
     server: str
-    group: str
+    component: str
     mode: RecoveryMode
     method: RecoveryMethod
     members: tuple[CopyMember, ...]
@@ -266,10 +269,16 @@ class RecoveryPlan(Value):
     warnings: tuple[str, ...] = ()
     consumes: bool = False
 
+    @property
+    def group(self) -> str:
+        """The former name of `component`, deprecated."""
+        warnings.warn("a plan's 'group' is now its 'component'", DeprecationWarning, stacklevel=2)
+        return self.component
+
     def __repr__(self) -> str:
         return (
-            f"<RecoveryPlan {self.server} {self.group} from {self.copy[:8]}: {self.mode.value} by "
-            f"{self.method.value}, {len(self.members)} LUNs, {len(self.file_actions)} file actions, "
+            f"<RecoveryPlan {self.server} {self.component} from {self.copy[:8]}: "
+            f"{self.mode.value} by {self.method.value}, {len(self.members)} LUNs, {len(self.file_actions)} file actions, "
             f"{len(self.warnings)} warnings>"
         )
 
@@ -280,20 +289,20 @@ class RecoveryReport(Value):
 
     Attributes:
         plan: The plan that was carried out.
-        before, after: State of the group.
+        before, after: State of the component.
         replayed: First and last generation that was replayed.
         displaced: Old production LUNs, kept until released.
     """
 
     plan: RecoveryPlan
-    before: GroupStatus
-    after: GroupStatus
+    before: ComponentStatus
+    after: ComponentStatus
     replayed: tuple[int, int] | None = None
     displaced: tuple[StorageId, ...] = ()
 
     def __repr__(self) -> str:
         states = ", ".join(f"{each.name} {each.state}" for each in self.after.databases)
-        return f"<RecoveryReport {self.plan.group} from {self.plan.copy[:8]}: {states}>"
+        return f"<RecoveryReport {self.plan.component} from {self.plan.copy[:8]}: {states}>"
 
 
 @frozen(kw_only=True)

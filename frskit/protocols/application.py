@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from frskit.model.components import Component
     from frskit.model.files import FileSet
     from frskit.model.plans import (
+        ComponentInfo,
+        ComponentStatus,
         FileAction,
-        GroupInfo,
-        GroupStatus,
         LogAnalysis,
         OnlineReport,
         RecoveryMethod,
@@ -98,19 +98,19 @@ class Application(Protocol):
         """Name for messages."""
         ...
 
-    def groups(self) -> Sequence[GroupInfo]:
+    def components(self) -> Sequence[ComponentInfo]:
         """The units of recovery that this application has now, online or not."""
         ...
 
-    def owner(self, group: str) -> str:
-        """Name of the server that runs the group now (clusters move) [FRS R-3.3].
+    def owner(self, component: str) -> str:
+        """Name of the server that runs the component now (clusters move) [FRS R-3.3].
 
         Raises:
-            StorageGroupNotRecognized: No such group.
+            StorageGroupNotRecognized: No such component.
         """
         ...
 
-    def analyze(self, group: str, copy: CopyFiles | None, mode: RecoveryMode) -> LogAnalysis:
+    def analyze(self, component: str, copy: CopyFiles | None, mode: RecoveryMode) -> LogAnalysis:
         """What the logs allow: the copy's databases with its own logs, or with production's.
 
         Reads headers only, changes nothing. Without a copy: production as it is.
@@ -118,7 +118,7 @@ class Application(Protocol):
         ...
 
     def file_actions(
-        self, group: str, copy: CopyFiles, mode: RecoveryMode, method: RecoveryMethod
+        self, component: str, copy: CopyFiles, mode: RecoveryMode, method: RecoveryMethod
     ) -> Sequence[FileAction]:
         """The changes of production's files that this recovery needs, in order; pure.
 
@@ -127,22 +127,22 @@ class Application(Protocol):
         """
         ...
 
-    def take_offline(self, group: str, *, budget: Budget) -> None:
-        """Dismount every database of the group. Idempotent; the writer never does it [EXC-58]."""
+    def take_offline(self, component: str, *, budget: Budget) -> None:
+        """Dismount every database of the component. Idempotent; the writer never does it [EXC-58]."""
         ...
 
-    def allow_overwrite(self, group: str, allowed: bool) -> None:
-        """Set the "may be overwritten by a restore" flag of the group's databases [P-04]."""
+    def allow_overwrite(self, component: str, allowed: bool) -> None:
+        """Set the "may be overwritten by a restore" flag of the component's databases [P-04]."""
         ...
 
-    def bring_online(self, group: str, *, budget: Budget) -> OnlineReport:
+    def bring_online(self, component: str, *, budget: Budget) -> OnlineReport:
         """Mount every database, replaying logs where needed.
 
         Raises:
-            StoreError: Replay failed; the native code says how. The group stays offline.
+            StoreError: Replay failed; the native code says how. The component stays offline.
         """
         ...
 
-    def status(self, group: str) -> GroupStatus:
-        """State of the group's databases, whatever it is."""
+    def status(self, component: str) -> ComponentStatus:
+        """State of the component's databases, whatever it is."""
         ...

@@ -44,7 +44,7 @@ from frskit.storage import file_lock, make_directory, replace_file
 if TYPE_CHECKING:
     from frskit.eva import SimulatedEva
     from frskit.exchange import SimulatedExchange
-    from frskit.model.plans import GroupInfo, GroupStatus
+    from frskit.model.plans import ComponentInfo, ComponentStatus
 
 __all__ = ["Lab", "create_directory", "lab", "open_directory"]
 
@@ -75,11 +75,11 @@ class Lab(Site):
         """Exchange on the production server."""
         return self.parties.exchange
 
-    def groups(self) -> Sequence[GroupInfo]:
+    def groups(self) -> Sequence[ComponentInfo]:
         """The storage groups."""
-        return self.exchange.application.groups()
+        return self.exchange.application.components()
 
-    def status(self, server: str, group: str) -> GroupStatus:
+    def status(self, server: str, group: str) -> ComponentStatus:
         """State of a storage group, with the number of messages in each store.
 
         Raises:
@@ -388,13 +388,11 @@ def _being_recovered(directory: Path, parties: Parties) -> list[str]:
     """
     journal = Journal(directory / "state" / "journal", parties.clock)
     found = [
-        each.facts.get("group")
-        for each in journal.unfinished()
-        if each.kind == RequestorOperation.RECOVERY
+        each.component for each in journal.unfinished() if each.kind == RequestorOperation.RECOVERY
     ]
     if None in found:
         return [group.name for group in parties.exchange.groups]
-    return [str(group) for group in found]
+    return [name for name in found if name is not None]
 
 
 def _save(directory: Path, parties: Parties) -> None:

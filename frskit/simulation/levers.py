@@ -86,7 +86,7 @@ class Levers:
             file.sync()
 
     def _databases(self, group: str) -> dict[str, str]:
-        for info in self._parties.exchange.application.groups():
+        for info in self._parties.exchange.application.components():
             if info.name.casefold() == group.casefold():
                 return dict(zip(info.databases, info.database_paths, strict=True))
         self._parties.exchange.application.status(group)

@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["FOLDERS", "LAYERS", "folder_of", "folder_rows", "layer_of", "may_import", "table_rows"]
+__all__ = [
+    "FOLDERS",
+    "LAYERS",
+    "UPWARD_TYPES",
+    "folder_of",
+    "folder_rows",
+    "layer_of",
+    "may_import",
+    "table_rows",
+]
 
 _BASE = frozenset({"_lazy", "_typing", "model", "errors"})
 _SMALL = _BASE | {"codes", "clock"}
@@ -44,6 +53,10 @@ LAYERS: Mapping[str, frozenset[str]] = {
 }
 """By part of the package: the parts that it may import, itself always allowed."""
 
+
+UPWARD_TYPES = frozenset({("frskit.errors", "frskit.model.copies")})
+"""Imports that go up, for annotations only: an error carries the record of the copy that failed,
+and users want that typed (decision 0021)."""
 
 FOLDERS: Mapping[str, Mapping[str, frozenset[str]]] = {
     "ese": {

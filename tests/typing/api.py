@@ -56,9 +56,9 @@ from frskit.model.copies import CopyMember, Truncation
 from frskit.model.files import FileRole, FileSet
 from frskit.model.ids import CopyId, CopyKey, HostRef, IdFactory, StorageId, VolumeId
 from frskit.model.plans import (
+    ComponentInfo,
+    ComponentStatus,
     CopyPlan,
-    GroupInfo,
-    GroupStatus,
     LogAnalysis,
     PlanStep,
     RecoveryPlan,
@@ -127,7 +127,7 @@ def quickstart() -> None:
         assert_type(plan.steps, tuple[PlanStep, ...])
         report = site.frs.recover(plan)
         assert_type(report, RecoveryReport)
-        assert_type(report.after, GroupStatus)
+        assert_type(report.after, ComponentStatus)
         assert_type(report.after.databases[0].items, int | None)
         assert_type(report.replayed, tuple[int, int] | None)
 
@@ -145,8 +145,8 @@ def labs(directory: Path) -> None:
         edbs=[directory / "a.edb", "b.edb"],
     )
     made.advance(3600)
-    assert_type(made.groups(), Sequence[GroupInfo])
-    assert_type(made.status("evs1", "sg1"), GroupStatus)
+    assert_type(made.groups(), Sequence[ComponentInfo])
+    assert_type(made.status("evs1", "sg1"), ComponentStatus)
     assert_type(made.eva, eva.SimulatedEva)
     made.close()
 
@@ -196,7 +196,7 @@ def recovery(frs: FastRecovery, copy: Copy) -> None:
         copy.id,
         mode=RecoveryMode.POINT_IN_TIME,
         method=RecoveryMethod.COPY_BACK,
-        group="sg1",
+        component="sg1",
         accept_unverified=True,
     )
     assert_type(plan.analysis, LogAnalysis)

@@ -116,3 +116,29 @@ def test_a_former_place_still_works_and_says_where_to_go(old, new):
         assert found is getattr(importlib.import_module(new), name)
     with pytest.raises(AttributeError):
         former.no_such_name  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("former", "name"), [("GroupInfo", "ComponentInfo"), ("GroupStatus", "ComponentStatus")]
+)
+def test_a_former_name_is_the_same_class_and_says_its_new_name(former, name):
+    """Not only once: a face must not keep what it warned of."""
+    model = importlib.import_module("frskit.model")
+    for _ in range(2):
+        with pytest.warns(DeprecationWarning, match=f"{former} is now frskit.model.{name}"):
+            assert getattr(model, former) is getattr(model, name)
+    assert former not in model.__all__
+
+
+def test_a_plan_answers_to_the_former_word_for_its_component():
+    """``group``, as an argument and as a field: still understood, and warned of."""
+    import frskit
+
+    with frskit.lab(seed=3) as site:
+        copy = site.frs.create_copy("evs1", ["sg1"], backup_type="full")
+        with pytest.warns(DeprecationWarning, match="'component'"):
+            plan = site.frs.plan_recovery(copy.id, mode="point-in-time", group="sg1")
+        with pytest.warns(DeprecationWarning, match="'component'"):
+            assert plan.group == plan.component == "sg1"
+        with pytest.warns(DeprecationWarning), pytest.raises(frskit.errors.UsageError, match="not both"):
+            site.frs.plan_recovery(copy.id, mode="point-in-time", component="sg1", group="sg1")

@@ -16,8 +16,8 @@ from frskit.exchange.recovery.file_actions import plan_actions
 from frskit.exchange.recovery.group_files import GroupFiles
 from frskit.exchange.writer.component_tree import group_component
 from frskit.model.plans import (
-    GroupInfo,
-    GroupStatus,
+    ComponentInfo,
+    ComponentStatus,
     LogAnalysis,
     OnlineReport,
     RecoveryMethod,
@@ -45,13 +45,13 @@ class ExchangeApplication:
         """Name for messages."""
         return f"{self._exchange.profile.name} on {self._exchange.name}"
 
-    def groups(self) -> Sequence[GroupInfo]:
+    def components(self) -> Sequence[ComponentInfo]:
         """The storage groups, whatever their state."""
         exchange = self._exchange
         return tuple(
-            GroupInfo(
+            ComponentInfo(
                 name=group.name,
-                component=group_component(exchange.name, exchange.profile, group.settings),
+                id=group_component(exchange.name, exchange.profile, group.settings),
                 databases=tuple(each.name for each in group.settings.databases),
                 database_paths=tuple(each.path for each in group.settings.databases),
                 log_path=group.settings.log_path,
@@ -60,39 +60,39 @@ class ExchangeApplication:
             for group in exchange.groups
         )
 
-    def owner(self, group: str) -> str:
+    def owner(self, component: str) -> str:
         """Name of the server that runs the group now.
 
         Raises:
             StorageGroupNotRecognized: No such group.
         """
-        self._exchange.group(group)
+        self._exchange.group(component)
         return self._exchange.server.name
 
-    def analyze(self, group: str, copy: CopyFiles | None, mode: RecoveryMode) -> LogAnalysis:
+    def analyze(self, component: str, copy: CopyFiles | None, mode: RecoveryMode) -> LogAnalysis:
         """What the logs allow [exchange.md 5.5].
 
         Point in time: the copy's databases with the copy's own logs and checkpoint. Roll forward:
         the copy's databases with production's. Without a copy: production as it is.
         """
-        files = self._files(group)
+        files = self._files(component)
         facts = files.facts(copy, mode)
         return decide(facts, mode, profile=self._exchange.profile.store).analysis
 
     def file_actions(
-        self, group: str, copy: CopyFiles, mode: RecoveryMode, method: RecoveryMethod
+        self, component: str, copy: CopyFiles, mode: RecoveryMode, method: RecoveryMethod
     ) -> Sequence[FileAction]:
         """The changes of production's files that this recovery needs, in order; pure."""
         return plan_actions(
-            self._files(group),
+            self._files(component),
             copy,
             mode,
             method,
             profile=self._exchange.profile.store,
-            running=self._exchange.group(group).is_open,
+            running=self._exchange.group(component).is_open,
         )
 
-    def take_offline(self, group: str, *, budget: Budget) -> None:
+    def take_offline(self, component: str, *, budget: Budget) -> None:
         """Dismount every database of the group and stop its engine. Idempotent.
 
         A store too damaged to be dismounted cleanly is dropped as a crash would; its log is
@@ -101,16 +101,16 @@ class ExchangeApplication:
         Raises:
             StoreError, Busy: A shadow copy is being made (native -2403) [EXC-16].
         """
-        budget.check(f"dismounting {group}")
-        self._exchange.group(group).take_offline()
+        budget.check(f"dismounting {component}")
+        self._exchange.group(component).take_offline()
 
-    def allow_overwrite(self, group: str, allowed: bool) -> None:
+    def allow_overwrite(self, component: str, allowed: bool) -> None:
         """Set the "can be overwritten by a restore" flag of every database [P-04]."""
-        owner = self._exchange.group(group)
+        owner = self._exchange.group(component)
         for database in owner.settings.databases:
             owner.change(database.name, may_be_overwritten=allowed)
 
-    def bring_online(self, group: str, *, budget: Budget) -> OnlineReport:
+    def bring_online(self, component: str, *, budget: Budget) -> OnlineReport:
         """Start the group's engine with soft recovery and mount every database.
 
         A database that cannot be mounted although the logs were replayed is shown in the status.
@@ -118,8 +118,8 @@ class ExchangeApplication:
         Raises:
             StoreError: Replay failed; the native code says how. The group stays offline.
         """
-        budget.check(f"mounting {group}")
-        owner = self._exchange.group(group)
+        budget.check(f"mounting {component}")
+        owner = self._exchange.group(component)
         seen = len(self._exchange.events)
         try:
             report = owner.open()
@@ -134,12 +134,12 @@ class ExchangeApplication:
             events=tuple(f"{each.id}: {each.text}" for each in self._exchange.events[seen:]),
         )
 
-    def status(self, group: str) -> GroupStatus:
+    def status(self, component: str) -> ComponentStatus:
         """State of the group's databases, with message counts where they can be read."""
-        return self._exchange.group(group).status()
+        return self._exchange.group(component).status()
 
-    def _files(self, group: str) -> GroupFiles:
-        owner: StorageGroup = self._exchange.group(group)
+    def _files(self, component: str) -> GroupFiles:
+        owner: StorageGroup = self._exchange.group(component)
         return GroupFiles(settings=owner.settings, server=self._exchange.server)
 
 

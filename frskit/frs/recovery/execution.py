@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from frskit.frs.state.journal import JournalOperation
     from frskit.model.copies import Copy, CopyMember
     from frskit.model.ids import StorageId
-    from frskit.model.plans import GroupStatus, RecoveryPlan
+    from frskit.model.plans import ComponentStatus, RecoveryPlan
 
 __all__ = ["RecoveryRun"]
 
@@ -65,9 +65,12 @@ class RecoveryRun:
         with parts.locks.hold(f"server-{plan.server}", "recovery"):
             copy = parts.catalog.get(plan.copy)
             self._still_holds(copy)
-            before = production.application.status(plan.group)
+            before = production.application.status(plan.component)
             journal = parts.journal.begin(
-                RequestorOperation.RECOVERY, plan.copy, group=plan.group, mode=plan.mode.value
+                RequestorOperation.RECOVERY,
+                plan.copy,
+                component=plan.component,
+                mode=plan.mode.value,
             )
             try:
                 self._until_online(production, copy, journal, before)
@@ -80,7 +83,7 @@ class RecoveryRun:
                 _raise(self._not_settled(error), error)
         return self._report(before)
 
-    def _report(self, before: GroupStatus) -> RecoveryReport:
+    def _report(self, before: ComponentStatus) -> RecoveryReport:
         assert self._online is not None
         return RecoveryReport(
             plan=self._plan,
@@ -97,7 +100,7 @@ class RecoveryRun:
             self._parts,
             copy,
             RecoveryWish(
-                mode=plan.mode, method=plan.method, group=plan.group, accept_unverified=True
+                mode=plan.mode, method=plan.method, component=plan.component, accept_unverified=True
             ),
             self._budget,
         )
@@ -109,16 +112,18 @@ class RecoveryRun:
             )
 
     def _until_online(
-        self, production: Production, copy: Copy, journal: JournalOperation, before: GroupStatus
+        self, production: Production, copy: Copy, journal: JournalOperation, before: ComponentStatus
     ) -> None:
         """Everything up to the mounted stores; `self._online` is set once they are up."""
         plan, application = self._plan, production.application
         self._parts.catalog.update(copy.id, lambda record: evolve(record, stage=RECOVERING))
         self._undo.push("mounts of the stores", lambda: self._back_online(production, before))
         with self._step(journal, RecoveryStep.TAKE_OFFLINE):
-            application.take_offline(plan.group, budget=self._budget)
-        self._undo.push("overwrite flag", lambda: application.allow_overwrite(plan.group, False))
-        application.allow_overwrite(plan.group, True)
+            application.take_offline(plan.component, budget=self._budget)
+        self._undo.push(
+            "overwrite flag", lambda: application.allow_overwrite(plan.component, False)
+        )
+        application.allow_overwrite(plan.component, True)
         with self._restore_session(production, copy, journal):
             if plan.method is RecoveryMethod.SWAP:
                 self._swap(production, journal)
@@ -129,7 +134,9 @@ class RecoveryRun:
                 raise RecoveryPrecondition("this array cannot copy back by itself yet")
         if plan.consumes:
             self._consume(copy)
-        self._undo.push("stores", lambda: application.take_offline(plan.group, budget=self._budget))
+        self._undo.push(
+            "stores", lambda: application.take_offline(plan.component, budget=self._budget)
+        )
         with self._step(journal, RecoveryStep.REPLAY):
             self._online = self._bring_online(production)
 
@@ -138,9 +145,9 @@ class RecoveryRun:
 
         What it says and what is true may differ, and clients write to a store that is up.
         """
-        application, group = production.application, self._plan.group
+        application, component = production.application, self._plan.component
         try:
-            online = application.bring_online(group, budget=self._budget)
+            online = application.bring_online(component, budget=self._budget)
         except Exception:
             status = self._seen(production)
             if status is None or not status.databases or _down(status):
@@ -151,10 +158,10 @@ class RecoveryRun:
             raise RecoveryFailed(f"stores did not come up: {', '.join(broken)}")
         return online
 
-    def _seen(self, production: Production) -> GroupStatus | None:
-        """The group's state, or None if the application cannot tell."""
+    def _seen(self, production: Production) -> ComponentStatus | None:
+        """The component's state, or None if the application cannot tell."""
         try:
-            return production.application.status(self._plan.group)
+            return production.application.status(self._plan.component)
         except Exception:  # noqa: BLE001 - parties are strangers: law 11
             return None
 
@@ -167,7 +174,7 @@ class RecoveryRun:
         selected = tuple(
             component.id
             for component in copy.selected
-            if component.answers_to(self._plan.group) or len(copy.selected) == 1
+            if component.answers_to(self._plan.component) or len(copy.selected) == 1
         )
         journal.write(Phase.INTENT, RecoveryStep.PRE_RESTORE)
         return production.service.restore_session(
@@ -281,7 +288,7 @@ class RecoveryRun:
         for member, old in self._displaced:
             settle(self._parts, copy.id, old, member.storage)
         drop_undo(production.server, self._plan.file_actions)
-        production.application.allow_overwrite(self._plan.group, False)
+        production.application.allow_overwrite(self._plan.component, False)
         release(self._parts, copy.id)
         journal.end("recovered")
 
@@ -291,7 +298,7 @@ class RecoveryRun:
             return error
         plan = self._plan
         failed = RecoveryFailed(
-            f"{plan.group} is recovered and mounted, but it could not be recorded: {told(error)}",
+            f"{plan.component} is recovered and mounted, but it could not be recorded: {told(error)}",
             hint="Nothing was undone. 'frskit resume' finishes it once the cause is gone.",
             context={"copy": plan.copy, "recovered": True, "undone": False},
             native=getattr(error, "native", None),
@@ -323,7 +330,7 @@ class RecoveryRun:
             return interrupt
         rest = "'frskit resume' tries again what was not."
         failed = RecoveryFailed(
-            f"recovery of {self._plan.group} failed: {told(error)}",
+            f"recovery of {self._plan.component} failed: {told(error)}",
             hint="The steps were undone." if not leftovers else f"Not all was undone; {rest}",
             context={"copy": self._plan.copy, "recovered": False, "undone": not leftovers},
             native=getattr(error, "native", None),
@@ -350,13 +357,13 @@ class RecoveryRun:
             return [f"record of the copy: {failed}"]
         return []
 
-    def _back_online(self, production: Production, before: GroupStatus) -> None:
+    def _back_online(self, production: Production, before: ComponentStatus) -> None:
         """Mount what was mounted; a store that was down before may stay so."""
         was_up = {each.name for each in before.databases if each.state == MOUNTED}
         if not was_up:
             return
-        group = self._plan.group
-        status = production.application.bring_online(group, budget=self._budget).status
+        component = self._plan.component
+        status = production.application.bring_online(component, budget=self._budget).status
         missing = was_up.intersection(_down(status))
         if missing:
             raise RecoveryFailed(f"mounted before and not now: {', '.join(sorted(missing))}")
@@ -378,6 +385,6 @@ def _raise(error: BaseException, cause: BaseException) -> NoReturn:
     raise error from cause
 
 
-def _down(status: GroupStatus) -> tuple[str, ...]:
+def _down(status: ComponentStatus) -> tuple[str, ...]:
     """Names of the databases that are not mounted."""
     return tuple(each.name for each in status.databases if each.state != MOUNTED)

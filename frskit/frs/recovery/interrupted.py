@@ -5,7 +5,7 @@ process died in the middle of the step. Before the intent to replay nothing was 
 copy by the application, so everything is put back and the copy is as good as before. Afterwards
 the copy is used up (its record says so already), and bringing the stores online is repeated:
 replay is idempotent [EXC-75]. An undo that was begun is always ended as an undo, whatever was
-begun before it: the journal says so, or else production's mounts do. That an application leaves a group alone until then is its host's
+begun before it: the journal says so, or else production's mounts do. That an application leaves a component alone until then is its host's
 business; the lab does.
 """
 
@@ -48,11 +48,11 @@ def finish_recovery(parts: Parts, operation: JournalOperation) -> tuple[Copy, st
     """
     copy = parts.catalog.get(CopyId(operation.subject))
     production = parts.production(copy.server)
-    group = str(operation.facts.get("group"))
+    component = str(operation.component)
     if _replay_may_have_begun(copy, operation) and not _was_undone(production, operation):
-        result = _forward(parts, production, copy, operation, group)
+        result = _forward(parts, production, copy, operation, component)
     else:
-        result = _back(parts, production, copy, operation, group)
+        result = _back(parts, production, copy, operation, component)
     return parts.catalog.get(copy.id), result
 
 
@@ -90,20 +90,20 @@ def settle(parts: Parts, copy: CopyId, old: StorageId, new: StorageId) -> None:
 
 
 def _forward(
-    parts: Parts, production: Production, copy: Copy, operation: JournalOperation, group: str
+    parts: Parts, production: Production, copy: Copy, operation: JournalOperation, component: str
 ) -> str:
     """Bring the stores online, as the dead process was about to."""
     budget = Budget.of(parts.clock)
-    status = production.application.status(group)
+    status = production.application.status(component)
     try:
         if any(each.state != MOUNTED for each in status.databases):
-            status = production.application.bring_online(group, budget=budget).status
+            status = production.application.bring_online(component, budget=budget).status
     except Exception as error:  # noqa: BLE001 - parties are strangers: law 11
-        return f"the recovery of {group} cannot be ended: {told(error)}"
+        return f"the recovery of {component} cannot be ended: {told(error)}"
     broken = [each.name for each in status.databases if each.state != MOUNTED]
     if broken:
-        return f"the recovery of {group} cannot be ended: {', '.join(broken)} did not come up"
-    production.application.allow_overwrite(group, False)
+        return f"the recovery of {component} cannot be ended: {', '.join(broken)} did not come up"
+    production.application.allow_overwrite(component, False)
     for step, facts in operation.intents():
         if step == RecoveryStep.SWAP:
             settle(parts, copy.id, StorageId(str(facts["old"])), StorageId(str(facts["new"])))
@@ -111,31 +111,33 @@ def _forward(
             undo_copy_in(production.server, str(facts["path"]), existed=True, restore=False)
     release(parts, copy.id)
     operation.end("recovered by a resume")
-    return f"the recovery of {group} was completed"
+    return f"the recovery of {component} was completed"
 
 
 def _back(
-    parts: Parts, production: Production, copy: Copy, operation: JournalOperation, group: str
+    parts: Parts, production: Production, copy: Copy, operation: JournalOperation, component: str
 ) -> str:
     """Undo every step that was begun, newest first, then try to mount what was there."""
     budget = Budget.of(parts.clock)
     undo = Releases()
     application = production.application
-    undo.push("overwrite flag", lambda: application.allow_overwrite(group, False))
+    undo.push("overwrite flag", lambda: application.allow_overwrite(component, False))
     for step, facts in operation.intents():
         _push_undo(undo, parts, production, step, facts)
     undo.push("reading of the copy", lambda: _hide_from_recovery(parts, production, copy))
-    undo.push("stores", lambda: application.take_offline(group, budget=budget))
+    undo.push("stores", lambda: application.take_offline(component, budget=budget))
     leftovers = undo.unwind()
     if leftovers:
-        return f"the recovery of {group} cannot be undone: {'; '.join(leftovers)}"
+        return f"the recovery of {component} cannot be undone: {'; '.join(leftovers)}"
     release(parts, copy.id)
     operation.end("undone by a resume")
     try:
-        application.bring_online(group, budget=budget)
+        application.bring_online(component, budget=budget)
     except Exception as error:  # noqa: BLE001 - parties are strangers: law 11
-        return f"the recovery of {group} was undone; it cannot be mounted as it is: {told(error)}"
-    return f"the recovery of {group} was undone"
+        return (
+            f"the recovery of {component} was undone; it cannot be mounted as it is: {told(error)}"
+        )
+    return f"the recovery of {component} was undone"
 
 
 def _push_undo(

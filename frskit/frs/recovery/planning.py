@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from frskit.frs.deployment import Parts, Production
     from frskit.model.components import ComponentId
     from frskit.model.ids import StorageId
-    from frskit.model.plans import FileAction, GroupInfo, LogAnalysis
+    from frskit.model.plans import ComponentInfo, FileAction, LogAnalysis
 
 __all__ = ["RecoveryWish", "make_plan", "member_roles", "mounted", "used_up"]
 
@@ -45,13 +45,13 @@ class RecoveryWish:
 
     Attributes:
         mode, method: How.
-        group: Storage group; None if the copy holds just one.
+        component: Its name; None if the copy holds just one.
         accept_unverified: Whether an unverified copy may be used (never a corrupt one).
     """
 
     mode: RecoveryMode
     method: RecoveryMethod = RecoveryMethod.SWAP
-    group: str | None = None
+    component: str | None = None
     accept_unverified: bool = False
 
 
@@ -91,7 +91,7 @@ def mounted(
 
 
 def make_plan(parts: Parts, copy: Copy, wish: RecoveryWish, budget: Budget) -> RecoveryPlan:
-    """The plan for recovering one group from one copy.
+    """The plan for recovering one component from one copy.
 
     Raises:
         RecoveryPrecondition: It is not legal or not possible; ``context["condition"]`` says which
@@ -100,26 +100,26 @@ def make_plan(parts: Parts, copy: Copy, wish: RecoveryWish, budget: Budget) -> R
     production = parts.production(copy.server)
     _check_copy(copy, wish)
     _check_interrupted(parts, copy)
-    group = _group(production, copy, wish.group)
+    component = _component(production, copy, wish.component)
     reason = objection(copy.kind, wish.mode, wish.method)
     if reason:
         raise refuse("P-01", reason, "Use --method copy-back, or swap with a snapclone.")
-    members = _members(copy, group, wish.mode)
+    members = _members(copy, component, wish.mode)
     _check_members(production, members)
-    _check_alone(production, group, members)
+    _check_alone(production, component, members)
     _check_present(production, members)
-    _check_running(production, group)
+    _check_running(production, component)
     with mounted(parts, production, copy, budget) as files:
-        analysis = production.application.analyze(group.name, files, wish.mode)
+        analysis = production.application.analyze(component.name, files, wish.mode)
         if analysis.verdict is LogVerdict.IMPOSSIBLE:
             raise refuse("P-08", analysis.reason, analysis.remedy or None)
         actions = tuple(
-            production.application.file_actions(group.name, files, wish.mode, wish.method)
+            production.application.file_actions(component.name, files, wish.mode, wish.method)
         )
     return RecoveryPlan(
         copy=copy.id,
         server=copy.server,
-        group=group.name,
+        component=component.name,
         mode=wish.mode,
         method=wish.method,
         members=members,
@@ -127,7 +127,7 @@ def make_plan(parts: Parts, copy: Copy, wish: RecoveryWish, budget: Budget) -> R
         analysis=analysis,
         made_at=parts.clock.now(),
         file_actions=actions,
-        steps=tuple(_steps(group, wish, members, actions, analysis)),
+        steps=tuple(_steps(component, wish, members, actions, analysis)),
         warnings=tuple(_warnings(wish, analysis)),
         consumes=wish.method is RecoveryMethod.SWAP,
     )
@@ -174,33 +174,34 @@ def _check_members(production: Production, members: tuple[CopyMember, ...]) -> N
             raise refuse("P-01", f"member {member.storage} still normalizes", "Wait for it.")
 
 
-def _group(production: Production, copy: Copy, wanted: str | None) -> GroupInfo:
-    """The group to recover, by its name or, where the record has another one, its identity."""
+def _component(production: Production, copy: Copy, wanted: str | None) -> ComponentInfo:
+    """The component to recover, by its name or, where the record has another one, its identity."""
     selected = {each.id for each in copy.selected}
     held = {each.casefold() for each in copy.components}
-    groups = production.application.groups()
-    mine = [each for each in groups if each.component in selected or each.name.casefold() in held]
+    components = production.application.components()
+    mine = [each for each in components if each.id in selected or each.name.casefold() in held]
     if wanted is None and len(mine) == len(copy.components) == 1:
         return mine[0]
     name = wanted or (copy.components[0] if len(copy.components) == 1 else None)
     if name is None:
         raise StorageGroupNotRecognized(
-            "the copy holds several groups; name one", hint=f"One of {', '.join(copy.components)}."
+            "the copy holds several components; name one",
+            hint=f"One of {', '.join(copy.components)}.",
         )
-    for group in mine:
-        if group.name.casefold() == name.casefold():
-            return group
+    for component in mine:
+        if component.name.casefold() == name.casefold():
+            return component
     if name.casefold() not in held:
         raise StorageGroupNotRecognized(f"the copy does not hold {name!r}")
     raise StorageGroupNotRecognized(
-        f"{copy.server} has no storage group {name!r} now",
-        hint="Recovery puts data back into a group that exists; create it first [P-06].",
+        f"{copy.server} has no component {name!r} now",
+        hint="Recovery puts data back into a component that exists; create it first [P-06].",
     )
 
 
-def _members(copy: Copy, group: GroupInfo, mode: RecoveryMode) -> tuple[CopyMember, ...]:
+def _members(copy: Copy, component: ComponentInfo, mode: RecoveryMode) -> tuple[CopyMember, ...]:
     """The members whose LUNs take part: all for point in time, databases only for roll forward."""
-    roles = member_roles(copy, group.component)
+    roles = member_roles(copy, component.id)
     if mode is RecoveryMode.POINT_IN_TIME:
         return tuple(member for member in copy.members if roles.get(member.storage))
     chosen = []
@@ -216,15 +217,15 @@ def _members(copy: Copy, group: GroupInfo, mode: RecoveryMode) -> tuple[CopyMemb
             )
         chosen.append(member)
     if not chosen:
-        raise refuse("P-01", "the copy holds no database of the group")
+        raise refuse("P-01", "the copy holds no database of the component")
     return tuple(chosen)
 
 
-def member_roles(copy: Copy, group: ComponentId) -> dict[StorageId, set[FileRole]]:
-    """Which kinds of a group's files lie on which member."""
+def member_roles(copy: Copy, wanted: ComponentId) -> dict[StorageId, set[FileRole]]:
+    """Which kinds of a component's files lie on which member."""
     found: dict[StorageId, set[FileRole]] = {}
     for component in copy.files:
-        mine = component.id == group or group.is_ancestor_of(component.id)
+        mine = component.id == wanted or wanted.is_ancestor_of(component.id)
         for files in component.files if mine else ():
             for member in copy.members:
                 if inside(member.mount_point, files.path) is not None:
@@ -233,7 +234,7 @@ def member_roles(copy: Copy, group: ComponentId) -> dict[StorageId, set[FileRole
 
 
 def used_up(copy: Copy) -> bool:
-    """Whether no group of the copy can be recovered from it any more."""
+    """Whether no component of the copy can be recovered from it any more."""
     gone = {member.storage for member in copy.members if member.life is not MemberLife.HELD}
     return all(
         any(
@@ -244,10 +245,12 @@ def used_up(copy: Copy) -> bool:
     )
 
 
-def _check_alone(production: Production, group: GroupInfo, members: tuple[CopyMember, ...]) -> None:
-    """P-10: a LUN is replaced whole, so nothing of another group may be on it."""
-    for other in production.application.groups():
-        if other.name == group.name:
+def _check_alone(
+    production: Production, component: ComponentInfo, members: tuple[CopyMember, ...]
+) -> None:
+    """P-10: a LUN is replaced whole, so nothing of another component may be on it."""
+    for other in production.application.components():
+        if other.name == component.name:
             continue
         for path in (*other.database_paths, other.log_path, other.system_path):
             for member in members:
@@ -267,21 +270,21 @@ def _check_present(production: Production, members: tuple[CopyMember, ...]) -> N
             raise refuse("P-06", f"{member.mount_point} is not mounted on production")
 
 
-def _check_running(production: Production, group: GroupInfo) -> None:
+def _check_running(production: Production, component: ComponentInfo) -> None:
     """P-05: the writer takes part in the restore, so its service must run."""
-    if group.component.writer_id not in {each.writer_id for each in production.service.writers()}:
-        raise refuse("P-05", f"the writer of {group.name} is not running", "Start the service.")
+    if component.id.writer_id not in {each.writer_id for each in production.service.writers()}:
+        raise refuse("P-05", f"the writer of {component.name} is not running", "Start the service.")
 
 
 def _steps(
-    group: GroupInfo,
+    component: ComponentInfo,
     wish: RecoveryWish,
     members: tuple[CopyMember, ...],
     actions: tuple[FileAction, ...],
     analysis: LogAnalysis,
 ) -> Iterator[PlanStep]:
     """The steps for people, in the order of execution."""
-    yield PlanStep(title="dismount the stores", detail=", ".join(group.databases))
+    yield PlanStep(title="dismount the stores", detail=", ".join(component.databases))
     yield PlanStep(title="allow the stores to be overwritten")
     yield PlanStep(title="tell the writer: PreRestore")
     if wish.method is RecoveryMethod.SWAP:

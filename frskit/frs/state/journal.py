@@ -46,6 +46,13 @@ class JournalOperation:
         """What was said when it began."""
         return _facts(self.lines[0]) if self.lines else {}
 
+    @property
+    def component(self) -> str | None:
+        """What a recovery puts back; None if the first line is torn."""
+        # Journals of 0.1.0 call it "group".
+        name = self.facts.get("component", self.facts.get("group"))
+        return None if name is None else str(name)
+
     def intents(self) -> Iterator[tuple[str, Mapping[str, object]]]:
         """Step and facts of every outside call that was begun, in order."""
         for line in self.lines:

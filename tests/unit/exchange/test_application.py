@@ -393,7 +393,7 @@ def test_store_with_bad_pages_can_be_taken_offline(history) -> None:
 def test_groups_and_owner(world) -> None:
     """Names, paths and owner, also while everything is down."""
     world.exchange.stop()
-    (info,) = world.exchange.application.groups()
+    (info,) = world.exchange.application.components()
     assert info.databases == ("mbx1", "pub1")
     assert info.database_paths[0] == MBX
     assert (info.log_path, info.system_path) == (LOGS, LOGS)

@@ -260,21 +260,21 @@ def test_a_copy_is_kept_under_the_name_of_what_it_can_recover(name):
     """However a group was named: listed under its name, and recoverable by it."""
     with frskit.lab(seed=3) as site:
         site.deliver("evs1", "sg1", messages=5)
-        component = site.exchange.application.groups()[0].component
+        component = site.exchange.application.components()[0].id
         wanted = {"guid": component.name, "path": component.full_path}.get(name, name)
         assert site.frs.plan_copy("evs1", [wanted], backup_type=FULL).components == ("sg1",)
         copy = site.frs.create_copy("evs1", [wanted], backup_type=FULL)
         assert copy.components == ("sg1",)
         assert [each.id for each in site.frs.copies(component="sg1")] == [copy.id]
         for group in (None, "sg1"):
-            assert site.frs.plan_recovery(copy.id, mode=PIT, group=group).group == "sg1"
+            assert site.frs.plan_recovery(copy.id, mode=PIT, component=group).component == "sg1"
 
 
 def test_a_name_given_twice_is_one_component(site):
-    """The record does not hold a group twice and ask for --group afterwards."""
+    """The record does not hold a group twice and ask for --component afterwards."""
     copy = site.frs.create_copy("evs1", ["sg1", "SG1"], backup_type=FULL)
     assert copy.components == ("sg1",)
-    assert site.frs.plan_recovery(copy.id, mode=PIT).group == "sg1"
+    assert site.frs.plan_recovery(copy.id, mode=PIT).component == "sg1"
 
 
 def test_an_older_record_under_a_foreign_name_is_found_by_its_component(site):
@@ -282,14 +282,14 @@ def test_an_older_record_under_a_foreign_name_is_found_by_its_component(site):
     copy = only(site)
     for name in ("", "evs1"):
         site.parts.catalog.update(copy.id, lambda each, n=name: evolve(each, components=(n,)))
-        assert site.frs.plan_recovery(copy.id, mode=PIT).group == "sg1"
-        assert site.frs.plan_recovery(copy.id, mode=PIT, group="sg1").group == "sg1"
+        assert site.frs.plan_recovery(copy.id, mode=PIT).component == "sg1"
+        assert site.frs.plan_recovery(copy.id, mode=PIT, component="sg1").component == "sg1"
 
 
 def test_what_the_application_could_not_recover_is_not_copied(monkeypatch):
     """A component that is no group of the application is refused before anybody is disturbed."""
     with frskit.lab(seed=3) as site:
-        monkeypatch.setattr(type(site.exchange.application), "groups", lambda _: ())
+        monkeypatch.setattr(type(site.exchange.application), "components", lambda _: ())
         with pytest.raises(StorageGroupNotRecognized, match="could not recover sg1"):
             site.frs.create_copy("evs1", ["sg1"], backup_type=FULL)
         assert site.eva.copies() == ()

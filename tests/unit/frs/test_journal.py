@@ -52,17 +52,27 @@ def test_interrupted_operations_are_found(tmp_path, keep):
 def test_an_interrupted_operation_can_be_ended_by_a_later_process(tmp_path):
     """A torn last line does not swallow the end that a resume writes; its facts are readable."""
     first = Journal(tmp_path, VirtualClock())
-    operation = first.begin("recovery", "cut", group="sg1")
+    operation = first.begin("recovery", "cut", component="sg1")
     operation.write("intent", "swap", old="a", new="b")
     (path,) = tmp_path.glob("*.jsonl")
     path.write_text(path.read_text() + '{"phase": "done", "st')
     (found,) = Journal(tmp_path, VirtualClock()).unfinished()
-    assert (found.kind, found.subject, found.facts) == ("recovery", "cut", {"group": "sg1"})
+    assert (found.kind, found.subject, found.facts) == ("recovery", "cut", {"component": "sg1"})
     assert list(found.intents()) == [("swap", {"old": "a", "new": "b"})]
     found.end("undone")
     assert list(Journal(tmp_path, VirtualClock()).unfinished()) == []
     (lines,) = Journal(tmp_path, VirtualClock()).entries()
     assert [line["phase"] for line in lines] == ["begin", "intent", "end"]
+
+
+@pytest.mark.parametrize(
+    ("facts", "component"), [({"component": "sg1"}, "sg1"), ({"group": "sg1"}, "sg1"), ({}, None)]
+)
+def test_a_recovery_says_what_it_recovers_in_the_words_of_every_version(tmp_path, facts, component):
+    """Journals of 0.1.0 call it a group; a torn first line does not say."""
+    Journal(tmp_path, VirtualClock()).begin("recovery", "cut", **facts)
+    (found,) = Journal(tmp_path, VirtualClock()).unfinished()
+    assert found.component == component
 
 
 def test_no_two_operations_share_a_number(tmp_path):

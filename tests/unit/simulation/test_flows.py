@@ -486,12 +486,12 @@ def test_one_group_of_a_set_of_two(make_scene):
     for group in ("sg1", "sg2"):
         scene.site.deliver("evs1", group, messages=6)
     luns = scene.luns()
-    plan = scene.site.frs.plan_recovery(copy.id, mode=RecoveryMode.POINT_IN_TIME, group="sg1")
+    plan = scene.site.frs.plan_recovery(copy.id, mode=RecoveryMode.POINT_IN_TIME, component="sg1")
     scene.site.frs.recover(plan)
     assert (scene.mail("sg1"), scene.mail("sg2")) == (10, 16)
     moved = {point for point, storage in scene.luns().items() if storage != luns[point]}
     assert moved == {"L:\\", "M:\\", "P:\\"}
-    plan = scene.site.frs.plan_recovery(copy.id, mode=RecoveryMode.ROLL_FORWARD, group="sg2")
+    plan = scene.site.frs.plan_recovery(copy.id, mode=RecoveryMode.ROLL_FORWARD, component="sg2")
     scene.site.frs.recover(plan)
     assert (scene.mail("sg1"), scene.mail("sg2")) == (10, 16)
 
