@@ -7,9 +7,12 @@ Nothing in frskit sleeps or reads the time but through a `Clock`. The lab runs o
 
 from __future__ import annotations
 
+import heapq
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Protocol
 
 from attrs import define, field, frozen
@@ -34,9 +37,35 @@ class Clock(Protocol):
         """Wait; a virtual clock advances instead. Negative waits count as zero."""
         ...
 
+    @property
+    def real_time(self) -> bool:
+        """Whether time goes on by itself.
+
+        If so, a call that must end in time needs a thread of its own, and alarms ring in another
+        one. If not, time passes inside `sleep` only, and so alarms ring there.
+        """
+        ...
+
+    def alarm(self, at_s: float, action: Callable[[], None]) -> Callable[[], None]:
+        """Call `action` once, as soon as `monotonic` reads `at_s` or more.
+
+        Args:
+            at_s: Reading of `monotonic`.
+            action: Must be short, and must not raise.
+
+        Returns:
+            Cancels the alarm; harmless once it rang.
+        """
+        ...
+
 
 class SystemClock:
     """The machine's own clock."""
+
+    @property
+    def real_time(self) -> bool:
+        """It goes on by itself."""
+        return True
 
     def now(self) -> datetime:
         """The wall clock in UTC."""
@@ -51,9 +80,18 @@ class SystemClock:
         if seconds > 0:
             time.sleep(seconds)
 
+    def alarm(self, at_s: float, action: Callable[[], None]) -> Callable[[], None]:
+        """Ring in a thread that does not keep the process alive."""
+        timer = threading.Timer(max(0.0, at_s - self.monotonic()), action)
+        timer.daemon = True
+        timer.start()
+        return timer.cancel
+
 
 class VirtualClock:
     """A clock that moves only when told to; waiting advances it at once.
+
+    Alarms ring while it advances, in the thread that advances it, at exactly their time.
 
     Example:
         >>> clock = VirtualClock()
@@ -71,6 +109,13 @@ class VirtualClock:
             raise ValueError("a clock's start must be timezone-aware")
         self._elapsed_s = float(elapsed_s)
         self._lock = threading.Lock()
+        self._alarms: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbers = count()  # alarms of one time ring in the order in which they were set
+
+    @property
+    def real_time(self) -> bool:
+        """It stands still until somebody waits."""
+        return False
 
     @property
     def start(self) -> datetime:
@@ -93,8 +138,34 @@ class VirtualClock:
         """Move forward; a clock never goes back."""
         if seconds < 0:
             raise ValueError("a virtual clock cannot run backwards")
+        left_s = seconds
+        while True:
+            with self._lock:
+                due = self._alarms and self._alarms[0][0] <= self._elapsed_s + left_s
+                if not due:
+                    self._elapsed_s += left_s
+                    return
+                at_s, _, action = heapq.heappop(self._alarms)
+                step_s = max(0.0, at_s - self._elapsed_s)
+                self._elapsed_s += step_s
+                left_s -= step_s
+                before_s = self._elapsed_s
+            action()  # without the lock: it may wait itself, and that wait is part of this one
+            left_s = max(0.0, left_s - (self._elapsed_s - before_s))
+
+    def alarm(self, at_s: float, action: Callable[[], None]) -> Callable[[], None]:
+        """Ring inside `advance`; a time that has passed rings at the next step."""
+        entry = (at_s, next(self._numbers), action)
         with self._lock:
-            self._elapsed_s += seconds
+            heapq.heappush(self._alarms, entry)
+
+        def cancel() -> None:
+            with self._lock:
+                if entry in self._alarms:
+                    self._alarms.remove(entry)
+                    heapq.heapify(self._alarms)
+
+        return cancel
 
 
 @define

@@ -65,6 +65,7 @@ The second level is the *party* that failed, the leaves are named by the conditi
     +-- Stopped                                                                     exit 12
     |   +-- Cancelled
     |   +-- TimedOut
+    |   |   +-- NoAnswer
     |   +-- OutcomeUnknown
     +-- DoctorFailed                     the doctor found failures                  exit 13
     +-- MissingDependency                an extra is not installed                  exit 2
@@ -119,6 +120,7 @@ __all__ = [
     "NormalizationError",
     "NormalizationFailed",
     "NormalizationTimeout",
+    "NoAnswer",
     "NotFound",
     "NotLicensed",
     "OutcomeUnknown",
@@ -669,6 +671,16 @@ class TimedOut(Stopped):
     code = "stopped.timed-out"
     default_hint = "Give it more time."
     default_retryable = True
+
+
+class NoAnswer(TimedOut):
+    """A party did not answer in time, or still owes the answer to an earlier call.
+
+    Its call goes on in a thread of its own; what it answers later is not believed.
+    """
+
+    code = "stopped.no-answer"
+    default_hint = "Look at the party that the message names; nobody else was left waiting for it."
 
 
 class DoctorFailed(FrskitError):

@@ -21,7 +21,7 @@ __all__ = [
 _BASE = frozenset({"_lazy", "_typing", "model", "errors"})
 _SMALL = _BASE | {"codes", "clock"}
 _SEAMS = _SMALL | {"events", "protocols"}
-_TOOLS = _SEAMS | {"storage", "bases", "scopes"}
+_TOOLS = _SEAMS | {"storage", "bases", "scopes", "watchdog"}
 _WINGS = frozenset({"frs", "vss", "exchange", "eva", "local", "hosts"})
 
 LAYERS: Mapping[str, frozenset[str]] = {
@@ -35,6 +35,7 @@ LAYERS: Mapping[str, frozenset[str]] = {
     "protocols": _SMALL | {"events"},
     "bases": _SEAMS,
     "scopes": _SEAMS,
+    "watchdog": _SMALL,
     "spi": _SEAMS | {"bases"},
     "storage": _SEAMS | {"bases", "scopes"},
     "ese": _SMALL,

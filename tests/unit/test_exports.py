@@ -140,5 +140,8 @@ def test_a_plan_answers_to_the_former_word_for_its_component():
             plan = site.frs.plan_recovery(copy.id, mode="point-in-time", group="sg1")
         with pytest.warns(DeprecationWarning, match="'component'"):
             assert plan.group == plan.component == "sg1"
-        with pytest.warns(DeprecationWarning), pytest.raises(frskit.errors.UsageError, match="not both"):
+        with (
+            pytest.warns(DeprecationWarning),
+            pytest.raises(frskit.errors.UsageError, match="not both"),
+        ):
             site.frs.plan_recovery(copy.id, mode="point-in-time", component="sg1", group="sg1")
