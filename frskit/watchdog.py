@@ -20,24 +20,30 @@ import logging
 import threading
 import weakref
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Generic, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from attrs import define, field
 
+from frskit.clock import Budget
 from frskit.errors import FrskitError, NoAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Sequence
 
     from frskit.clock import Clock
 
-__all__ = ["CLOSING_S", "Watchdog", "silent_parties"]
+__all__ = ["ANSWER_S", "CLOSING_S", "Watchdog", "guarded", "silent_parties", "together"]
 
 T = TypeVar("T")
 
 CLOSING_S = 5.0
 """Longest wait for a call that only ends something (Abort, a release): frskit's choice. Several
 follow one another when a party fails, so it is short; what it ends was asked for, heard or not."""
+
+ANSWER_S = 600.0
+"""Longest wait for a call that its caller gave no time: frskit's choice. Long enough for what a party
+may do in good faith (a writer's PrepareForSnapshot, a rescan), short enough to end a night's job."""
 
 _ALL: weakref.WeakSet[Watchdog] = weakref.WeakSet()
 
@@ -163,8 +169,8 @@ class Watchdog:
             on_expiry: Runs at the deadline, before anything is raised, while the party may still
                 be at it; also when the caller is interrupted.
             on_late: Runs when the party came back after that; in whatever thread it did.
-            closing: The call only ends something: it is made although answers are owed, and waits
-                for `closing_s` at most.
+            closing: The call only ends something, or only looks: it is made although answers are
+                owed. Without a deadline it waits for `closing_s`.
 
         Raises:
             NoAnswer: There was none in time, or the party was not asked since the time was over
@@ -173,8 +179,7 @@ class Watchdog:
         """
         now_s = self.clock.monotonic()
         if closing:
-            end_s = now_s + self.closing_s
-            deadline_s = end_s if deadline_s is None else min(deadline_s, end_s)
+            deadline_s = now_s + self.closing_s if deadline_s is None else deadline_s
             self._check_no_other_closing(what)
         else:
             self._check_asked(what, deadline_s, now_s, on_expiry)
@@ -265,6 +270,114 @@ class Watchdog:
             if not isinstance(call.trouble, Exception):
                 raise call.trouble from error
         return error
+
+
+def together(clock: Clock, actions: Sequence[Callable[[], None]]) -> None:
+    """Do several things at once, so that one which takes long delays none of the others.
+
+    In real time each has a thread; on a virtual clock the next one starts when one waits. What
+    they raise is theirs to keep; each has to end by itself.
+    """
+    if clock.real_time and len(actions) > 1:
+        threads = [threading.Thread(target=each, daemon=True) for each in actions]
+        started = []
+        for thread, action in zip(threads, actions, strict=True):
+            try:
+                thread.start()
+                started.append(thread)
+            except RuntimeError:  # the machine has no thread left: one after the other, then
+                action()
+        for thread in started:
+            thread.join()
+        return
+    waiting = list(actions)
+
+    def go_on() -> None:
+        while waiting:
+            action = waiting.pop(0)
+            cancel = clock.alarm(clock.monotonic(), go_on) if waiting else None
+            try:
+                action()
+            finally:
+                if cancel is not None:
+                    cancel()
+
+    go_on()
+
+
+class _Guard:
+    """What `guarded` gives out; looks like the party, and calls it through the watchdog."""
+
+    __slots__ = ("_answer_s", "_closing", "_dog", "_party")
+    _party: object
+    _dog: Watchdog
+    _closing: frozenset[str]
+    _answer_s: float
+
+    def __init__(
+        self, party: object, dog: Watchdog, closing: frozenset[str], answer_s: float
+    ) -> None:
+        for name, value in zip(
+            ("_party", "_dog", "_closing", "_answer_s"),
+            (party, dog, closing, answer_s),
+            strict=True,
+        ):
+            object.__setattr__(self, name, value)
+
+    @property
+    def __class__(self) -> type:
+        """The party's own class, so that `isinstance` answers as for the party."""
+        return type(self._party)
+
+    @__class__.setter
+    def __class__(self, value: type) -> None:
+        raise TypeError("the class of a guarded party cannot be changed")
+
+    def __getattr__(self, name: str) -> object:
+        value = getattr(self._party, name)
+        if name.startswith("_") or not callable(value) or isinstance(value, type):
+            return value
+        return partial(self._call, name, value)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        setattr(self._party, name, value)
+
+    def __repr__(self) -> str:
+        return repr(self._party)
+
+    def _call(
+        self, name: str, method: Callable[..., object], *args: object, **words: object
+    ) -> object:
+        dog = self._dog
+        now_s = dog.clock.monotonic()
+        end_s = now_s + self._answer_s
+        budget = words.get("budget")
+        if isinstance(budget, Budget) and budget.deadline_s is not None:
+            # A party that watches its budget answers by itself, and says more than we could.
+            end_s = max(now_s, budget.deadline_s) + dog.closing_s
+        return dog.call(
+            name,
+            partial(method, *args, **words),
+            deadline_s=end_s,
+            closing=name in self._closing,
+        )
+
+
+def guarded(
+    party: T, dog: Watchdog, *, closing: Collection[str] = (), answer_s: float = ANSWER_S
+) -> T:
+    """The same party, with every method called through its watchdog.
+
+    A call ends `CLOSING_S` after its ``budget``, or after `answer_s` if it has none.
+
+    Args:
+        party: Any object; what is no method passes through, `isinstance` answers as before.
+        dog: Stands before it.
+        closing: Names of the methods that are called although answers are owed: those that only
+            end something, or only look.
+        answer_s: Longest wait for a call without a budget.
+    """
+    return cast("T", _Guard(party, dog, frozenset(closing), answer_s))
 
 
 def foreign(kind: type[FrskitError], party: str, what: str, error: BaseException) -> FrskitError:

@@ -19,10 +19,16 @@ HOLD_WINDOW_S: Final = 10.0
 
 
 class MeasuredHold:
-    """A hold of writes that ends by itself after `HOLD_WINDOW_S`, and measures its length."""
+    """A hold of writes that ends by itself, and measures its length.
 
-    def __init__(self, clock: Clock) -> None:
+    Args:
+        clock: Measures it.
+        limit_s: Seconds after which it ends by itself, `HOLD_WINDOW_S` at most; None: no sooner.
+    """
+
+    def __init__(self, clock: Clock, limit_s: float | None = None) -> None:
         self._clock = clock
+        self._limit_s = HOLD_WINDOW_S if limit_s is None else min(limit_s, HOLD_WINDOW_S)
         self._since_s = clock.monotonic()
         self._until_s: float | None = None
 
@@ -35,11 +41,12 @@ class MeasuredHold:
     @property
     def in_force(self) -> bool:
         """Whether writes are held now; a hold that is too long lets them pass [VSS-44]."""
-        return self._until_s is None and self.held_s <= HOLD_WINDOW_S
+        return self._until_s is None and self.held_s <= self._limit_s
 
     def release(self) -> None:
-        """Let writes pass and stop measuring."""
-        self._until_s = self._clock.monotonic()
+        """Let writes pass and stop measuring; only the first time counts."""
+        if self._until_s is None:
+            self._until_s = self._clock.monotonic()
 
 
 if TYPE_CHECKING:

@@ -267,7 +267,7 @@ class LinuxServer:
         for tree in trees:
             budget.check("flushing volumes")
             tree.sync()
-        hold = MeasuredHold(self._clock)
+        hold = MeasuredHold(self._clock, budget.remaining_s())
         try:
             yield hold
         finally:

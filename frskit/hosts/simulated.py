@@ -306,7 +306,7 @@ class SimulatedServer:
         for tree in [self.files(volume) for volume in volumes]:
             budget.check("flushing volumes")
             tree.sync()
-        hold = MeasuredHold(self._clock)
+        hold = MeasuredHold(self._clock, budget.remaining_s())
         with self._lock:
             if any(disk.hold is not None for disk in held.values()):
                 raise VolumeBusy(f"{self._name}: writes to one of the volumes are held already")

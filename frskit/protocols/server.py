@@ -24,6 +24,14 @@ class WriteHold(Protocol):
         """How long writes were held; final after the release."""
         ...
 
+    def release(self) -> None:
+        """Let writes pass now. Idempotent, from any thread, also while the block still runs.
+
+        A hold also ends by itself: after the window of 10 s [VSS-44] and at the deadline of its
+        budget, whoever hangs.
+        """
+        ...
+
 
 class Server(Protocol):
     """One host of the site.
@@ -76,7 +84,8 @@ class Server(Protocol):
     ) -> AbstractContextManager[WriteHold]:
         """Flush, then hold all writes to these volumes until the block ends.
 
-        Leaving the block always releases. Nothing inside may write to them.
+        Leaving the block always releases, in whatever thread it is left. Nothing inside may write
+        to them.
 
         Raises:
             HoldTimeout: On leaving, if writes were held for longer than the window of 10 s; they

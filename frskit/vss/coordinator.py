@@ -13,7 +13,7 @@ from collections.abc import MutableMapping, Sequence
 from typing import TYPE_CHECKING
 
 from frskit.clock import Budget, Clock
-from frskit.errors import FrskitError
+from frskit.errors import FrskitError, HostError
 from frskit.events import EventSink
 from frskit.model.components import BackupType, WriterMetadata, WriterStatus
 from frskit.model.ids import IdFactory, SetId
@@ -36,8 +36,12 @@ from frskit.vss.requestor.participants import Participants
 from frskit.vss.session import EngineRestoreSession, EngineSession
 from frskit.vss.trace import Tracer
 from frskit.vss.writers import Roster
+from frskit.watchdog import ANSWER_S, CLOSING_S, Watchdog, guarded
 
 __all__ = ["Coordinator"]
+
+_LOOKING = frozenset({"volumes", "disks", "resolve", "files", "detach"})
+"""What a server is asked although it owes an answer: it only looks, or ends a mount."""
 
 
 class Coordinator:
@@ -52,6 +56,9 @@ class Coordinator:
         memory: Keeps sets and open sessions over restarts; None forgets them with the process.
         strict: Components must be named before StartSnapshotSet, as Windows documents it.
         arrival_timeout_s: How long an import waits for disks.
+        answer_timeout_s: How long a writer, provider or the server may take over one call where
+            neither a budget nor a window says so.
+        closing_timeout_s: How long over a call that only ends something, such as Abort.
     """
 
     def __init__(
@@ -65,15 +72,21 @@ class Coordinator:
         memory: MutableMapping[str, bytes] | None = None,
         strict: bool = False,
         arrival_timeout_s: float = 60.0,
+        answer_timeout_s: float = ANSWER_S,
+        closing_timeout_s: float = CLOSING_S,
     ) -> None:
         trace = Tracer(sink, clock)
+        patience = {"answer_s": answer_timeout_s, "closing_s": closing_timeout_s}
+        dog = Watchdog(f"server {server.name}", clock, wrap=HostError, closing_s=closing_timeout_s)
+        self._server = server
         self.engine: Engine = Engine(
-            server=server,
+            server=guarded(server, dog, closing=_LOOKING, answer_s=answer_timeout_s),
+            server_dog=dog,
             clock=clock,
             ids=ids,
             trace=trace,
-            roster=Roster(clock=clock, trace=trace),
-            providers=Providers(trace=trace),
+            roster=Roster(clock=clock, trace=trace, **patience),
+            providers=Providers(trace=trace, clock=clock, **patience),
             records=Records(memory),
             arrival_s=arrival_timeout_s,
             strict=strict,
@@ -84,7 +97,7 @@ class Coordinator:
     @property
     def server(self) -> Server:
         """The server it works for."""
-        return self.engine.server
+        return self._server
 
     @property
     def capabilities(self) -> ServiceCapabilities:
@@ -247,7 +260,7 @@ class Coordinator:
         for provider_id in dict.fromkeys(each.provider_id for each in record.members):
             provider = self.engine.providers.by_id(provider_id)
             if isinstance(provider, SupportsReconcile):
-                remains += provider.reconcile(record.id, budget=budget)
+                remains += self.engine.providers.reconcile(provider, record.id, budget)
             else:
                 remains.append(f"whatever provider {provider.info.name} made for set {record.id}")
         leftovers += remains

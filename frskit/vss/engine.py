@@ -20,6 +20,7 @@ from frskit.vss.providers import Providers
 from frskit.vss.state_tables import SHADOW_TABLE, ShadowStep
 from frskit.vss.trace import Tracer
 from frskit.vss.writers import Roster
+from frskit.watchdog import Watchdog
 
 __all__ = ["Engine", "EngineOwner", "OpenSet", "SetMember", "SetSlot", "lun_information"]
 
@@ -136,6 +137,7 @@ class Engine:
     """The shared parts of one coordinator.
 
     Attributes:
+        server: Called through `server_dog`.
         arrival_s: How long an import waits for disks; Windows' figure is not published [VSS 3],
             60 s is frskit's choice.
         cleanup_s: Time for cleaning up after a failure, apart from the caller's budget.
@@ -149,6 +151,7 @@ class Engine:
     roster: Roster
     providers: Providers
     records: Records
+    server_dog: Watchdog
     slot: SetSlot = field(factory=SetSlot)
     arrival_s: float = 60.0
     cleanup_s: float = 300.0

@@ -7,11 +7,12 @@ an unexpected provider error, which is also put on record as an event [VSS-28, V
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar, runtime_checkable
+from functools import partial
+from typing import Protocol, TypeVar, cast, runtime_checkable
 
 from attrs import define, field
 
-from frskit.clock import Budget
+from frskit.clock import Budget, Clock
 from frskit.codes.hresult import hresult
 from frskit.errors import (
     ArrayError,
@@ -29,6 +30,7 @@ from frskit.model.shadows import LunInformation
 from frskit.model.storage import CopyKind
 from frskit.protocols import HardwareProvider
 from frskit.vss.trace import Tracer
+from frskit.watchdog import ANSWER_S, CLOSING_S, Watchdog
 
 __all__ = ["Providers", "SupportsReconcile"]
 
@@ -55,7 +57,11 @@ class Providers:
     """The registered providers of one coordinator."""
 
     trace: Tracer
+    clock: Clock
+    answer_s: float = ANSWER_S
+    closing_s: float = CLOSING_S
     _members: list[HardwareProvider] = field(factory=list, init=False)
+    _dogs: list[tuple[HardwareProvider, Watchdog]] = field(factory=list, init=False)
 
     def register(self, provider: HardwareProvider) -> None:
         """Add a provider.
@@ -77,7 +83,17 @@ class Providers:
             return False
         self.call(provider, "OnUnload", None, provider.on_unload)
         self._members.remove(provider)
+        self._dogs = [each for each in self._dogs if each[0] is not provider]
         return True
+
+    def dog(self, provider: HardwareProvider) -> Watchdog:
+        """Who calls this provider."""
+        for known, dog in self._dogs:
+            if known is provider:
+                return dog
+        made = Watchdog(f"provider {provider.info.name}", self.clock, closing_s=self.closing_s)
+        self._dogs.append((provider, made))
+        return made
 
     def all(self) -> tuple[HardwareProvider, ...]:
         """The registered providers."""
@@ -143,7 +159,11 @@ class Providers:
     ) -> bool:
         step, name = "AreLunsSupported", provider.info.name
         try:
-            fine = provider.are_luns_supported(luns, kind)
+            fine = self.dog(provider).call(
+                step,
+                partial(provider.are_luns_supported, luns, kind),
+                deadline_s=self.clock.monotonic() + self.answer_s,
+            )
         except Exception as error:  # noqa: BLE001  a provider that raises here does not support
             self.trace.row("P", step, set_id=set_id, subject=name, outcome=str(error))
             return False
@@ -156,16 +176,42 @@ class Providers:
         step: str,
         set_id: SetId | None,
         function: Callable[[], T],
+        *,
+        deadline_s: float | None = None,
+        on_expiry: Callable[[], None] | None = None,
+        on_late: Callable[[], None] | None = None,
+        closing: bool = False,
     ) -> T:
         """Call a provider and put the row on the trace.
 
+        Args:
+            provider: Who is called.
+            step: The name of the call, for the trace and for messages.
+            set_id: For the trace.
+            function: The call.
+            deadline_s: Reading of the clock at which it is left; None: after `answer_s`, or after
+                `closing_s` if it is closing.
+            on_expiry: As of `frskit.watchdog.Watchdog.call`.
+            on_late: As there.
+            closing: As there.
+
         Raises:
+            NoAnswer: It hangs, or has not come back from an earlier call.
             ProviderVeto, ArrayError, HostError, Stopped: As the provider raised them.
             ProviderError: Anything else, with native VSS_E_UNEXPECTED_PROVIDER_ERROR.
         """
         name = provider.info.name
         try:
-            result = function()
+            if deadline_s is None and not closing:
+                deadline_s = self.clock.monotonic() + self.answer_s
+            result = self.dog(provider).call(
+                step,
+                function,
+                deadline_s=deadline_s,
+                on_expiry=on_expiry,
+                on_late=on_late,
+                closing=closing,
+            )
         except BaseException as error:
             why = str(error) or type(error).__name__
             self.trace.row("P", step, set_id=set_id, subject=name, outcome=why)
@@ -175,6 +221,24 @@ class Providers:
             raise _unexpected(name, step, error) from error
         self.trace.row("P", step, set_id=set_id, subject=name)
         return result
+
+    def reconcile(
+        self, provider: SupportsReconcile, set_id: SetId, budget: Budget
+    ) -> Sequence[str]:
+        """Let a provider remove what is left of a set, also one that hangs in another call.
+
+        Raises:
+            As `call`.
+        """
+        end_s = budget.deadline_s
+        return self.call(
+            cast("HardwareProvider", provider),
+            "Reconcile",
+            set_id,
+            lambda: list(provider.reconcile(set_id, budget=budget)),
+            deadline_s=self.clock.monotonic() + self.answer_s if end_s is None else end_s,
+            closing=True,
+        )
 
 
 def _unexpected(name: str, step: str, error: Exception) -> ProviderError:

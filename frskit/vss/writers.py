@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from frskit.clock import Clock
 from frskit.codes.hresult import hresult
@@ -25,13 +25,32 @@ from frskit.model.components import (
 from frskit.model.ids import SetId
 from frskit.protocols import Writer
 from frskit.vss.documents.backup_document import schema_bits, schema_of
-from frskit.vss.state_tables import WRITER_TABLE, WriterEvent
+from frskit.vss.state_tables import WRITER_TABLE, WriterEvent, WriterTransition
 from frskit.vss.trace import Tracer
+from frskit.watchdog import ANSWER_S, CLOSING_S, Watchdog
 
-__all__ = ["Enrolled", "Roster", "veto_of"]
+__all__ = ["Enrolled", "Limits", "Roster", "veto_of"]
 
 _CODES = {code.value for code in WriterFailure}
 _HOPELESS = {WriterFailure.NONRETRYABLE.value, WriterFailure.INCONSISTENT_SNAPSHOT.value}
+
+
+_CLOSING = {WriterEvent.ABORT, WriterEvent.BACKUP_SHUTDOWN}
+"""Events that only end something: they are sent to a writer that hangs, too."""
+
+
+@frozen
+class Limits:
+    """How long a writer may take over one event, and what then.
+
+    Attributes:
+        deadline_s: Reading of the clock; None leaves it to the roster.
+        on_expiry, on_late: As of `frskit.watchdog.Watchdog.call`.
+    """
+
+    deadline_s: float | None = None
+    on_expiry: Callable[[], None] | None = None
+    on_late: Callable[[], None] | None = None
 
 
 @define(eq=False)
@@ -40,12 +59,14 @@ class Enrolled:
 
     Attributes:
         writer: The writer itself.
+        dog: Calls it; what hangs is left behind there.
         metadata: What it said at the last Identify that succeeded.
         state, failure, reason, since: Its status.
         session: The newest session that it takes part in, which drives the state.
     """
 
     writer: Writer
+    dog: Watchdog
     metadata: WriterMetadata | None = None
     state: WriterState = WriterState.STABLE
     failure: int = 0
@@ -106,10 +127,17 @@ def veto_of(name: str, event: WriterEvent, error: BaseException) -> WriterError:
 
 @define(eq=False)
 class Roster:
-    """The registered writers of one coordinator."""
+    """The registered writers of one coordinator.
+
+    Attributes:
+        answer_s: Longest wait for an answer where no window is running.
+        closing_s: Longest wait for the answer to an event that only ends something.
+    """
 
     clock: Clock
     trace: Tracer
+    answer_s: float = ANSWER_S
+    closing_s: float = CLOSING_S
     _members: list[Enrolled] = field(factory=list, init=False)
 
     def register(self, writer: Writer) -> None:
@@ -123,7 +151,9 @@ class Roster:
                 f"writer {type(writer).__name__} is registered already",
                 native=hresult("VSS_E_WRITER_ALREADY_SUBSCRIBED"),
             )
-        self._members.append(Enrolled(writer=writer, since=self.clock.now()))
+        name = f"writer {type(writer).__name__}"
+        dog = Watchdog(name, self.clock, closing_s=self.closing_s)
+        self._members.append(Enrolled(writer=writer, dog=dog, since=self.clock.now()))
 
     def unregister(self, writer: Writer) -> bool:
         """Remove a writer; False if it was not there."""
@@ -152,7 +182,12 @@ class Roster:
         """Ask one writer; None if it does not answer. Its state stays as it is [VSS-11]."""
         step = WriterEvent.IDENTIFY.value
         try:
-            metadata = member.writer.identify()
+            metadata = member.dog.call(
+                step,
+                member.writer.identify,
+                deadline_s=self.clock.monotonic() + self.answer_s,
+                closing=True,  # it changes nothing, so it may be asked in the middle of anything
+            )
             schema_of(schema_bits(metadata.schema))
         except Exception as error:  # noqa: BLE001
             # A writer that fails here is absent, without a status [VSS 1.1 row 6].
@@ -160,6 +195,7 @@ class Roster:
             self.trace.row("W", step, set_id=None, subject=member.name, outcome=_text(error))
             return None
         member.metadata = metadata
+        member.dog.party = f"writer {metadata.name}"
         self.trace.row("W", step, set_id=None, subject=metadata.name)
         return metadata
 
@@ -168,9 +204,17 @@ class Roster:
         return tuple(each.status() for each in self._members if each.metadata is not None)
 
     def deliver(
-        self, member: Enrolled, event: WriterEvent, session: WriterSession, call: Callable[[], None]
+        self,
+        member: Enrolled,
+        event: WriterEvent,
+        session: WriterSession,
+        call: Callable[[], None],
+        limits: Limits | None = None,
     ) -> WriterError | None:
         """Send one event; return the typed failure, if any.
+
+        A writer that does not answer within the limits has failed with a time-out; what it answers
+        later changes nothing.
 
         An interrupt (any exception that is not an `Exception`) counts as a failure of the handler
         and goes on to the caller.
@@ -186,17 +230,31 @@ class Roster:
             )
         if opens:
             member.session = session.session_id
+        # The cell of now: a writer that hangs is aborted while it is at this event.
+        cell = WRITER_TABLE[event, member.state] if drives else None
+        limits = limits or Limits()
         try:
-            call()
+            member.dog.call(
+                event.value,
+                call,
+                deadline_s=None if event in _CLOSING else self._deadline(limits),
+                on_expiry=limits.on_expiry,
+                on_late=limits.on_late,
+                closing=event in _CLOSING,
+            )
         except Exception as error:  # noqa: BLE001  any failure of a writer is a veto
-            return self._failed(member, event, session, error, drives=drives)
+            return self._failed(member, event, session, error, cell)
         except BaseException as error:
-            self._failed(member, event, session, error, drives=drives)
+            self._failed(member, event, session, error, cell)
             raise
-        if drives:
-            self._enter(member, WRITER_TABLE[event, member.state].success)
+        if cell is not None:
+            self._enter(member, cell.success)
         self.trace.row("W", event.value, set_id=session.session_id, subject=member.name)
         return None
+
+    def _deadline(self, limits: Limits) -> float:
+        latest_s = self.clock.monotonic() + self.answer_s
+        return latest_s if limits.deadline_s is None else min(limits.deadline_s, latest_s)
 
     def expire(self, member: Enrolled, session: WriterSession, reason: str) -> None:
         """The freeze window of a frozen writer has passed [VSS-42]."""
@@ -210,14 +268,12 @@ class Roster:
         event: WriterEvent,
         session: WriterSession,
         error: BaseException,
-        *,
-        drives: bool,
+        cell: WriterTransition | None,
     ) -> WriterError:
         veto = veto_of(member.name, event, error)
-        if drives:
+        if cell is not None:
             code = veto.native if isinstance(veto.native, int) else 0
-            after = WRITER_TABLE[event, member.state].failure
-            self._enter(member, after, code, str(veto.context["reason"]))
+            self._enter(member, cell.failure, code, str(veto.context["reason"]))
         self.trace.row(
             "W", event.value, set_id=session.session_id, subject=member.name, outcome=_text(error)
         )

@@ -141,7 +141,7 @@ def test_a_plan_answers_to_the_former_word_for_its_component():
         with pytest.warns(DeprecationWarning, match="'component'"):
             assert plan.group == plan.component == "sg1"
         with (
-            pytest.warns(DeprecationWarning),
+            pytest.warns(DeprecationWarning, match="component"),
             pytest.raises(frskit.errors.UsageError, match="not both"),
         ):
             site.frs.plan_recovery(copy.id, mode="point-in-time", component="sg1", group="sg1")

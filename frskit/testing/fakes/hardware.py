@@ -6,7 +6,7 @@ instant; the server knows only what its last rescan found and measures how long 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -227,6 +227,7 @@ class _Hold:
 
     clock: Clock
     since_s: float
+    end: Callable[[], None]
     until_s: float | None = None
 
     @property
@@ -234,6 +235,12 @@ class _Hold:
         """Seconds held so far."""
         end_s = self.clock.monotonic() if self.until_s is None else self.until_s
         return end_s - self.since_s
+
+    def release(self) -> None:
+        """Let writes pass, once."""
+        if self.until_s is None:
+            self.until_s = self.clock.monotonic()
+            self.end()
 
 
 class SmallServer:
@@ -314,17 +321,19 @@ class SmallServer:
     def hold_writes(self, volumes: Collection[VolumeId], *, budget: Budget) -> Iterator[WriteHold]:
         """Hold, measure, release."""
         self.script.hit(f"{self._name}.hold")
-        hold = _Hold(self._clock, self._clock.monotonic())
+        hold = _Hold(self._clock, self._clock.monotonic(), self._let_go)
         self.held = list(volumes)
         try:
             self.script.hit(f"{self._name}.hold!")
             yield hold
         finally:
-            self.held = []
-            hold.until_s = self._clock.monotonic()
-            self.script.hit(f"{self._name}.release")
+            hold.release()
         if hold.held_s > _HOLD_S:
             raise HoldTimeout(f"writes were held for {hold.held_s:.1f} s")
+
+    def _let_go(self) -> None:
+        self.held = []
+        self.script.hit(f"{self._name}.release")
 
     def set_flags(self, storages: Collection[StorageId], flags: DiskFlags) -> None:
         """Write flags to LUNs."""

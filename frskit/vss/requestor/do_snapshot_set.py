@@ -8,20 +8,33 @@ PreFinalCommit and PostFinalCommit, as [VSS 1.1 row 26] infers.
 After any failure the order is: release held writes, Abort to the writers, flags, providers. An
 unclear outcome of the commit is a failure like any other here; what it may have left behind is
 looked for afterwards, when the application writes again [HAZ-09].
+
+Between Freeze and Thaw every call has a deadline: the end of the shortest window. Whoever hangs
+then, writes are released and everybody gets Abort at that moment; the one that hangs is left
+behind, and what it answers later is undone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import partial
+from typing import TypeVar
 
 from attrs import define, field
 
 from frskit.clock import Budget
 from frskit.codes.hresult import hresult
-from frskit.errors import FrskitError, HoldTimeout, ProviderVeto, TimedOut
+from frskit.errors import (
+    FreezeTimeout,
+    FrskitError,
+    HoldTimeout,
+    NoAnswer,
+    OutcomeUnknown,
+    ProviderVeto,
+    TimedOut,
+)
 from frskit.model.components import WriterRecord
 from frskit.model.ids import StorageId
 from frskit.model.shadows import LunInformation, ShadowState
@@ -35,6 +48,12 @@ from frskit.vss.requestor.participants import Participants
 from frskit.vss.state_tables import ShadowStep
 
 __all__ = ["HOLD_WINDOW_S", "Creation"]
+
+T = TypeVar("T")
+
+PREPARE_S = 4 * 3600.0
+"""Longest staging where no budget says so: frskit's choice. A mirror may have to be brought up to
+date first; nobody is frozen meanwhile."""
 
 HOLD_WINDOW_S = 10.0
 """Flush-and-hold: the kernel releases writes after this time [VSS 3]."""
@@ -64,6 +83,9 @@ class Creation:
     _flags: dict[StorageId, DiskFlags] = field(factory=dict, init=False)
     _marked: bool = field(default=False, init=False)
     _created: list[HardwareProvider] = field(factory=list, init=False)
+    _hold: WriteHold | None = field(default=None, init=False)
+    _held_since_s: float | None = field(default=None, init=False)
+    _freeze_timeout: FreezeTimeout | None = field(default=None, init=False)
     _interrupt: BaseException | None = field(default=None, init=False)
 
     def run(self) -> SetRecord:
@@ -84,6 +106,8 @@ class Creation:
             self._roll_back(error)
             if self._interrupt is not None and isinstance(error, Exception):
                 raise self._interrupt from error
+            if self._is_known(error):
+                raise self._window_error() from error
             raise
         return self._record(SetLife.CREATED)
 
@@ -101,16 +125,19 @@ class Creation:
         self._each(
             "EndPrepareSnapshots",
             lambda each: each.end_prepare_snapshots(self.open_set.id, budget=self.budget),
+            deadline_s=self._prepared_by_s(),
         )
         self.open_set.advance(ShadowStep.PREPARE_DONE)
         self._set_flags(COPY_FLAGS)
         failures = self.participants.prepare_snapshot()
+        self.participants.check_over()
         if failures:
             raise failures[0]
         self.budget.check("preparing the shadow copies")
 
     def _frozen_part(self) -> None:
         """Rows 17 to 24: from the first Freeze to the last Thaw."""
+        self.participants.bound(self.budget, self._release_everybody)
         try:
             self.participants.freeze(self.budget)
             self._pre_commit()
@@ -121,11 +148,67 @@ class Creation:
             self._note(error, self.participants.abort(only_in_snapshot=True))
             raise
 
+    def _prepared_by_s(self) -> float:
+        """When staging is given up: a little after the budget, which the provider watches too."""
+        engine = self.engine
+        if self.budget.deadline_s is None:
+            return engine.clock.monotonic() + PREPARE_S
+        return self.budget.deadline_s + engine.providers.closing_s
+
+    def _release_everybody(self) -> None:
+        """A window has ended and somebody hangs: writes first, then all writers."""
+        problems: list[BaseException] = []
+        hold = self._hold
+        if hold is not None:
+            release = partial(self._call_server, "ReleaseWrites", hold.release, closing=True)
+            problems += self._quietly(release, [], "held writes")
+            self._measure_hold()
+        try:
+            self.participants.check_windows()
+        except FreezeTimeout as late:
+            self._freeze_timeout = late
+        problems += self.participants.abort(only_in_snapshot=True)
+        for problem in problems:
+            if not isinstance(problem, Exception):
+                raise problem
+
+    def _is_known(self, error: BaseException) -> bool:
+        """Whether a commit that was given up has come back, and nothing of it is left."""
+        return (
+            isinstance(error, OutcomeUnknown)
+            and isinstance(error.__cause__, NoAnswer)
+            and not error.leftovers
+            and not any(self.engine.providers.dog(each).owes for each in self.open_set.providers())
+        )
+
+    def _window_error(self) -> FrskitError:
+        """What ended while the commit was under way: the hold, a writer's window, or the budget."""
+        if self.hold_s >= HOLD_WINDOW_S:
+            return _held_too_long(self.hold_s)
+        if self._freeze_timeout is not None:
+            return self._freeze_timeout
+        return TimedOut(
+            "out of time while committing the shadow copies; nothing of them is left",
+            context={"set": self.open_set.id},
+        )
+
+    def _end_s(self) -> float | None:
+        """The reading of the clock at which nobody may be frozen or held any more."""
+        ends = [] if self._held_since_s is None else [self._held_since_s + HOLD_WINDOW_S]
+        if (frozen_s := self.participants.end_s()) is not None:
+            ends.append(frozen_s)
+        return min(ends, default=None)
+
     def _pre_commit(self) -> None:
         """Row 18: writers are frozen, writes are not held yet [VSS-04]."""
         self.open_set.advance(ShadowStep.PRE_COMMIT)
-        self._each("PreCommitSnapshots", lambda each: each.pre_commit_snapshots(self.open_set.id))
+        self._each(
+            "PreCommitSnapshots",
+            lambda each: each.pre_commit_snapshots(self.open_set.id),
+            frozen=True,
+        )
         self.open_set.advance(ShadowStep.PRE_COMMIT_DONE)
+        self.participants.check_over()
         self.participants.check_windows()
         self.budget.check("pre-committing the shadow copies")
 
@@ -159,28 +242,95 @@ class Creation:
     def _held_writes(self) -> Iterator[None]:
         """The server's hold, with its rows on the trace and its length on record."""
         server, set_id, trace = self.engine.server, self.open_set.id, self.engine.trace
-        held: WriteHold | None = None
+        block = ExitStack()
+        try:
+            self._hold = self._call_server(
+                "HoldWrites", partial(self._enter_hold, block), on_late=block.close
+            )
+        except NoAnswer as silent:
+            raise HoldTimeout(
+                f"server {server.name} did not say in time that it holds writes",
+                context={"server": server.name},
+                native=hresult("VSS_E_HOLD_WRITES_TIMEOUT"),
+            ) from silent
+        self._held_since_s = self.engine.clock.monotonic()
+        trace.row("K", "HoldWrites", set_id=set_id, subject=server.name)
         outcome = ""
         try:
-            with server.hold_writes(self.open_set.volumes(), budget=self._window()) as held:
-                trace.row("K", "HoldWrites", set_id=set_id, subject=server.name)
+            with self._leaving(block):
                 yield
         except HoldTimeout as error:
             outcome = str(error)
             raise
         finally:
-            if held is not None:
-                self.hold_s = held.held_s
-                trace.row("K", "ReleaseWrites", set_id=set_id, subject=server.name, outcome=outcome)
+            self._measure_hold()
+            self._hold = self._held_since_s = None
+            if self.hold_s >= HOLD_WINDOW_S and not outcome:
+                outcome = str(_held_too_long(self.hold_s))
+            trace.row("K", "ReleaseWrites", set_id=set_id, subject=server.name, outcome=outcome)
+
+    def _measure_hold(self) -> None:
+        """Note how long writes have been held: by the server's word, or else by the clock."""
+        if self._hold is None or self._held_since_s is None:
+            return
+        by_clock_s = self.engine.clock.monotonic() - self._held_since_s
+        try:
+            said_s = self._hold.held_s
+        except Exception:  # noqa: BLE001  a stranger's property; the clock is enough
+            said_s = by_clock_s
+        self.hold_s = max(self.hold_s, said_s)
+
+    def _enter_hold(self, block: ExitStack) -> WriteHold:
+        server = self.engine.server
+        return block.enter_context(
+            server.hold_writes(self.open_set.volumes(), budget=self._window())
+        )
+
+    @contextmanager
+    def _leaving(self, block: ExitStack) -> Iterator[None]:
+        """Leave the server's block as a ``with`` statement would, but through its watchdog."""
+        try:
+            yield
+        except BaseException as error:
+            leave = partial(block.__exit__, type(error), error, error.__traceback__)
+            if not self._call_server("ReleaseWrites", leave, closing=True):
+                raise
+        else:
+            self._call_server("ReleaseWrites", block.close, closing=True)
+
+    def _call_server(
+        self,
+        what: str,
+        function: Callable[[], T],
+        *,
+        on_late: Callable[[], None] | None = None,
+        closing: bool = False,
+    ) -> T:
+        """A call of the server inside the window."""
+        return self.engine.server_dog.call(
+            what,
+            function,
+            deadline_s=None if closing else self._end_s(),
+            on_expiry=None if closing else self._release_everybody,
+            on_late=on_late,
+            closing=closing,
+        )
 
     def _commit(self) -> None:
         """Row 20: the instant, for every provider."""
         self.open_set.advance(ShadowStep.COMMIT)
         window = self._window().at_most(HOLD_WINDOW_S)
-        self._each(
-            "CommitSnapshots",
-            lambda each: each.commit_snapshots(self.open_set.id, budget=window),
-        )
+        try:
+            self._each(
+                "CommitSnapshots",
+                lambda each: each.commit_snapshots(self.open_set.id, budget=window),
+                frozen=True,
+            )
+        except NoAnswer as silent:
+            raise OutcomeUnknown(
+                f"it is not known whether the copies were made: {silent}", key=self.open_set.id
+            ) from silent
+        self.participants.check_over()
         self.open_set.advance(ShadowStep.COMMIT_DONE)
 
     def _post_commit(self) -> None:
@@ -188,10 +338,9 @@ class Creation:
         self.open_set.advance(ShadowStep.POST_COMMIT)
         for each in self.open_set.providers():
             count = sum(member.provider is each for member in self.open_set.members)
-            self.engine.providers.call(
+            self._call_frozen(
                 each,
                 "PostCommitSnapshots",
-                self.open_set.id,
                 partial(each.post_commit_snapshots, self.open_set.id, count),
             )
             self._created.append(each)
@@ -207,6 +356,7 @@ class Creation:
         self._each("PreFinalCommitSnapshots", lambda each: each.pre_final_commit_snapshots(set_id))
         self.open_set.advance(ShadowStep.PRE_FINAL_DONE)
         self.records, failures = self.participants.post_snapshot()
+        self.participants.check_over()
         if failures:
             raise failures[0]
         self.open_set.advance(ShadowStep.POST_FINAL)
@@ -272,7 +422,11 @@ class Creation:
         found: list[str] = []
         problems += self._quietly(
             lambda: call(
-                provider, "AbortSnapshots", set_id, lambda: provider.abort_snapshots(set_id)
+                provider,
+                "AbortSnapshots",
+                set_id,
+                lambda: provider.abort_snapshots(set_id),
+                closing=True,
             ),
             found,
             f"uncommitted copies of set {set_id} at {name}",
@@ -292,7 +446,7 @@ class Creation:
             remains: list[str] = []
             reported: list[str] = []
             problems += self._quietly(
-                lambda: remains.extend(provider.reconcile(set_id, budget=budget)),
+                lambda: remains.extend(self.engine.providers.reconcile(provider, set_id, budget)),
                 reported,
                 f"copies of set {set_id} at {name}",
             )
@@ -333,12 +487,49 @@ class Creation:
 
     # -- small parts ------------------------------------------------------------------------
 
-    def _each(self, step: str, function: Callable[[HardwareProvider], None]) -> None:
-        """The same call to every provider of the set."""
+    def _each(
+        self,
+        step: str,
+        function: Callable[[HardwareProvider], None],
+        *,
+        frozen: bool = False,
+        deadline_s: float | None = None,
+    ) -> None:
+        """The same call to every provider of the set; `frozen`: between Freeze and Thaw."""
         for provider in self.open_set.providers():
-            self.engine.providers.call(
-                provider, step, self.open_set.id, partial(function, provider)
-            )
+            if frozen:
+                self._call_frozen(provider, step, partial(function, provider))
+            else:
+                self.engine.providers.call(
+                    provider,
+                    step,
+                    self.open_set.id,
+                    partial(function, provider),
+                    deadline_s=deadline_s,
+                    on_late=partial(self._undo_late, provider),
+                )
+
+    def _call_frozen(
+        self, provider: HardwareProvider, step: str, function: Callable[[], None]
+    ) -> None:
+        """A call that must end with the window; what comes of it later is undone."""
+        self.engine.providers.call(
+            provider,
+            step,
+            self.open_set.id,
+            function,
+            deadline_s=self._end_s(),
+            on_expiry=self._release_everybody,
+            on_late=partial(self._undo_late, provider),
+        )
+
+    def _undo_late(self, provider: HardwareProvider) -> None:
+        """A provider came back after it was given up: the set is not wanted any more."""
+        budget = Budget.of(self.engine.clock, self.engine.cleanup_s)
+        left: list[str] = []
+        self._undo(provider, budget, left)
+        for each in left:
+            self.engine.trace.warn(f"left behind by a late answer: {each}")
 
     def _window(self) -> Budget:
         """The caller's budget, cut to the shortest rest of a freeze window [VSS-43]."""

@@ -2,6 +2,11 @@
 
 This is the bookkeeping that keeps the promises to writers: nobody stays frozen [VSS-07], nobody
 hears BackupComplete after Abort [VSS-10], and BackupShutdown comes last and once [VSS-09].
+
+A writer that hangs is left at the end of the shortest window: all the others get Abort then, at
+once, and the one that hangs gets it too, and again should it come back. A session may be given up
+from another thread at any time; a writer that was busy with an event meanwhile gets Abort again
+when it is done with it, and no further event [HAZ-12].
 """
 
 from __future__ import annotations
@@ -12,7 +17,7 @@ from functools import partial
 from attrs import define, evolve, field
 
 from frskit.clock import Budget, Clock
-from frskit.errors import FreezeTimeout, WriterError, WriterUnstable
+from frskit.errors import Cancelled, FreezeTimeout, WriterError, WriterUnstable
 from frskit.model.components import (
     BackupType,
     ComponentId,
@@ -25,7 +30,8 @@ from frskit.model.components import (
 )
 from frskit.model.ids import SetId, VolumeId
 from frskit.vss.state_tables import WriterEvent
-from frskit.vss.writers import Enrolled, Roster
+from frskit.vss.writers import Enrolled, Limits, Roster
+from frskit.watchdog import together
 
 __all__ = ["Participant", "Participants"]
 
@@ -43,7 +49,8 @@ class Participant:
         in_snapshot: PrepareForSnapshot was sent, so a failure has to be followed by Abort.
         frozen_at: Clock reading when Freeze was sent; None before.
         thawed_at: Clock reading when Thaw or Abort had been delivered after Freeze.
-        aborted: Abort was sent at least once.
+        aborts: How often Abort was sent.
+        ended: It has answered Abort, and was told nothing since.
         completed: BackupComplete was sent.
         shut_down: BackupShutdown was sent.
     """
@@ -56,7 +63,8 @@ class Participant:
     in_snapshot: bool = False
     frozen_at: float | None = None
     thawed_at: float | None = None
-    aborted: bool = False
+    aborts: int = 0
+    ended: bool = False
     completed: bool = False
     shut_down: bool = False
 
@@ -80,11 +88,19 @@ class Participant:
 
 @define(eq=False)
 class Participants:
-    """All writers of one session, in order of registration."""
+    """All writers of one session, in order of registration.
+
+    Attributes:
+        over: The session was given up, perhaps by another thread: nobody is told anything but
+            closing events any more.
+    """
 
     roster: Roster
     clock: Clock
     entries: list[Participant] = field(factory=list)
+    over: bool = False
+    _latest_s: float | None = field(default=None, init=False)
+    _on_expiry: Callable[[], None] | None = field(default=None, init=False)
 
     def join(
         self,
@@ -125,18 +141,42 @@ class Participants:
         """PrepareForSnapshot to everybody; the failures. No Abort follows by itself [VSS-37]."""
         return self._broadcast(WriterEvent.PREPARE_FOR_SNAPSHOT)
 
+    def bound(self, budget: Budget, on_expiry: Callable[[], None]) -> None:
+        """What holds from the first Freeze to the last Thaw.
+
+        Args:
+            budget: The caller's; when it is spent the copy is given up.
+            on_expiry: Releases writes and everybody at the deadline, whoever hangs.
+        """
+        self._latest_s, self._on_expiry = budget.deadline_s, on_expiry
+
+    def end_s(self) -> float | None:
+        """The reading of the clock at which everybody has to be released; None: nobody is frozen."""
+        ends = [
+            each.frozen_at + each.metadata.freeze_timeout_s
+            for each in self.entries
+            if each.frozen_at is not None and each.frozen
+        ]
+        if self._latest_s is not None:
+            ends.append(self._latest_s)
+        return min(ends, default=None)
+
     def freeze(self, budget: Budget) -> None:
         """Freeze by level, front end first [VSS-03]; stops at the first failure.
 
         Raises:
             WriterVeto, FreezeTimeout: The caller aborts everybody.
+            Cancelled: The session was given up in between.
         """
         for entry in sorted(self.active, key=lambda each: each.metadata.level.value):
             entry.frozen_at = self.clock.monotonic()
             window = budget.at_most(entry.metadata.freeze_timeout_s)
             writer, session = entry.member.writer, entry.session
             failure = self._send(
-                entry, WriterEvent.FREEZE, partial(writer.freeze, session, budget=window)
+                entry,
+                WriterEvent.FREEZE,
+                partial(writer.freeze, session, budget=window),
+                self._window_limits(entry),
             )
             if failure is not None:
                 raise failure
@@ -168,16 +208,28 @@ class Participants:
         """
         failures: list[WriterError] = []
         for entry in sorted(self.active, key=lambda each: -each.metadata.level.value):
+            if not entry.frozen:  # released at the end of a window, while somebody hung
+                continue
             if entry.remaining_s(self.clock.monotonic()) == 0.0:
                 # The writer has released itself, on a tie too [R-7]; it gets Abort.
                 failures.append(self._expired(entry))
                 continue
-            failure = self._send(entry, WriterEvent.THAW, partial(self._thaw, entry))
-            entry.thawed_at = self.clock.monotonic()
+            failure = self._send(
+                entry, WriterEvent.THAW, partial(self._thaw, entry), self._window_limits(entry)
+            )
+            if entry.thawed_at is None:
+                entry.thawed_at = self.clock.monotonic()
             if failure is not None:
                 failures.append(failure)
         if failures:
             raise failures[0]
+
+    def _window_limits(self, entry: Participant) -> Limits:
+        return Limits(
+            deadline_s=self.end_s(),
+            on_expiry=self._on_expiry,
+            on_late=partial(self._abort_again, entry),
+        )
 
     def _thaw(self, entry: Participant) -> None:
         """Thaw one writer; one that took too long over it was frozen for too long [VSS-42]."""
@@ -217,7 +269,10 @@ class Participants:
             entry.completed = True
             writer, session = entry.member.writer, entry.session
             failure = self._send(
-                entry, WriterEvent.BACKUP_COMPLETE, partial(writer.backup_complete, session)
+                entry,
+                WriterEvent.BACKUP_COMPLETE,
+                partial(writer.backup_complete, session),
+                Limits(),  # no Abort should it come back late: it may be truncating
             )
             if failure is not None:
                 failures.append(failure)
@@ -230,14 +285,36 @@ class Participants:
             Whatever the handlers raised, interrupts included.
         """
         failures: list[BaseException] = []
-        for entry in self.entries:
-            told = entry.in_snapshot if only_in_snapshot else entry.prepared
-            if told and not entry.shut_down:
-                entry.aborted = True
-                failures += self._carefully(entry, WriterEvent.ABORT, entry.member.writer.abort)
-                if entry.frozen:
-                    entry.thawed_at = self.clock.monotonic()
+
+        def abort(entry: Participant) -> None:
+            failures.extend(self._abort(entry))
+
+        if not only_in_snapshot:
+            self.over = True
+        # Those that may hang come last, though nobody waits for anybody here.
+        told = [
+            entry
+            for entry in sorted(self.entries, key=lambda each: bool(each.member.dog.owes))
+            if (entry.in_snapshot if only_in_snapshot else entry.prepared) and not entry.shut_down
+        ]
+        if only_in_snapshot:
+            told = [entry for entry in told if not entry.ended]
+        together(self.clock, [partial(abort, entry) for entry in told])
         return failures
+
+    def _abort(self, entry: Participant) -> list[BaseException]:
+        entry.aborts += 1
+        failures = self._carefully(entry, WriterEvent.ABORT, entry.member.writer.abort)
+        entry.ended = not failures
+        if entry.frozen:
+            entry.thawed_at = self.clock.monotonic()
+        return failures
+
+    def _abort_again(self, entry: Participant) -> None:
+        """A writer came back from an event after it had been given up: it may hold something."""
+        for problem in self._abort(entry):
+            if not isinstance(problem, Exception):
+                raise problem
 
     def shut_down(self) -> list[BaseException]:
         """BackupShutdown, once, to everybody who was told of the session [VSS-09]."""
@@ -279,7 +356,12 @@ class Participants:
     def _changed(self, entry: Participant) -> WriterError | None:
         """Ask the writer again who it is, and compare; silent in the trace if it is the same."""
         try:
-            now = entry.member.writer.identify()
+            now = entry.member.dog.call(
+                WriterEvent.IDENTIFY.value,
+                entry.member.writer.identify,
+                deadline_s=self.clock.monotonic() + self.roster.answer_s,
+                closing=True,
+            )
         except Exception:  # noqa: BLE001  no answer is an answer: it is not itself any more
             entry.member.metadata = None
         else:
@@ -336,20 +418,49 @@ class Participants:
         return failures
 
     def _send(
-        self, entry: Participant, event: WriterEvent, call: Callable[[], None]
+        self,
+        entry: Participant,
+        event: WriterEvent,
+        call: Callable[[], None],
+        limits: Limits | None = None,
     ) -> WriterError | None:
+        """Send one event that opens or goes on; the failure, if any.
+
+        Raises:
+            Cancelled: The session was given up, before or while the writer was at it.
+        """
+        self.check_over()
         if event is WriterEvent.PREPARE_FOR_BACKUP:
             entry.prepared = True
         if event is WriterEvent.PREPARE_FOR_SNAPSHOT:
             entry.in_snapshot = True
-        return self.roster.deliver(entry.member, event, entry.session, call)
+        entry.ended = False
+        aborts = entry.aborts
+        limits = limits or Limits(on_late=partial(self._abort_again, entry))
+        failure = self.roster.deliver(entry.member, event, entry.session, call, limits)
+        if failure is None and (self.over or entry.aborts > aborts):
+            # It was aborted by another thread, and did what it was told after that.
+            self._abort_again(entry)
+            self.check_over()
+        return failure
+
+    def check_over(self) -> None:
+        """Fail if the session was given up.
+
+        Raises:
+            Cancelled: It was, perhaps by another thread.
+        """
+        if self.over:
+            raise Cancelled("the backup was given up while it was being made")
 
     def _carefully(
         self, entry: Participant, event: WriterEvent, call: Callable[[WriterSession], None]
     ) -> list[BaseException]:
         """Send a closing event; nothing it raises may keep the next writer from hearing its own."""
         try:
-            failure = self._send(entry, event, partial(call, entry.session))
+            failure = self.roster.deliver(
+                entry.member, event, entry.session, partial(call, entry.session)
+            )
         except BaseException as error:  # noqa: BLE001  interrupts are handed back, not swallowed
             return [error]
         return [] if failure is None else [failure]

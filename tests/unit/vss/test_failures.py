@@ -214,12 +214,17 @@ def _patient(site):
     class Held:
         held_s = 0.0
 
+        def release(self):
+            self.held_s = site.clock.monotonic() - begin_s[0]
+
+    begin_s = [0.0]
+
     @contextmanager
     def hold(volumes, *, budget):
-        begin = site.clock.monotonic()
+        begin_s[0] = site.clock.monotonic()
         held = Held()
         yield held
-        held.held_s = site.clock.monotonic() - begin
+        held.release()
 
     return hold
 
