@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         storage,
         testing,
         vss,
+        watchdog,
     )
     from frskit.clock import Budget, CancelToken, SystemClock, VirtualClock
     from frskit.errors import FrskitError
@@ -100,6 +101,7 @@ __all__ = [
     "storage",
     "testing",
     "vss",
+    "watchdog",
 ]
 
 #: Version of frskit, as packaged.
@@ -151,6 +153,7 @@ _MODULES = (
     "storage",
     "testing",
     "vss",
+    "watchdog",
 )
 
 logging.getLogger("frskit").addHandler(logging.NullHandler())

@@ -146,6 +146,15 @@ class ShadowCopyService(Protocol):
         """Delete the shadow copies of a set, and the LUNs with them. Unknown is fine."""
         ...
 
+    def abort_all(self, *, budget: Budget) -> Sequence[str]:
+        """End every session of this service that is still open, whoever has it; say what ended.
+
+        For administrators, and for a requestor that found an earlier one stuck: writers are
+        released and keep their logs, and parties that owe an answer are asked again from now on.
+        Idempotent.
+        """
+        ...
+
     def shadows(self) -> Sequence[Shadow]:
         """The created shadow copies that the service manages here."""
         ...

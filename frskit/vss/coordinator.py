@@ -82,6 +82,7 @@ class Coordinator:
         self.engine: Engine = Engine(
             server=guarded(server, dog, closing=_LOOKING, answer_s=answer_timeout_s),
             server_dog=dog,
+            bare_server=server,
             clock=clock,
             ids=ids,
             trace=trace,
@@ -189,6 +190,13 @@ class Coordinator:
             FrskitError: See `frskit.vss.requestor.import_break_delete.delete_set`; calling again goes on.
         """
         delete_set(self.engine, set_id, budget)
+
+    def abort_all(self, *, budget: Budget) -> tuple[str, ...]:
+        """End every session that is still open; say which. Parties that hang are asked again."""
+        budget.check("aborting all sessions")
+        ended = self.engine.sessions.end_all()
+        self.engine.pardon()
+        return tuple(ended)
 
     def shadows(self) -> tuple[Shadow, ...]:
         """The created shadow copies that are managed here: imported ones, also automatically."""

@@ -15,6 +15,7 @@ from frskit.model.shadows import LunInformation, Shadow, ShadowState
 from frskit.model.storage import CopyKind, ScsiLun
 from frskit.model.volumes import Disk, Volume
 from frskit.protocols import HardwareProvider, Server
+from frskit.vss.open_sessions import OpenSessions
 from frskit.vss.persistent_sets import Records
 from frskit.vss.providers import Providers
 from frskit.vss.state_tables import SHADOW_TABLE, ShadowStep
@@ -29,7 +30,7 @@ class SetSlot:
     """The one place for a set that is being created on this server [VSS-19]."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._owner: object | None = None
 
     def acquire(self, owner: object) -> None:
@@ -137,7 +138,8 @@ class Engine:
     """The shared parts of one coordinator.
 
     Attributes:
-        server: Called through `server_dog`.
+        server: Called through its watchdog.
+        bare_server: The same, for calls that are made through `server_dog` with more to say.
         arrival_s: How long an import waits for disks; Windows' figure is not published [VSS 3],
             60 s is frskit's choice.
         cleanup_s: Time for cleaning up after a failure, apart from the caller's budget.
@@ -152,10 +154,18 @@ class Engine:
     providers: Providers
     records: Records
     server_dog: Watchdog
+    bare_server: Server
     slot: SetSlot = field(factory=SetSlot)
+    sessions: OpenSessions = field(factory=OpenSessions)
     arrival_s: float = 60.0
     cleanup_s: float = 300.0
     strict: bool = False
+
+    def pardon(self) -> None:
+        """Ask parties again that owe an answer."""
+        self.server_dog.pardon()
+        for dog in (*self.roster.dogs(), *self.providers.dogs()):
+            dog.pardon()
 
     def volume_at(self, name: str) -> tuple[Volume, str]:
         """The mounted volume of this name, and the mount point.

@@ -95,6 +95,10 @@ class Providers:
         self._dogs.append((provider, made))
         return made
 
+    def dogs(self) -> tuple[Watchdog, ...]:
+        """Who calls the providers."""
+        return tuple(dog for _, dog in self._dogs)
+
     def all(self) -> tuple[HardwareProvider, ...]:
         """The registered providers."""
         return tuple(self._members)

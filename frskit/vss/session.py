@@ -5,12 +5,20 @@ A session makes illegal orders impossible: plan, create, complete, and leaving i
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from frskit.clock import Budget
 from frskit.codes.hresult import hresult
-from frskit.errors import BadState, OutcomeUnknown, Stopped, UsageError, WriterNotFound
+from frskit.errors import (
+    BadState,
+    OutcomeUnknown,
+    SnapshotSetInProgress,
+    Stopped,
+    UsageError,
+    WriterNotFound,
+)
 from frskit.model.components import ComponentId, WriterState
 from frskit.model.files import FileSet
 from frskit.model.ids import StorageId, VolumeId
@@ -63,7 +71,9 @@ class EngineSession:
         self._components: BackupComponents | None = None
         self._plan: SetPlan | None = None
         self._created: ShadowSet | None = None
+        self._begun = False
         self._over = False
+        self._lock = threading.RLock()
 
     @property
     def components(self) -> BackupComponents:
@@ -193,8 +203,16 @@ class EngineSession:
         Raises:
             As `frskit.protocols.ShadowSession.create`; writers have got Abort then.
         """
-        plan = self.plan(budget=budget)
-        components = self.components
+        with self._lock:
+            plan = self.plan(budget=budget)
+            components = self.components
+            if self._begun:
+                raise BadState(
+                    "a session creates one set, and this one has begun it",
+                    native=hresult("VSS_E_BAD_STATE"),
+                    hint="Use a new session for each backup.",
+                )
+            self._begun = True
         try:
             components.start_snapshot_set(self._request.key, kind=self._request.kind)
             for volume in plan.volumes:
@@ -205,6 +223,9 @@ class EngineSession:
             created = components.do_snapshot_set(budget=budget)
             components.gather_writer_status()
             components.save_as_xml()
+        except SnapshotSetInProgress:
+            self._begun = False  # nothing was begun: the session may try again
+            raise
         except BaseException:
             # Whether the service has sent Abort cannot be known from outside [VSS 1.5].
             components.abort_backup()
@@ -247,12 +268,14 @@ class EngineSession:
     def abandon(self) -> None:
         """End the session: AbortBackup unless it was completed, then Release. Idempotent.
 
-        Never raises but for an interrupt; what goes wrong is a warning in the trace.
+        From any thread, also while another one creates the set: writers are released at once, and
+        `create` ends with `Cancelled`. Never raises but for an interrupt; what goes wrong is a
+        warning in the trace.
         """
-        if self._over or self._components is None:
-            self._over = True
+        with self._lock:
+            was_over, self._over = self._over, True
+        if was_over or self._components is None:
             return
-        self._over = True
         components = self._components
         try:
             if components.state is not RequestorState.COMPLETED:

@@ -165,6 +165,10 @@ class Roster:
         """The registered writers."""
         return tuple(each.writer for each in self._members)
 
+    def dogs(self) -> tuple[Watchdog, ...]:
+        """Who calls the writers."""
+        return tuple(each.dog for each in self._members)
+
     def enrolled(self, member: Enrolled) -> bool:
         """Whether this writer is still registered."""
         return member in self._members

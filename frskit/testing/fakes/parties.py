@@ -45,10 +45,12 @@ class Script:
 
     Attributes:
         steps: What happened, in order.
+        hits: The same, with the effects.
         faults: What to do when a step is hit, once each.
     """
 
     steps: list[str] = field(factory=list)
+    hits: list[str] = field(factory=list)
     faults: dict[str, Callable[[], None]] = field(factory=dict)
 
     def on(self, step: str, action: Callable[[], None] | BaseException) -> None:
@@ -65,6 +67,7 @@ class Script:
 
     def hit(self, step: str) -> None:
         """A step is reached."""
+        self.hits.append(step)
         if not step.endswith("!"):
             self.steps.append(step)
         action = self.faults.pop(step, None)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, MutableMapping, Sequence
+from typing import cast
 
-from frskit.clock import Budget, VirtualClock
+from frskit.clock import Budget, Clock, VirtualClock
 from frskit.model.components import BackupType, WriterLevel
 from frskit.model.ids import IdFactory, SetId, StorageId
 from frskit.model.shadows import ShadowRequest
@@ -17,6 +18,7 @@ from frskit.model.volumes import DiskFlags
 from frskit.testing.fakes.hardware import SmallArray, SmallServer
 from frskit.testing.fakes.parties import Script, ScriptSink, SmallWriter
 from frskit.vss import ArrayProvider, Coordinator
+from frskit.watchdog import ANSWER_S, CLOSING_S
 
 __all__ = ["SmallSite"]
 
@@ -34,6 +36,9 @@ class SmallSite:
         memory: Of the production coordinator.
         strict: Of the production coordinator.
         settle_s: Of the production provider.
+        clock: Of everything; by default a virtual one.
+        windows_s: Freeze windows of the two writers.
+        answer_s, closing_s: Of the production coordinator: how long parties may take.
     """
 
     def __init__(
@@ -44,10 +49,16 @@ class SmallSite:
         memory: MutableMapping[str, bytes] | None = None,
         strict: bool = False,
         settle_s: float = 0.0,
+        clock: Clock | None = None,
+        windows_s: tuple[float, float] = (20.0, 60.0),
+        answer_s: float = ANSWER_S,
+        closing_s: float = CLOSING_S,
     ) -> None:
         self.script: Script = Script()
         self.sink: ScriptSink = ScriptSink(self.script)
-        self.clock: VirtualClock = VirtualClock()
+        # Tests of windows move it; a real one is only given where nobody does.
+        self.clock: VirtualClock = cast("VirtualClock", clock or VirtualClock())
+        self._answer_s, self._closing_s = answer_s, closing_s
         self.ids: IdFactory = IdFactory(random.Random(1))
         self.array: SmallArray = SmallArray(
             self.script, ("logs", "mail"), kinds=tuple(kinds), limit=limit
@@ -66,10 +77,15 @@ class SmallSite:
                 "writer-1",
                 ["L:\\data", "M:\\data"],
                 number=1,
-                window_s=20.0,
+                window_s=windows_s[0],
             ),
             SmallWriter(
-                self.script, "writer-2", ["M:\\other"], number=2, level=WriterLevel.BACK_END
+                self.script,
+                "writer-2",
+                ["M:\\other"],
+                number=2,
+                level=WriterLevel.BACK_END,
+                window_s=windows_s[1],
             ),
         ]
         self.provider: ArrayProvider = ArrayProvider(
@@ -87,6 +103,7 @@ class SmallSite:
             providers=[self.far_provider],
         )
         self.script.steps.clear()
+        self.script.hits.clear()
 
     def _mount(self) -> None:
         budget = self.budget()
@@ -106,6 +123,8 @@ class SmallSite:
             providers=[self.provider],
             memory=self.memory,
             strict=strict,
+            answer_timeout_s=self._answer_s,
+            closing_timeout_s=self._closing_s,
         )
         for writer in self.writers:
             service.register_writer(writer)

@@ -5,7 +5,7 @@ order, the same refusals [VSS 2.2]. Whoever does not need single steps uses `Coo
 
 It is put together from parts, each for itself: `CallOrder` (what may be called now),
 `ComponentChoice` (writers and components), `Participants` (who has been told what), `SetBuilder`
-(from StartSnapshotSet to DoSnapshotSet), `Dossier` (the documents) and `Restoring`.
+(from StartSnapshotSet to DoSnapshotSet), `Dossier` (the documents), `Restoring` and `SessionEnd`.
 
 Left out, because nothing in frskit needs them: exposing, reverting, resync of LUNs, alternate
 locations, partial files. Calls are synchronous; waits are bounded by a `Budget` instead of IVssAsync.
@@ -13,7 +13,7 @@ locations, partial files. Calls are synchronous; waits are bounded by a `Budget`
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from frskit.clock import Budget
@@ -31,17 +31,24 @@ from frskit.vss.requestor.dossier import Dossier
 from frskit.vss.requestor.import_break_delete import break_set, delete_set, import_document
 from frskit.vss.requestor.participants import Participants
 from frskit.vss.requestor.restore import Restoring
+from frskit.vss.requestor.session_end import SessionEnd
 from frskit.vss.requestor.set_builder import SetBuilder
 from frskit.vss.state_tables import RequestorCall, RequestorState
 
 if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
     from frskit.vss.engine import EngineOwner
 
 __all__ = ["BackupComponents", "ComponentHandle"]
 
 
 class BackupComponents:
-    """One backup, one restore or one query; never reusable [VSS-20].
+    """One backup, one restore or one query; never reusable [VSS-20]. A context manager.
+
+    `abort_backup` and `release` may come from any thread, also while the set is being made. An
+    object that is dropped is aborted and released by its service.
 
     Every call that is out of order raises `BadState` and changes nothing [VSS-21]; the context
     names state, call and what would be legal.
@@ -60,6 +67,7 @@ class BackupComponents:
 
     def __init__(self, service: EngineOwner) -> None:
         engine = service.engine
+        engine.sessions.reap()
         self._engine = engine
         self._order = CallOrder(engine.trace)
         self._choice = ComponentChoice(engine, self._order)
@@ -68,6 +76,8 @@ class BackupComponents:
         self._builder = SetBuilder(
             engine, self._order, self._choice, self._dossier, self._participants
         )
+        self._end = SessionEnd(self._order, self._builder, self._participants)
+        engine.sessions.add(self, self._end)
         self._document: BackupDocument | None = None
         self._restoring: Restoring | None = None
         self.writer_failures: tuple[WriterError, ...] = ()
@@ -207,7 +217,10 @@ class BackupComponents:
             WriterVeto, FreezeTimeout, HoldTimeout, ProviderVeto, ProviderError, ArrayError,
             Stopped, ImportFailed: As the failing party said; call `abort_backup` afterwards.
         """
-        return self._builder.make(budget or Budget.of(self._engine.clock), self._documents)
+        try:
+            return self._builder.make(budget or Budget.of(self._engine.clock), self._documents)
+        finally:
+            self._end.made()
 
     # -- status, documents, end --------------------------------------------------------------
 
@@ -257,12 +270,7 @@ class BackupComponents:
 
     def abort_backup(self) -> None:
         """Give up; a no-op if nothing is under way, harmless if repeated [VSS-36]."""
-        before = self._order.state
-        self._order.enter(RequestorCall.ABORT_BACKUP)
-        if self._order.state is before:
-            return
-        self._builder.give_up_slot()
-        _raise_interrupt(self._participants.abort())
+        self._end.abort()
 
     def release(self) -> None:
         """Let go of the object; writers get BackupShutdown [VSS-09]. Idempotent.
@@ -270,13 +278,19 @@ class BackupComponents:
         Shadow copies of a context with auto-release are deleted [VSS-56]; a transportable set is
         forgotten here, it belongs to the server that imports it.
         """
-        if self._order.state is RequestorState.RELEASED:
-            return
-        self._order.enter(RequestorCall.RELEASE)
-        self._builder.give_up_slot()
-        problems = self._participants.shut_down()
-        self._builder.let_go()
-        _raise_interrupt(problems)
+        self._end.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Abort unless it was completed, and release."""
+        self._end.end()
 
     # -- queries and sets that exist ---------------------------------------------------------
 
@@ -374,10 +388,3 @@ class BackupComponents:
         if self._restoring is None:
             raise self._order.refusal(call, "needs InitializeForRestore first")
         return self._restoring
-
-
-def _raise_interrupt(problems: Iterable[BaseException]) -> None:
-    """Failures of closing events are in the writer status; an interrupt must not be lost."""
-    for problem in problems:
-        if not isinstance(problem, Exception):
-            raise problem

@@ -245,7 +245,9 @@ class Creation:
         block = ExitStack()
         try:
             self._hold = self._call_server(
-                "HoldWrites", partial(self._enter_hold, block), on_late=block.close
+                "HoldWrites",
+                partial(self._enter_hold, block),
+                on_late=partial(self._after_late_server, block.close),
             )
         except NoAnswer as silent:
             raise HoldTimeout(
@@ -281,7 +283,7 @@ class Creation:
         self.hold_s = max(self.hold_s, said_s)
 
     def _enter_hold(self, block: ExitStack) -> WriteHold:
-        server = self.engine.server
+        server = self.engine.bare_server
         return block.enter_context(
             server.hold_writes(self.open_set.volumes(), budget=self._window())
         )
@@ -544,10 +546,21 @@ class Creation:
         """Row 15: mark the originals, before the copy is made."""
         storages = list(self._flags)
         self._marked = True
-        self.engine.server.set_flags(storages, flags)
+        self.engine.server_dog.call(
+            "MarkOriginalLuns",
+            partial(self.engine.bare_server.set_flags, storages, flags),
+            deadline_s=self.engine.clock.monotonic() + self.engine.roster.answer_s,
+            on_late=self._after_late_server,
+        )
         self.engine.trace.row(
             "C", "MarkOriginalLuns", set_id=self.open_set.id, subject=", ".join(storages)
         )
+
+    def _after_late_server(self, action: Callable[[], None] | None = None) -> None:
+        """The server came back after it was given up: nothing is held, and no flag stays."""
+        if action is not None:
+            action()
+        self._clear_flags()
 
     def _clear_flags(self) -> None:
         """Row 22: give the originals the flags that they had; once."""

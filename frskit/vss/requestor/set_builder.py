@@ -59,6 +59,7 @@ class SetBuilder:
         self._dossier = dossier
         self._participants = participants
         self._set: OpenSet | None = None
+        self.making: bool = False
 
     def start(self, set_id: SetId | None, kind: CopyKind | None) -> SetId:
         """Open a set.
@@ -220,9 +221,11 @@ class SetBuilder:
         self._participants.set_volumes(open_set.volumes())
         order.generation += 1
         order.state = RequestorState.FAILED
+        self.making = True
         try:
             made = self._create(open_set, budget, documents)
         finally:
+            self.making = False
             self.give_up_slot()
         order.state = after
         return made
@@ -245,6 +248,7 @@ class SetBuilder:
             self._dossier.kept = tuple(creation.records)
             self._engine.trace.row("C", "WriteDocuments", set_id=open_set.id)
             written = documents()
+            self._participants.check_over()
         except BaseException as error:
             creation.discard(error)
             raise
