@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import warnings
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,7 +19,10 @@ __all__ = ["face"]
 
 
 def face(
-    package: str, homes: Mapping[str, str], modules: Collection[str] = ()
+    package: str,
+    homes: Mapping[str, str],
+    modules: Collection[str] = (),
+    deprecated: Mapping[str, str] | None = None,
 ) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
     """``__getattr__`` and ``__dir__`` of a package.
 
@@ -26,7 +30,10 @@ def face(
         package: Its name.
         homes: By public name, the module that defines it.
         modules: Submodules that are reachable as attributes.
+        deprecated: By former public name, the full name of what took its place: found with a
+            `DeprecationWarning`, and listed nowhere.
     """
+    former = deprecated or {}
 
     def load(name: str) -> object:
         """Load a public name on first use."""
@@ -34,6 +41,9 @@ def face(
             value: object = getattr(importlib.import_module(homes[name]), name)
         elif name in modules:
             value = importlib.import_module(f"{package}.{name}")
+        elif name in former:
+            # Not kept in the package: whoever asks next is warned too.
+            return _replacement(f"{package}.{name}", former[name])
         else:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         setattr(sys.modules[package], name, value)
@@ -45,3 +55,15 @@ def face(
         return sorted({*module.__all__, *(name for name in vars(module) if name.startswith("__"))})
 
     return load, names
+
+
+def _replacement(name: str, successor: str) -> object:
+    """What took the place of a former name, with a warning for the caller of the face."""
+    home, _, attribute = successor.rpartition(".")
+    warnings.warn(
+        f"{name} is deprecated: write 'from {home} import {attribute}'",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+    value: object = getattr(importlib.import_module(home), attribute)
+    return value

@@ -300,7 +300,7 @@ def _check_log(item: Item, base: str, policy: CheckPolicy, meter: _Meter, budget
 
 
 def _note_log(item: Item, report: LogReport) -> None:
-    item.log_header = report.header
+    item.log = report
     item.pages = report.records or report.segments_used
     if item.log_kind is LogFileKind.CURRENT and report.header is not None:
         item.generation = report.header.generation

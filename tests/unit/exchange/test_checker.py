@@ -11,7 +11,13 @@ from attrs import evolve
 
 from frskit.clock import Budget, CancelToken, VirtualClock
 from frskit.errors import Cancelled
-from frskit.ese import pack_database_header, read_checkpoint, read_database_header
+from frskit.ese import (
+    pack_database_header,
+    pack_log_header,
+    read_checkpoint,
+    read_database_header,
+    read_log_header,
+)
 from frskit.exchange import EXCHANGE_2003, ExchangeChecker
 from frskit.model.checks import Coverage, FileVerdict
 from frskit.model.ese_files import Signature
@@ -253,6 +259,36 @@ def test_gap_above_what_recovery_needs(image) -> None:
     assert hole < good.logs_held[1]
     image.server.remove(f"{LOGS}\\E00{hole:05x}.log")
     assert not verdict(image).image_ok
+
+
+def remember_another_content(server, generation: int) -> None:
+    """Let a log say that it was begun after another content of the log before."""
+    path = f"{LOGS}\\E00{generation:05x}.log"
+    header = read_log_header(server.read(path))
+    server.write(path, pack_log_header(evolve(header, previous_checksum=4711)))
+
+
+def test_a_broken_checksum_chain_above_what_recovery_needs(image) -> None:
+    """Names and creation times fit, but a log saw another content of the log before: -590."""
+    good = verdict(image)
+    assert good.logs_needed is not None
+    assert good.logs_held is not None
+    broken = good.logs_needed[1] + 1
+    assert broken < good.logs_held[1]
+    remember_another_content(image.server, broken)
+    found = verdict(image)
+    assert not found.image_ok
+    assert found.logs_held == (good.logs_held[0], broken - 1)
+    assert any("-590" in each for each in found.problems)
+
+
+def test_a_broken_checksum_chain_below_what_recovery_needs(image) -> None:
+    """Old logs that do not hang together leave the image usable and forbid truncation."""
+    remember_another_content(image.server, 3)
+    found = verdict(image)
+    assert (found.image_ok, found.truncation_ok) == (True, False)
+    assert found.logs_held is not None
+    assert found.logs_held[0] == 3
 
 
 @pytest.mark.rule("EXC-54")
