@@ -287,13 +287,19 @@ def _obstacle(state: int) -> int | None:
 
 
 def log_facts(report: LogReport, named_generation: int | None) -> LogFacts:
-    """The facts in the report on one log; `named_generation` None for the current log."""
-    facts = log_header_facts(report.name, named_generation, report.header, report.error)
+    """The facts in the report on one log; `named_generation` None for the current log.
+
+    A torn end is patched in the current log only; in an archived one it is damage [ese.md 11.1].
+    """
+    torn, error = report.status is LogStatus.TORN, report.error
+    if torn and named_generation is not None:
+        error = EseError.LOG_FILE_CORRUPT
+    facts = log_header_facts(report.name, named_generation, report.header, error)
     if report.header is None:
         return facts
     return evolve(
         facts,
-        torn=report.status is LogStatus.TORN,
+        torn=torn,
         checksum=report.checksum,
         last_checksum=report.last_checksum,
     )

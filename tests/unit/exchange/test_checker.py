@@ -12,6 +12,8 @@ from attrs import evolve
 from frskit.clock import Budget, CancelToken, VirtualClock
 from frskit.errors import Cancelled
 from frskit.ese import (
+    LogStatus,
+    check_log,
     pack_database_header,
     pack_log_header,
     read_checkpoint,
@@ -289,6 +291,39 @@ def test_a_broken_checksum_chain_below_what_recovery_needs(image) -> None:
     assert (found.image_ok, found.truncation_ok) == (True, False)
     assert found.logs_held is not None
     assert found.logs_held[0] == 3
+
+
+def tear(monkeypatch, name: str) -> None:
+    """Let the last write of a log be broken, with a good shadow behind it."""
+
+    def look(source):
+        report = check_log(source)
+        if not report.name.endswith(name):
+            return report
+        return evolve(report, status=LogStatus.TORN, problem="the last write is torn")
+
+    monkeypatch.setattr("frskit.exchange.integrity.checker.check_log", look)
+
+
+def test_a_torn_end_is_damage_in_an_archived_log(image, monkeypatch) -> None:
+    """The engine patches the last write of the current log only; elsewhere it is -501."""
+    needed = verdict(image).logs_needed
+    assert needed is not None
+    tear(monkeypatch, f"E00{needed[0]:05x}.log")
+    report = check(image)
+    assert not report.image_ok
+    assert [each.verdict for each in report.damaged] == [FileVerdict.DAMAGED]
+    assert any("-501" in each for each in report.components[0].problems)
+
+
+def test_a_torn_end_is_a_warning_in_the_current_log(circular_world, monkeypatch) -> None:
+    """Recovery patches it."""
+    circular_world.deliver(100, size=2000)
+    target, _, _ = circular_world.copy()
+    tear(monkeypatch, "E00.log")
+    found = verdict(target)
+    assert found.image_ok
+    assert any("torn" in each for each in found.warnings)
 
 
 @pytest.mark.rule("EXC-54")
