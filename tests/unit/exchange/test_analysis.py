@@ -16,6 +16,7 @@ from frskit.ese import (
     RunStop,
     generation_ranges,
     longest_run,
+    pack_log_header,
 )
 from frskit.exchange.log_analysis.decision_table import decide
 from frskit.exchange.log_analysis.group_facts import (
@@ -24,9 +25,10 @@ from frskit.exchange.log_analysis.group_facts import (
     merge,
     needed_logs,
 )
+from frskit.exchange.log_analysis.reading import gather
 from frskit.exchange.log_analysis.truncation import truncation_bound, truncation_range
 from frskit.exchange.store.versions import STORE_2003
-from frskit.model.ese_files import AttachInfo, LgPos, LogTime, Signature
+from frskit.model.ese_files import AttachInfo, LgPos, LogHeader, LogTime, Signature
 from frskit.model.plans import LogVerdict, RecoveryMode
 
 if TYPE_CHECKING:
@@ -478,3 +480,28 @@ def test_truncation_bound_is_the_stricter_one() -> None:
     assert truncation_bound([], 25, 20) == 20
     assert truncation_bound(stores, None, 20) is None
     assert truncation_bound([clean()], 11, 20) == 11
+
+
+def test_a_current_log_without_a_header_stands_behind_the_archived_ones() -> None:
+    """Read from files: nobody can say its generation, but it is damaged, and in the way."""
+    files = [
+        (
+            f"E00{g:05x}.log",
+            pack_log_header(
+                LogHeader(
+                    generation=g,
+                    log_signature=STREAM,
+                    created=moment(g),
+                    previous_created=moment(g - 1),
+                )
+            ),
+        )
+        for g in (10, 11, 12)
+    ]
+    facts = gather("E00", [], [*files, ("E00.log", bytes(4096))], None)
+    assert facts.current is not None
+    assert (facts.current.generation, facts.current.error) == (13, -501)
+    database = GroupDatabase(name="mbx1", facts=COPY[0])
+    decision = decide(evolve(facts, databases=(database,)), RF)
+    assert summary(decision) == (PARTIAL, 12, -501)
+    assert (decision.analysis.set_aside, decision.promote) == ((13,), 12)

@@ -402,6 +402,25 @@ def test_bytes_behind_the_last_record_count(image) -> None:
     assert found.image_ok
 
 
+def test_bytes_behind_the_last_record_break_the_chain(image) -> None:
+    """The run of logs that a copy holds begins above a log that was written behind its end."""
+    path = f"{LOGS}\\E0000002.log"
+    image.server.flip(path, len(image.server.read(path)) - 10)
+    found = verdict(image)
+    assert found.logs_held is not None
+    assert (found.image_ok, found.truncation_ok, found.logs_held[0]) == (True, False, 3)
+
+
+def test_a_database_without_a_readable_header_says_nothing_about_logs(image) -> None:
+    """What is needed is then what the others need; the copy fails for the header itself."""
+    header = read_database_header(image.server.read(MBX))
+    for offset in (60, PAGE + 60):
+        image.server.flip(PUB, offset)
+    found = verdict(image)
+    assert not found.image_ok
+    assert found.logs_needed == (header.gen_min_required, header.gen_max_required)
+
+
 def test_circular_image(circular_world) -> None:
     """The current log is part of the image; nothing may be deleted."""
     circular_world.deliver(100, size=2000)
