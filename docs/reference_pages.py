@@ -73,7 +73,7 @@ NAMED_IN_SIGNATURES: dict[str, tuple[str, ...]] = {
     ),
     "frskit.exchange": (
         "frskit.exchange.host.ExchangeHost",
-        "frskit.exchange.log_analysis.facts.RecoveryFacts",
+        "frskit.exchange.log_analysis.group_facts.StorageGroupFacts",
         "frskit.exchange.storage_group.StorageGroup",
         "frskit.exchange.store.row_codec.StoredMessage",
         "frskit.exchange.store.versions.StoreProfile",

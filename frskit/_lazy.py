@@ -22,7 +22,7 @@ def face(
     package: str,
     homes: Mapping[str, str],
     modules: Collection[str] = (),
-    former: Mapping[str, str] | None = None,
+    deprecated: Mapping[str, str] | None = None,
 ) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
     """``__getattr__`` and ``__dir__`` of a package.
 
@@ -30,22 +30,20 @@ def face(
         package: Its name.
         homes: By public name, the module that defines it.
         modules: Submodules that are reachable as attributes.
-        former: By a name that a public name had before, that name; asking for it warns.
+        deprecated: By former public name, the full name of what took its place: found with a
+            `DeprecationWarning`, and listed nowhere.
     """
+    former = deprecated or {}
 
     def load(name: str) -> object:
         """Load a public name on first use."""
-        if former and name in former:
-            warnings.warn(
-                f"{package}.{name} is now {package}.{former[name]}",
-                DeprecationWarning,
-                stacklevel=2,
-            )
-            return getattr(sys.modules[package], former[name])
         if name in homes:
             value: object = getattr(importlib.import_module(homes[name]), name)
         elif name in modules:
             value = importlib.import_module(f"{package}.{name}")
+        elif name in former:
+            # Not kept in the package: whoever asks next is warned too.
+            return _replacement(f"{package}.{name}", former[name])
         else:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         setattr(sys.modules[package], name, value)
@@ -57,3 +55,15 @@ def face(
         return sorted({*module.__all__, *(name for name in vars(module) if name.startswith("__"))})
 
     return load, names
+
+
+def _replacement(name: str, successor: str) -> object:
+    """What took the place of a former name, with a warning for the caller of the face."""
+    home, _, attribute = successor.rpartition(".")
+    warnings.warn(
+        f"{name} is deprecated: write 'from {home} import {attribute}'",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+    value: object = getattr(importlib.import_module(home), attribute)
+    return value

@@ -9,9 +9,15 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
 from frskit.errors import FormatError, FrskitError
-from frskit.ese import parse_log_name, read_checkpoint, read_database_header, read_log_header
+from frskit.ese import (
+    database_facts,
+    parse_log_name,
+    read_checkpoint,
+    read_database_header,
+    read_log_header,
+)
 from frskit.ese.logs import LogFileKind
-from frskit.exchange.log_analysis.reading import database_fact
+from frskit.exchange.log_analysis.group_facts import needed_logs
 from frskit.model.plans import ComponentStatus, DatabaseStatus
 
 if TYPE_CHECKING:
@@ -147,15 +153,12 @@ def required_on_disk(
     locate: Locator, databases: Iterable[DatabaseSettings]
 ) -> tuple[int, int] | None:
     """Lowest Rmin and highest Rmax of databases, by their headers on disk; None if all clean."""
-    ranges = []
+    found = []
     for database in databases:
         if database.foreign:
             continue
         fs, path = locate(database.path)
         with fs.open(path) as file:
-            fact = database_fact(database.name, read_database_header(file))
-        if fact.dirty:
-            ranges.append(fact.required)
-    if not ranges:
-        return None
-    return min(first for first, _ in ranges), max(last for _, last in ranges)
+            found.append(database_facts(database.name, read_database_header(file)))
+    needed = needed_logs(found)
+    return None if needed is None else (needed.first, needed.last)

@@ -372,5 +372,10 @@ _HOMES = {
 __getattr__: Callable[[str], object]
 __dir__: Callable[[], list[str]]
 __getattr__, __dir__ = face(
-    __name__, _HOMES, former={"GroupInfo": "ComponentInfo", "GroupStatus": "ComponentStatus"}
+    __name__,
+    _HOMES,
+    deprecated={
+        "GroupInfo": "frskit.model.ComponentInfo",
+        "GroupStatus": "frskit.model.ComponentStatus",
+    },
 )

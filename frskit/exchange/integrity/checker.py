@@ -14,7 +14,7 @@ from attrs import define, field
 
 from frskit.codes.ese import EseError
 from frskit.errors import FormatError, VolumeNotFound
-from frskit.ese import check_database, read_checkpoint, read_database_header
+from frskit.ese import check_database, log_facts, read_checkpoint, read_database_header
 from frskit.ese.logs import LogFileKind, check_log, parse_log_name
 from frskit.exchange.integrity.inspection import Inspection, Item
 from frskit.exchange.integrity.verdicts import CheckPolicy, judge
@@ -300,12 +300,14 @@ def _check_log(item: Item, base: str, policy: CheckPolicy, meter: _Meter, budget
 
 
 def _note_log(item: Item, report: LogReport) -> None:
-    item.log_header = report.header
+    item.log = report
     item.pages = report.records or report.segments_used
     if item.log_kind is LogFileKind.CURRENT and report.header is not None:
         item.generation = report.header.generation
-    if report.error is not None:
-        item.damage(report.problem or "the log is damaged", report.error)
+    archived = item.generation if item.log_kind is LogFileKind.ARCHIVED else None
+    error = log_facts(report, archived).error
+    if error is not None:
+        item.damage(report.problem or "the log is damaged", error)
     elif report.segments_correctable:
         item.verdict = FileVerdict.CORRECTABLE
         item.detail = f"{report.segments_correctable} segments have one flipped bit"

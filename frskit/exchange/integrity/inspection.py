@@ -7,19 +7,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from frskit.codes.ese import EseError
+from frskit.ese import DatabaseFacts, checkpoint_facts, database_facts, log_facts
 from frskit.ese.logs import LogFileKind
-from frskit.exchange.log_analysis.facts import CheckpointFact, DatabaseFact, LogFact, RecoveryFacts
-from frskit.exchange.log_analysis.reading import database_fact, log_fact
+from frskit.exchange.log_analysis.group_facts import GroupDatabase, StorageGroupFacts, place_current
 from frskit.model.checks import CheckedFile, Coverage, FileVerdict
 from frskit.model.files import FileRole
 from frskit.model.server_paths import split_path
 
 if TYPE_CHECKING:
+    from frskit.ese import CheckpointFacts, LogFacts
     from frskit.model.components import Component, ComponentId
     from frskit.model.ese_files import Checkpoint, DatabaseHeader, LogHeader
+    from frskit.model.reports import LogReport
     from frskit.protocols import FileRef
 
 __all__ = ["Inspection", "Item"]
@@ -45,7 +47,7 @@ class Item:
         generation: Of a log.
         needed: Whether recovery needs it; for logs decided by the judge.
         header: Of a database or streaming file.
-        log_header, log_kind: Of a log.
+        log, log_kind: What was found in a log, and what it is by its name.
         checkpoint: Of a checkpoint file.
     """
 
@@ -64,7 +66,7 @@ class Item:
     generation: int | None = None
     needed: bool = True
     header: DatabaseHeader | None = None
-    log_header: LogHeader | None = None
+    log: LogReport | None = None
     log_kind: LogFileKind | None = None
     checkpoint: Checkpoint | None = None
 
@@ -77,6 +79,11 @@ class Item:
     def file_name(self) -> str:
         """The path without its directory."""
         return split_path(self.path)[1]
+
+    @property
+    def log_header(self) -> LogHeader | None:
+        """Of a log; None if it is not readable."""
+        return None if self.log is None else self.log.header
 
     @property
     def is_streaming_file(self) -> bool:
@@ -138,44 +145,46 @@ class Inspection:
         """Log files of these kinds that are there."""
         return [each for each in self.items if each.log_kind in kinds]
 
-    def facts(self) -> RecoveryFacts:
-        """The situation for the log analysis, damage of bodies included."""
+    def facts(self) -> StorageGroupFacts:
+        """The situation for the log analysis, damage of bodies and checksums included."""
         archived = {
-            item.generation: _log(item, item.generation)
+            item.generation: facts
             for item in self.logs(LogFileKind.ARCHIVED)
-            if item.generation is not None
+            if item.generation is not None and (facts := _log(item, item.generation)) is not None
         }
-        current = self.logs(LogFileKind.CURRENT)
-        guess = max(archived, default=0) + 1
+        current = next((_log(item, None) for item in self.logs(LogFileKind.CURRENT)), None)
         temporary = self.logs(LogFileKind.TEMPORARY)
-        return RecoveryFacts(
+        return StorageGroupFacts(
             base=self.base,
             databases=tuple(_database(item) for item in self.databases),
             logs=dict(sorted(archived.items())),
-            current=_log(current[0], None, guess) if current else None,
+            current=place_current(current, archived),
             temporary=any(item.log_header is not None for item in temporary),
             checkpoint=_checkpoint(self.checkpoint),
         )
 
 
-def _database(item: Item) -> DatabaseFact:
+def _database(item: Item) -> GroupDatabase:
     name = item.component.caption or item.file_name
-    if item.header is None and item.ref is not None:
-        return DatabaseFact(
-            name=name, foreign=item.foreign, obstacle=item.code or EseError.DATABASE_CORRUPTED
-        )
-    return database_fact(name, item.header, foreign=item.foreign)
+    facts = None
+    if item.header is not None:
+        facts = database_facts(name, item.header)
+    elif item.ref is not None:
+        facts = DatabaseFacts(name=name, state=0, error=item.code or EseError.DATABASE_CORRUPTED)
+    return GroupDatabase(name=name, foreign=item.foreign, facts=facts)
 
 
-def _log(item: Item, named: int | None, guess: int = 0) -> LogFact:
-    return log_fact(item.file_name, named, item.log_header, item.code or None, guess=guess)
+def _log(item: Item, named_generation: int | None) -> LogFacts | None:
+    """The facts in a log, with what was found beyond its checksums."""
+    if item.log is None:
+        return None
+    facts = log_facts(item.log, named_generation)
+    return evolve(facts, error=item.code or facts.error)
 
 
-def _checkpoint(item: Item | None) -> CheckpointFact | None:
+def _checkpoint(item: Item | None) -> CheckpointFacts | None:
     if item is None or item.ref is None:
         return None
     if item.checkpoint is None:
-        return CheckpointFact(generation=0, damaged=True)
-    return CheckpointFact(
-        generation=item.checkpoint.generation, signature=item.checkpoint.log_signature
-    )
+        return checkpoint_facts(None, item.code or EseError.CHECKPOINT_CORRUPT)
+    return checkpoint_facts(item.checkpoint)

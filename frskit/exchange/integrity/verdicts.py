@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from attrs import define, field, frozen
 
 from frskit.codes.ese import EseError
+from frskit.ese import longest_run
 from frskit.ese.logs import LogFileKind
 from frskit.exchange.log_analysis.decision_table import decide
-from frskit.exchange.log_analysis.log_chain import longest_run
+from frskit.exchange.log_analysis.group_facts import needed_logs
 from frskit.exchange.log_analysis.truncation import truncation_bound
 from frskit.model.checks import ComponentCheck, Coverage, FileVerdict
 from frskit.model.files import FileRole
@@ -23,9 +24,9 @@ from frskit.model.plans import LogVerdict, RecoveryMode
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from frskit.ese import ContiguousRun, RequiredRange
     from frskit.exchange.integrity.inspection import Inspection, Item
-    from frskit.exchange.log_analysis.facts import RecoveryFacts
-    from frskit.exchange.log_analysis.log_chain import LogRun
+    from frskit.exchange.log_analysis.group_facts import StorageGroupFacts
     from frskit.exchange.store.versions import StoreProfile
 
 __all__ = ["CheckPolicy", "judge"]
@@ -79,24 +80,21 @@ def judge(unit: Inspection, strays: Sequence[Inspection], policy: CheckPolicy) -
         truncation_ok=not notes.image and not notes.truncation,
         problems=tuple(dict.fromkeys(notes.image + notes.truncation)),
         warnings=tuple(dict.fromkeys(notes.warnings)),
-        logs_held=None if held is None else (held.first, held.last),
-        logs_needed=needed,
+        logs_held=None if held is None else (held.start, held.reached),
+        logs_needed=None if needed is None else (needed.first, needed.last),
         truncation_bound=_bound(unit, facts),
     )
 
 
-def _needed(facts: RecoveryFacts) -> tuple[int, int] | None:
-    """Min Rmin .. max Rmax over the dirty databases [EXC-55]."""
-    ranges = [each.required for each in facts.databases if each.dirty and not each.obstacle]
-    if not ranges:
-        return None
-    return min(first for first, _ in ranges), max(last for _, last in ranges)
+def _needed(facts: StorageGroupFacts) -> RequiredRange | None:
+    """Min Rmin .. max Rmax over the dirty databases that logs can help [EXC-55]."""
+    return needed_logs(each for each in facts.dirty if each.error is None)
 
 
-def _first_relevant(facts: RecoveryFacts) -> int:
+def _first_relevant(facts: StorageGroupFacts) -> int:
     """C: damage from this generation on fails the copy [exchange.md 4.3]."""
-    bounds = [needed[0]] if (needed := _needed(facts)) else []
-    if facts.checkpoint is not None and not facts.checkpoint.damaged:
+    bounds = [needed.first] if (needed := _needed(facts)) else []
+    if facts.checkpoint is not None and facts.checkpoint.usable:
         bounds.append(facts.checkpoint.generation)
     return min(bounds, default=0)
 
@@ -168,24 +166,24 @@ def _judge_checkpoint(unit: Inspection, notes: _Notes) -> None:
 
 
 def _judge_chain(
-    facts: RecoveryFacts, first_relevant: int, policy: CheckPolicy, notes: _Notes
-) -> LogRun | None:
+    facts: StorageGroupFacts, first_relevant: int, policy: CheckPolicy, notes: _Notes
+) -> ContiguousRun | None:
     """Sequence of the logs: a break above what recovery needs fails, below it forbids cutting."""
     stream = facts.stream
     if not stream:
         return None
     needed = _needed(facts)
-    through = needed[0] if needed and needed[0] in stream else max(stream)
-    run = longest_run(stream, through, facts.conflicts)
-    if run is None:
+    through = needed.first if needed and needed.first in stream else max(stream)
+    run = longest_run(stream.values(), through, conflicts=facts.conflicts)
+    if run.last is None:
         return None
     if run.last < max(stream):
         notes.image.append(
-            f"logs after {run.last} do not follow it ({run.code}): transactions would be lost"
+            f"logs after {run.last} do not follow it ({run.stop_error}): transactions would be lost"
         )
-    if run.first > min(stream):
-        text = f"logs before {run.first} do not lead up to it"
-        if run.first > first_relevant or policy.every_log_needed:
+    if run.start > min(stream):
+        text = f"logs before {run.start} do not lead up to it"
+        if run.start > first_relevant or policy.every_log_needed:
             notes.image.append(text)
         else:
             notes.warnings.append(text)
@@ -194,13 +192,13 @@ def _judge_chain(
     return run
 
 
-def _judge_recovery(facts: RecoveryFacts, policy: CheckPolicy, notes: _Notes) -> None:
+def _judge_recovery(facts: StorageGroupFacts, policy: CheckPolicy, notes: _Notes) -> None:
     """Whether the copy could be recovered to its own instant [EXC-55, exchange.md 5.5]."""
     decision = decide(facts, RecoveryMode.POINT_IN_TIME, profile=policy.store)
     analysis = decision.analysis
     if analysis.verdict is LogVerdict.IMPOSSIBLE:
         notes.image.append(f"{analysis.reason} ({analysis.code})")
-    elif analysis.stale_checkpoint and not (facts.checkpoint and facts.checkpoint.damaged):
+    elif analysis.stale_checkpoint and not (facts.checkpoint and facts.checkpoint.error):
         notes.image.append(
             f"the checkpoint does not fit the logs and headers ({analysis.code}): "
             "files of different times are mixed"
@@ -215,11 +213,11 @@ def _note_coverage(unit: Inspection, notes: _Notes) -> None:
     notes.warnings.append(f"{len(partial)} streaming files could be checked by their headers only")
 
 
-def _bound(unit: Inspection, facts: RecoveryFacts) -> int | None:
+def _bound(unit: Inspection, facts: StorageGroupFacts) -> int | None:
     """What the writer may delete, by the stricter bound; nothing under circular logging."""
     headers = [item.log_header for item in unit.logs(*_LOGS) if item.log_header is not None]
     if any(header.circular_logging for header in headers[-1:]):
         return None
     checkpoint = facts.checkpoint
-    generation = None if checkpoint is None or checkpoint.damaged else checkpoint.generation
-    return truncation_bound(facts.databases, generation, max(facts.logs, default=None))
+    generation = checkpoint.generation if checkpoint is not None and checkpoint.usable else None
+    return truncation_bound(facts.judged, generation, max(facts.logs, default=None))

@@ -1,4 +1,7 @@
-"""What the logs of a storage group allow: facts read, chains found, the decision made."""
+"""What the logs of a storage group allow: its facts gathered, the decision made.
+
+Facts of one database, log or checkpoint, and runs of logs, are those of `frskit.ese`.
+"""
 
 from __future__ import annotations
 
@@ -11,68 +14,56 @@ if TYPE_CHECKING:
 
     from frskit.exchange.log_analysis.case import AnalysisCase, Decision
     from frskit.exchange.log_analysis.decision_table import decide
-    from frskit.exchange.log_analysis.facts import (
-        CheckpointFact,
-        DatabaseFact,
-        LogFact,
-        RecoveryFacts,
+    from frskit.exchange.log_analysis.group_facts import (
+        GroupDatabase,
+        StorageGroupFacts,
         merge,
+        needed_logs,
     )
-    from frskit.exchange.log_analysis.log_chain import Break, LogRun, fault, longest_run, ranges
-    from frskit.exchange.log_analysis.reading import (
-        DatabaseSource,
-        checkpoint_fact,
-        database_fact,
-        gather,
-        log_fact,
-    )
+    from frskit.exchange.log_analysis.reading import DatabaseSource, gather
     from frskit.exchange.log_analysis.truncation import truncation_bound, truncation_range
 
 __all__ = [
     "AnalysisCase",
-    "Break",
-    "CheckpointFact",
-    "DatabaseFact",
     "DatabaseSource",
     "Decision",
-    "LogFact",
-    "LogRun",
-    "RecoveryFacts",
-    "checkpoint_fact",
-    "database_fact",
+    "GroupDatabase",
+    "StorageGroupFacts",
     "decide",
-    "fault",
     "gather",
-    "log_fact",
-    "longest_run",
     "merge",
-    "ranges",
+    "needed_logs",
     "truncation_bound",
     "truncation_range",
 ]
 
 _HOMES = {
     "AnalysisCase": "frskit.exchange.log_analysis.case",
-    "Break": "frskit.exchange.log_analysis.log_chain",
-    "CheckpointFact": "frskit.exchange.log_analysis.facts",
-    "DatabaseFact": "frskit.exchange.log_analysis.facts",
     "DatabaseSource": "frskit.exchange.log_analysis.reading",
     "Decision": "frskit.exchange.log_analysis.case",
-    "LogFact": "frskit.exchange.log_analysis.facts",
-    "RecoveryFacts": "frskit.exchange.log_analysis.facts",
-    "LogRun": "frskit.exchange.log_analysis.log_chain",
-    "checkpoint_fact": "frskit.exchange.log_analysis.reading",
-    "database_fact": "frskit.exchange.log_analysis.reading",
+    "GroupDatabase": "frskit.exchange.log_analysis.group_facts",
+    "StorageGroupFacts": "frskit.exchange.log_analysis.group_facts",
     "decide": "frskit.exchange.log_analysis.decision_table",
-    "fault": "frskit.exchange.log_analysis.log_chain",
     "gather": "frskit.exchange.log_analysis.reading",
-    "log_fact": "frskit.exchange.log_analysis.reading",
-    "longest_run": "frskit.exchange.log_analysis.log_chain",
-    "merge": "frskit.exchange.log_analysis.facts",
-    "ranges": "frskit.exchange.log_analysis.log_chain",
+    "merge": "frskit.exchange.log_analysis.group_facts",
+    "needed_logs": "frskit.exchange.log_analysis.group_facts",
     "truncation_bound": "frskit.exchange.log_analysis.truncation",
     "truncation_range": "frskit.exchange.log_analysis.truncation",
 }
+_DEPRECATED = {
+    "Break": "frskit.ese.RunStop",
+    "CheckpointFact": "frskit.ese.CheckpointFacts",
+    "DatabaseFact": "frskit.ese.DatabaseFacts",
+    "LogFact": "frskit.ese.LogFacts",
+    "LogRun": "frskit.ese.ContiguousRun",
+    "RecoveryFacts": "frskit.exchange.log_analysis.StorageGroupFacts",
+    "checkpoint_fact": "frskit.ese.checkpoint_facts",
+    "database_fact": "frskit.ese.database_facts",
+    "fault": "frskit.ese.contiguous_run",
+    "log_fact": "frskit.ese.log_header_facts",
+    "longest_run": "frskit.ese.longest_run",
+    "ranges": "frskit.ese.generation_ranges",
+}
 __getattr__: Callable[[str], object]
 __dir__: Callable[[], list[str]]
-__getattr__, __dir__ = face(__name__, _HOMES)
+__getattr__, __dir__ = face(__name__, _HOMES, deprecated=_DEPRECATED)

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from attrs import define, frozen
 
-from frskit.exchange.log_analysis.facts import CheckpointFact, DatabaseFact, RecoveryFacts
+from frskit.ese import CheckpointFacts, DatabaseFacts
+from frskit.exchange.log_analysis.group_facts import StorageGroupFacts, needed_logs
 from frskit.exchange.store.versions import StoreProfile
 from frskit.model.plans import LogAnalysis, LogVerdict, RecoveryMode
 
@@ -41,40 +42,43 @@ class Decision:
 class AnalysisCase:
     """One analysis under way."""
 
-    facts: RecoveryFacts
+    facts: StorageGroupFacts
     mode: RecoveryMode
     profile: StoreProfile
     checkpoint_code: int = 0
 
     @property
-    def judged(self) -> Sequence[DatabaseFact]:
+    def judged(self) -> Sequence[DatabaseFacts]:
         """Databases whose logs matter."""
-        return [each for each in self.facts.databases if each.present and not each.foreign]
+        return self.facts.judged
 
     @property
-    def dirty(self) -> Sequence[DatabaseFact]:
+    def dirty(self) -> Sequence[DatabaseFacts]:
         """Databases that need logs."""
-        return [each for each in self.facts.databases if each.dirty]
+        return self.facts.dirty
 
     @property
     def need(self) -> int:
         """First generation that replay must read."""
-        if self.dirty:
-            return min(each.required[0] for each in self.dirty)
+        needed = needed_logs(self.dirty)
+        if needed is not None:
+            return needed.first
         return min((each.consistent.generation for each in self.judged), default=0)
 
     @property
     def required_last(self) -> int:
         """Highest Rmax."""
-        return max((each.required[1] for each in self.dirty), default=self.need)
+        needed = needed_logs(self.dirty)
+        return self.need if needed is None else needed.last
 
     @property
     def committed_last(self) -> int:
-        """Highest Cmax."""
-        return max((each.highest_committed for each in self.dirty), default=self.need)
+        """Highest Cmax, never below the highest Rmax."""
+        needed = needed_logs(self.dirty)
+        return self.need if needed is None else max(needed.last, needed.committed)
 
     @property
-    def checkpoint(self) -> CheckpointFact | None:
+    def checkpoint(self) -> CheckpointFacts | None:
         """The checkpoint that replay would use; None if there is none or it must go."""
         return None if self.checkpoint_code else self.facts.checkpoint
 

@@ -2,7 +2,7 @@
 
 `decide` is the decision table of [exchange.md 5.5]; rule names (A1 ... G) are those of the table
 and the first that hits decides. It changes nothing and reads no file: facts come in as values
-(`frskit.exchange.log_analysis.facts`). Where the books disagree: [resolutions R-10, R-11].
+(`frskit.exchange.log_analysis.group_facts`). Where the books disagree: [resolutions R-10, R-11].
 """
 
 from __future__ import annotations
@@ -10,19 +10,29 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from frskit.codes.ese import EseError
+from frskit.ese import ContiguousRun, RunStop, generation_ranges, longest_run
 from frskit.exchange.log_analysis.case import AnalysisCase, Decision
-from frskit.exchange.log_analysis.facts import RecoveryFacts
-from frskit.exchange.log_analysis.log_chain import Break, LogRun, fault, longest_run, ranges
+from frskit.exchange.log_analysis.group_facts import StorageGroupFacts
 from frskit.exchange.store.versions import STORE_2003, StoreProfile
 from frskit.model.plans import LogVerdict, RecoveryMode
 
 __all__ = ["Decision", "decide"]
 
-_RULE_OF = {Break.GAP: "D1", Break.CHAIN: "D2", Break.DAMAGE: "D3"}
+_TIMELINE = "of another timeline"
+_RULE_OF = {
+    RunStop.HOLE: ("D1", "missing"),
+    RunStop.OUT_OF_SEQUENCE: ("D2", _TIMELINE),
+    RunStop.CONFLICT: ("D2", _TIMELINE),
+    RunStop.FOREIGN: ("D2", "of another stream"),
+    RunStop.MISNAMED: ("D2", "another one than its name says"),
+    RunStop.CHECKSUM: ("D2", "begun after another content of the log before"),
+    RunStop.DAMAGED: ("D3", "damaged"),
+}
+"""Row of the table for what ends a run though there are later logs, and what the log then is."""
 
 
 def decide(
-    facts: RecoveryFacts, mode: RecoveryMode, *, profile: StoreProfile = STORE_2003
+    facts: StorageGroupFacts, mode: RecoveryMode, *, profile: StoreProfile = STORE_2003
 ) -> Decision:
     """What these files allow in this mode [exchange.md 5.5].
 
@@ -42,10 +52,10 @@ def decide(
 def _a0_obstacle(case: AnalysisCase) -> Decision | None:
     """A database that no replay can help [ese.md 11.2, states]."""
     for database in case.judged:
-        if database.obstacle:
+        if database.error is not None:
             return case.impossible(
                 "A0",
-                database.obstacle,
+                database.error,
                 f"database {database.name} cannot be recovered by replay",
             )
     return None
@@ -53,7 +63,7 @@ def _a0_obstacle(case: AnalysisCase) -> Decision | None:
 
 def _a1_name(case: AnalysisCase) -> Decision | None:
     for log in case.facts.logs.values():
-        if log.named is not None and log.named != log.generation and not log.error:
+        if log.sought_generation != log.generation and log.error is None:
             return case.impossible(
                 "A1",
                 EseError.LOG_GENERATION_MISMATCH,
@@ -66,7 +76,7 @@ def _a1_name(case: AnalysisCase) -> Decision | None:
 def _a1_twice(case: AnalysisCase) -> Decision | None:
     """The current log must not be one of the archived ones (frskit's choice for the number)."""
     current = case.facts.current
-    if current is None or current.error or current.generation not in case.facts.logs:
+    if current is None or current.error is not None or current.generation not in case.facts.logs:
         return None
     return case.impossible(
         "A1",
@@ -77,7 +87,7 @@ def _a1_twice(case: AnalysisCase) -> Decision | None:
 
 
 def _a2_mixed(case: AnalysisCase) -> Decision | None:
-    signatures = {log.signature for log in case.facts.stream.values() if not log.error}
+    signatures = {log.signature for log in case.facts.stream.values() if log.error is None}
     if len(signatures) <= 1:
         return None
     return case.impossible(
@@ -89,7 +99,7 @@ def _a2_mixed(case: AnalysisCase) -> Decision | None:
 
 
 def _a3_signature(case: AnalysisCase) -> Decision | None:
-    stream = [log for log in case.facts.stream.values() if not log.error]
+    stream = [log for log in case.facts.stream.values() if log.error is None]
     if not stream:
         return None
     for database in case.dirty:
@@ -111,7 +121,7 @@ def _a4_missing(case: AnalysisCase) -> Decision | None:
     listed = {each.path.casefold() for log in case.facts.stream.values() for each in log.attached}
     for database in case.facts.databases:
         known = not database.path or not listed or database.path.casefold() in listed
-        if not database.present and not database.foreign and known:
+        if database.facts is None and not database.foreign and known:
             return case.impossible(
                 "A4",
                 EseError.ATTACHED_DATABASE_MISMATCH,
@@ -164,9 +174,9 @@ def _c3_bad_checkpoint(case: AnalysisCase) -> None:
     checkpoint, stream = case.facts.checkpoint, case.facts.stream
     if checkpoint is None:
         return
-    if checkpoint.damaged:
-        case.checkpoint_code = EseError.CHECKPOINT_CORRUPT
-    elif all(log.signature != checkpoint.signature for log in stream.values() if not log.error):
+    if checkpoint.error is not None:
+        case.checkpoint_code = checkpoint.error
+    elif all(log.signature != checkpoint.signature for log in stream.values() if log.error is None):
         case.checkpoint_code = EseError.BAD_CHECKPOINT_SIGNATURE
 
 
@@ -201,30 +211,29 @@ _RULES: tuple[Callable[[AnalysisCase], Decision | None], ...] = (
 
 def _judge_run(case: AnalysisCase) -> Decision:
     """Rows D to G: walk the chain from the first required log."""
-    run = longest_run(case.facts.stream, case.need, case.facts.conflicts)
-    if run is None:
-        code = fault(case.facts.stream, case.need, case.facts.conflicts)
+    facts = case.facts
+    run = longest_run(facts.stream.values(), case.need, conflicts=facts.conflicts)
+    if run.last is None:
         return case.impossible(
             "D3",
-            code[1] if code else Break.DAMAGE.value,
+            run.stop_error or EseError.LOG_FILE_CORRUPT,
             f"required log {case.need} is damaged",
             f"supply a good log {case.need}",
             gap_at=case.need,
         )
-    decision = _e0_other_log(case, run)
-    if decision is None and run.broken_by is not None:
-        decision = _d_broken(case, run)
-    if decision is None:
-        decision = _e_short(case, run) or _f2_attach(case, run) or _f2_alone(case, run)
-    return decision or _reachable(case, run)
+    for rule in _RUN_RULES:
+        decision = rule(case, run)
+        if decision is not None:
+            return decision
+    return _reachable(case, run)
 
 
-def _e0_other_log(case: AnalysisCase, run: LogRun) -> Decision | None:
+def _e0_other_log(case: AnalysisCase, run: ContiguousRun) -> Decision | None:
     """The log with the right number must be the very one that the header means [ese.md 11.2 6]."""
     for database in case.dirty:
-        log = case.facts.stream.get(database.required[1])
-        wanted = database.last_log_created
-        if log is None or log.generation > run.last or not wanted.is_set:
+        required, wanted = database.required, database.gen_max_time
+        log = None if required is None else case.facts.stream.get(required.last)
+        if log is None or log.generation > run.reached or not wanted.is_set:
             continue
         if log.created != wanted:
             return case.impossible(
@@ -235,16 +244,16 @@ def _e0_other_log(case: AnalysisCase, run: LogRun) -> Decision | None:
     return None
 
 
-def _d_broken(case: AnalysisCase, run: LogRun) -> Decision | None:
+def _d_broken(case: AnalysisCase, run: ContiguousRun) -> Decision | None:
     """D1 to D3: the chain is broken at M; None if it breaks behind everything that is needed."""
-    at = run.last + 1
-    rule = _RULE_OF[run.broken_by or Break.GAP]
+    if run.stop_error is None:
+        return None
+    at = run.stop_generation
+    rule, words = _RULE_OF[run.stop]
     if at <= case.required_last:
-        code = case.profile.gap_code if run.broken_by is Break.GAP else run.code
-        words = {"D1": "missing", "D2": "of another timeline", "D3": "damaged"}[rule]
         return case.impossible(
             rule,
-            code,
+            case.profile.gap_code if run.stop is RunStop.HOLE else run.stop_error,
             f"log {at} is {words}; the databases need {case.need} to {case.required_last}",
             f"supply log {at}",
             gap_at=at,
@@ -254,44 +263,44 @@ def _d_broken(case: AnalysisCase, run: LogRun) -> Decision | None:
             case,
             rule,
             EseError.COMMITTED_LOG_FILE_CORRUPT
-            if run.broken_by is Break.DAMAGE
+            if run.stop is RunStop.DAMAGED
             else EseError.COMMITTED_LOG_FILES_MISSING,
             run,
         )
     return None
 
 
-def _lossy(case: AnalysisCase, rule: str, code: int, run: LogRun) -> Decision:
+def _lossy(case: AnalysisCase, rule: str, code: int, run: ContiguousRun) -> Decision:
     return case.impossible(
         rule,
         code,
-        f"committed logs {run.last + 1} to {case.committed_last} are not usable",
-        f"lossy recovery (eseutil /r /a, 2007 and later) gives a consistent state at {run.last}",
-        reaches=run.last,
-        gap_at=run.last + 1,
+        f"committed logs {run.stop_generation} to {case.committed_last} are not usable",
+        f"lossy recovery (eseutil /r /a, 2007 and later) gives a consistent state at {run.reached}",
+        reaches=run.reached,
+        gap_at=run.stop_generation,
     )
 
 
-def _e_short(case: AnalysisCase, run: LogRun) -> Decision | None:
+def _e_short(case: AnalysisCase, run: ContiguousRun) -> Decision | None:
     """E1 and E2: the logs simply end too early."""
-    if run.last < case.required_last:
+    if run.reached < case.required_last:
         return case.impossible(
             "E1",
             EseError.REQUIRED_LOG_FILES_MISSING,
             f"the databases need logs {case.need} to {case.required_last}, "
-            f"but there are only logs up to {run.last}",
-            f"supply logs {run.last + 1} to {case.required_last}",
-            gap_at=run.last + 1,
+            f"but there are only logs up to {run.reached}",
+            f"supply logs {run.stop_generation} to {case.required_last}",
+            gap_at=run.stop_generation,
         )
-    if run.last < case.committed_last:
+    if run.reached < case.committed_last:
         return _lossy(case, "E2", EseError.COMMITTED_LOG_FILES_MISSING, run)
     return None
 
 
-def _f2_attach(case: AnalysisCase, run: LogRun) -> Decision | None:
+def _f2_attach(case: AnalysisCase, run: ContiguousRun) -> Decision | None:
     """An old file under newer logs: the stream attached a later state of it [F2]."""
     checkpoint = case.checkpoint
-    start = case.facts.stream[max(run.first, checkpoint.generation) if checkpoint else run.first]
+    start = case.facts.stream[max(run.start, checkpoint.generation) if checkpoint else run.start]
     for database in case.dirty:
         for attached in start.attached:
             if attached.db_signature != database.db_signature:
@@ -306,29 +315,39 @@ def _f2_attach(case: AnalysisCase, run: LogRun) -> Decision | None:
     return None
 
 
-def _f2_alone(case: AnalysisCase, run: LogRun) -> Decision | None:
+def _f2_alone(case: AnalysisCase, run: ContiguousRun) -> Decision | None:
     """One store cannot go back alone: the others have used the shared logs already [EXC-71]."""
     if case.mode is not RecoveryMode.POINT_IN_TIME:
         return None
     for database in case.judged:
-        if database.clean and database.consistent.generation > run.last + 1:
+        if database.is_clean and database.consistent.generation > run.stop_generation:
             return case.impossible(
                 "F2",
                 EseError.CONSISTENT_TIME_MISMATCH,
-                f"database {database.name} is newer than the logs, which end at {run.last}",
+                f"database {database.name} is newer than the logs, which end at {run.reached}",
                 "roll the restored database forward, or recover the whole storage group",
             )
     return None
 
 
-def _recreated_at(case: AnalysisCase, run: LogRun) -> int | None:
+_RUN_RULES: tuple[Callable[[AnalysisCase, ContiguousRun], Decision | None], ...] = (
+    _e0_other_log,
+    _d_broken,
+    _e_short,
+    _f2_attach,
+    _f2_alone,
+)
+"""The rows that look at the run of logs through the first required one, in their order."""
+
+
+def _recreated_at(case: AnalysisCase, run: ContiguousRun) -> int | None:
     """The log in which a database was made anew at the path of one to be recovered [F3].
 
     Seen in headers only: log g lists the path with another signature than before, so log g-1
     holds the create record. One that is in the last log itself cannot be seen.
     """
     ours = {each.db_signature for each in case.judged if each.db_signature.is_set}
-    logs = [case.facts.stream[g] for g in range(run.first, run.last + 1)]
+    logs = [case.facts.stream[g] for g in run.generations]
     paths = {
         each.path.casefold() for log in logs for each in log.attached if each.db_signature in ours
     }
@@ -340,13 +359,13 @@ def _recreated_at(case: AnalysisCase, run: LogRun) -> int | None:
     return None
 
 
-def _reachable(case: AnalysisCase, run: LogRun) -> Decision:
+def _reachable(case: AnalysisCase, run: ContiguousRun) -> Decision:
     """G, with what must be moved away first; F1 and F3."""
-    last, code, rule, gap_at = run.last, run.code, "G", None
+    last, code, rule, gap_at = run.reached, run.stop_error, "G", None
     reason = f"logs {case.need} to {last} can be replayed"
-    if run.broken_by is not None:
-        rule = _RULE_OF[run.broken_by]
-        gap_at = last + 1
+    if run.stop in _RULE_OF:
+        rule, _ = _RULE_OF[run.stop]
+        gap_at = run.stop_generation
         reason += f"; the chain breaks at {gap_at}"
     recreated = _recreated_at(case, run) if case.mode is RecoveryMode.ROLL_FORWARD else None
     if recreated is not None and recreated > case.committed_last:
@@ -362,7 +381,7 @@ def _reachable(case: AnalysisCase, run: LogRun) -> Decision:
         rule,
         LogVerdict.PARTIAL if above or below else LogVerdict.OK,
         reason,
-        code=code or case.checkpoint_code or (Break.GAP.value if below else 0),
+        code=code or case.checkpoint_code or (EseError.MISSING_LOG_FILE if below else 0),
         remedy=remedy,
         reaches=last,
         gap_at=gap_at,
@@ -372,15 +391,15 @@ def _reachable(case: AnalysisCase, run: LogRun) -> Decision:
     )
 
 
-def _unusable_below(case: AnalysisCase, run: LogRun) -> tuple[int, ...]:
+def _unusable_below(case: AnalysisCase, run: ContiguousRun) -> tuple[int, ...]:
     """Logs below the run that replay would start with; takes a note if the checkpoint must go.
 
     Without a checkpoint the engine starts with the lowest log that it finds [ese.md 11.2 4].
     """
     checkpoint = case.checkpoint
-    if checkpoint is not None and checkpoint.generation >= run.first:
+    if checkpoint is not None and checkpoint.generation >= run.start:
         return ()
-    below = tuple(g for g in case.facts.stream if g < run.first)
+    below = tuple(g for g in case.facts.stream if g < run.start)
     if checkpoint is not None:
         case.checkpoint_code = EseError.MISSING_LOG_FILE
     return below
@@ -411,7 +430,7 @@ def _remedy(case: AnalysisCase, aside: tuple[int, ...], promote: int | None) -> 
     if case.checkpoint_code:
         parts.append(f"move {case.facts.base}.chk aside")
     if aside:
-        parts.append(f"move logs {ranges(aside)} aside")
+        parts.append(f"move logs {generation_ranges(aside)} aside")
     if promote is not None:
         parts.append(f"rename log {promote} to {case.facts.base}.log")
     return ", ".join(parts)

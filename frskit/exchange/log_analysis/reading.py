@@ -1,7 +1,9 @@
 """From files to facts: reads the headers that a log analysis needs, and nothing else.
 
 Sources are whatever `frskit.ese` accepts: references into a presented copy, open files, bytes.
-File names: [ese.md 10], [exchange.md 1.2]; which states replay can help: [ese.md 11.2].
+File names: [ese.md 10], [exchange.md 1.2]. Bodies of logs are not read, so that their checksums are
+not known here: a log whose predecessor has another content than it remembers is found by whoever
+reads every byte, as `frskit.exchange.ExchangeChecker` does, and by the engine.
 """
 
 from __future__ import annotations
@@ -9,35 +11,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from frskit.codes.ese import EseError
 from frskit.errors import FormatError
-from frskit.ese import database_facts, read_checkpoint, read_database_header, read_log_header
+from frskit.ese import (
+    checkpoint_facts,
+    database_facts,
+    log_header_facts,
+    read_checkpoint,
+    read_database_header,
+    read_log_header,
+)
 from frskit.ese.logs import LogFileKind, parse_log_name
-from frskit.exchange.log_analysis.facts import CheckpointFact, DatabaseFact, LogFact, RecoveryFacts
-from frskit.model.ese_files import DatabaseState
+from frskit.exchange.log_analysis.group_facts import GroupDatabase, StorageGroupFacts, place_current
 
 if TYPE_CHECKING:
-    from frskit.ese import Source
-    from frskit.model.ese_files import DatabaseHeader, LogHeader
+    from frskit.ese import CheckpointFacts, DatabaseFacts, LogFacts, Source
 
-__all__ = [
-    "DatabaseSource",
-    "checkpoint_fact",
-    "database_fact",
-    "gather",
-    "log_fact",
-]
-
-_HELPLESS = {
-    DatabaseState.JUST_CREATED: EseError.DATABASE_CORRUPTED,
-    DatabaseState.BEING_CONVERTED: EseError.DATABASE_INCOMPLETE_UPGRADE,
-    DatabaseState.FORCE_DETACH: EseError.DATABASE_CORRUPTED,
-    DatabaseState.INCREMENTAL_RESEED: EseError.DATABASE_INCOMPLETE_INCREMENTAL_RESEED,
-    DatabaseState.REVERTING: EseError.DATABASE_CORRUPTED,
-}
-"""States that plain replay cannot help, with the engine's error [ese.md 11.2 2]."""
+__all__ = ["DatabaseSource", "gather"]
 
 
 @frozen(kw_only=True)
@@ -57,86 +49,12 @@ class DatabaseSource:
     foreign: bool = False
 
 
-def database_fact(
-    name: str, header: DatabaseHeader | FormatError | None, *, foreign: bool = False
-) -> DatabaseFact:
-    """The facts in a database's header; None = there is no file, an error = no good header."""
-    if header is None:
-        return DatabaseFact(name=name, present=False, foreign=foreign)
-    if isinstance(header, FormatError):
-        native = header.native if isinstance(header.native, int) else EseError.DATABASE_CORRUPTED
-        return DatabaseFact(name=name, foreign=foreign, obstacle=native)
-    facts = database_facts(name, header)
-    required = facts.required
-    return DatabaseFact(
-        name=name,
-        foreign=foreign,
-        clean=facts.is_clean,
-        required=(required.first, required.last) if required else (0, 0),
-        committed=required.committed if required else 0,
-        log_signature=facts.log_signature,
-        db_signature=facts.db_signature,
-        consistent=facts.consistent,
-        attach=facts.attach,
-        last_log_created=facts.gen_max_time,
-        obstacle=0 if foreign else _obstacle(header),
-    )
-
-
-def _obstacle(header: DatabaseHeader) -> int:
-    if header.state == DatabaseState.CLEAN_SHUTDOWN:
-        return 0
-    if header.state not in {each.value for each in DatabaseState}:
-        return EseError.DATABASE_CORRUPTED
-    return _HELPLESS.get(DatabaseState(header.state), 0)
-
-
-def log_fact(
-    name: str, named: int | None, header: LogHeader | None, error: int | None, *, guess: int = 0
-) -> LogFact:
-    """The facts in a log's header.
-
-    Args:
-        name: File name.
-        named: Generation in the name; None for the current log.
-        header: The header; None if it cannot be read.
-        error: ESE error of the file by itself; None = good.
-        guess: Generation of a current log whose header cannot be read.
-    """
-    if header is None:
-        generation = guess if named is None else named
-        return LogFact(
-            name=name, generation=generation, named=named, error=error or EseError.LOG_FILE_CORRUPT
-        )
-    return LogFact(
-        name=name,
-        generation=header.generation,
-        named=named,
-        signature=header.log_signature,
-        created=header.created,
-        previous_created=header.previous_created,
-        error=error or 0,
-        attached=header.attachments,
-    )
-
-
-def checkpoint_fact(source: Source | None) -> CheckpointFact | None:
-    """The facts in a checkpoint file; None if there is none."""
-    if source is None:
-        return None
-    try:
-        checkpoint = read_checkpoint(source)
-    except FormatError:
-        return CheckpointFact(generation=0, damaged=True)
-    return CheckpointFact(generation=checkpoint.generation, signature=checkpoint.log_signature)
-
-
 def gather(
     base: str,
     databases: Iterable[DatabaseSource],
     logs: Iterable[tuple[str, Source]],
     checkpoint: Source | None,
-) -> RecoveryFacts:
+) -> StorageGroupFacts:
     """The situation that these files make, from their headers.
 
     Args:
@@ -149,56 +67,61 @@ def gather(
         HostError: A file cannot be read at all. Damage is a fact, not an error.
     """
     archived, current, temporary = _sort_logs(base, logs)
-    return RecoveryFacts(
+    return StorageGroupFacts(
         base=base,
         databases=tuple(
-            evolve(
-                database_fact(each.name, _database_header(each.source), foreign=each.foreign),
+            GroupDatabase(
+                name=each.name,
                 path=each.path,
+                foreign=each.foreign,
+                facts=None if each.source is None else _database(each.name, each.source),
             )
             for each in databases
         ),
         logs=dict(sorted(archived.items())),
-        current=None
-        if current is None
-        else log_fact(
-            current[0], None, *_log_header(current[1]), guess=max(archived, default=0) + 1
-        ),
+        current=current,
         temporary=temporary,
-        checkpoint=checkpoint_fact(checkpoint),
+        checkpoint=None if checkpoint is None else _checkpoint(checkpoint),
     )
 
 
 def _sort_logs(
     base: str, logs: Iterable[tuple[str, Source]]
-) -> tuple[dict[int, LogFact], tuple[str, Source] | None, bool]:
+) -> tuple[dict[int, LogFacts], LogFacts | None, bool]:
     """Archived logs, the current one, and whether there is a usable temporary one."""
-    archived: dict[int, LogFact] = {}
-    current: tuple[str, Source] | None = None
+    archived: dict[int, LogFacts] = {}
+    current: LogFacts | None = None
     temporary = False
     for name, source in logs:
         parsed = parse_log_name(name, base)
         kind = None if parsed is None else parsed.kind
         if parsed is not None and parsed.generation is not None:
-            archived[parsed.generation] = log_fact(name, parsed.generation, *_log_header(source))
+            archived[parsed.generation] = _log(name, parsed.generation, source)
         elif kind is LogFileKind.CURRENT:
-            current = (name, source)
+            current = _log(name, None, source)
         elif kind is LogFileKind.TEMPORARY:
-            temporary = _log_header(source)[0] is not None
-    return archived, current, temporary
+            temporary = _log(name, None, source).error is None
+    return archived, place_current(current, archived), temporary
 
 
-def _database_header(source: Source | None) -> DatabaseHeader | FormatError | None:
-    if source is None:
-        return None
+def _database(name: str, source: Source) -> DatabaseFacts:
     try:
-        return read_database_header(source)
+        return database_facts(name, read_database_header(source))
     except FormatError as error:
-        return error
+        return database_facts(name, error)
 
 
-def _log_header(source: Source) -> tuple[LogHeader | None, int | None]:
+def _log(name: str, named_generation: int | None, source: Source) -> LogFacts:
     try:
-        return read_log_header(source), None
+        return log_header_facts(name, named_generation, read_log_header(source))
     except FormatError as error:
-        return None, error.native if isinstance(error.native, int) else EseError.LOG_FILE_CORRUPT
+        native = error.native if isinstance(error.native, int) else None
+        return log_header_facts(name, named_generation, None, native)
+
+
+def _checkpoint(source: Source) -> CheckpointFacts | None:
+    try:
+        return checkpoint_facts(read_checkpoint(source))
+    except FormatError as error:
+        native = error.native if isinstance(error.native, int) else EseError.CHECKPOINT_CORRUPT
+        return checkpoint_facts(None, native)

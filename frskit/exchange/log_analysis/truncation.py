@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from frskit.exchange.log_analysis.facts import DatabaseFact
+from frskit.ese import DatabaseFacts
+from frskit.exchange.log_analysis.group_facts import needed_logs
 
 __all__ = ["truncation_bound", "truncation_range"]
 
@@ -24,14 +25,14 @@ def truncation_range(*, lowest: int | None, checkpoint_at_freeze: int, copy_max:
 
 
 def truncation_bound(
-    databases: Iterable[DatabaseFact], checkpoint: int | None, copy_max: int | None
+    databases: Iterable[DatabaseFacts], checkpoint: int | None, copy_max: int | None
 ) -> int | None:
     """Generation below which a copy lets logs be deleted, by the stricter bound [R-12].
 
-    The least of: Rmin of every dirty header of the copy, the copy's checkpoint, the copy's
-    highest log. None if the copy gives no bound; then nothing may be deleted.
+    The least of: Rmin of every dirty header of the copy (foreign databases are not among them), the
+    copy's checkpoint, the copy's highest log. None if the copy gives no bound; then nothing may be deleted.
     """
     if copy_max is None or checkpoint is None:
         return None
-    required = [each.required[0] for each in databases if each.dirty]
-    return min([copy_max, checkpoint, *required])
+    needed = needed_logs(databases)
+    return min([copy_max, checkpoint, *([] if needed is None else [needed.first])])

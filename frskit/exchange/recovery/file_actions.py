@@ -15,6 +15,7 @@ from attrs import evolve, field, frozen
 
 from frskit.ese.logs import LogFileKind, archived_log_name, parse_log_name
 from frskit.exchange.log_analysis.decision_table import Decision, decide
+from frskit.exchange.log_analysis.group_facts import needed_logs
 from frskit.exchange.recovery.group_files import GroupFiles, below
 from frskit.exchange.writer.component_tree import checkpoint_files, log_files
 from frskit.model.files import FileSet
@@ -179,7 +180,8 @@ class _Plan:
             yield from self._broken_logs(decision, self.copy)
         else:
             facts = self.files.facts(self.copy, RecoveryMode.ROLL_FORWARD)
-            last = max((each.required[1] for each in facts.databases if each.dirty), default=0)
+            needed = needed_logs(facts.dirty)
+            last = 0 if needed is None else needed.last
             keep = {self._archived(g).casefold() for g in facts.logs if g <= last}
             yield from self._foreign_to(keep)
         if not self.files.has_volume(self.copy, checkpoint_files(settings)):

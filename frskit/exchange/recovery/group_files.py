@@ -19,7 +19,7 @@ from frskit.model.plans import RecoveryMode
 from frskit.model.server_paths import split_path
 
 if TYPE_CHECKING:
-    from frskit.exchange.log_analysis.facts import RecoveryFacts
+    from frskit.exchange.log_analysis.group_facts import StorageGroupFacts
     from frskit.model.files import FileSet
     from frskit.model.ids import VolumeId
     from frskit.protocols import CopyFiles, FileRef, Server
@@ -118,7 +118,7 @@ class GroupFiles:
 
     def facts(
         self, copy: CopyFiles | None, mode: RecoveryMode, *, swap: bool = True
-    ) -> RecoveryFacts:
+    ) -> StorageGroupFacts:
         """The situation of a recovery [exchange.md 5.1].
 
         Args:

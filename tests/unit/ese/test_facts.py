@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
 from frskit import ese
+from frskit.errors import FormatError
 from frskit.ese.recovery_facts import (
     LogFacts,
     RunStop,
     checkpoint_facts,
     contiguous_run,
     database_facts,
+    generation_ranges,
     log_facts,
+    log_header_facts,
     logs_by_generation,
+    longest_run,
     missing_generations,
     required_range,
     required_range_of,
@@ -140,14 +145,85 @@ def test_a_damaged_log_stops_the_run_with_its_own_error():
 def test_a_wrong_accumulated_checksum_stops_the_run():
     """A log that remembers another content of its predecessor is -590."""
     first, second = logs(1, 2)
-    from attrs import evolve
-
     second = evolve(second, previous_checksum=5)
     assert contiguous_run([evolve(first, checksum=5), second], 1).last == 2
     run = contiguous_run([evolve(first, checksum=6), second], 1)
     assert (run.last, run.stop, run.stop_error) == (1, RunStop.CHECKSUM, -590)
     legacy = evolve(second, previous_is_last_only=True)
     assert contiguous_run([evolve(first, last_checksum=5), legacy], 1).last == 2
+    assert contiguous_run([evolve(first, last_checksum=6), legacy], 1).last == 1
+
+
+def test_a_checksum_that_nobody_computed_breaks_no_run(forge):
+    """From headers alone nothing is known of bodies; 0, which a report computed, is something."""
+    headers = [ese.read_log_header(forge.new_log(n, previous_checksum=5)) for n in (1, 2)]
+    first, second = (log_header_facts("x", each.generation, each) for each in headers)
+    assert first.checksum is None
+    assert contiguous_run([first, second], 1).last == 2
+    assert contiguous_run([evolve(first, checksum=0), second], 1).stop is RunStop.CHECKSUM
+
+
+def test_of_two_different_logs_neither_is_used():
+    """A generation with two different logs ends the run like one of another timeline."""
+    run = contiguous_run(logs(10, 11, 12), 10, conflicts={11})
+    assert (run.last, run.stop, run.stop_error) == (10, RunStop.CONFLICT, -515)
+    assert longest_run(logs(10, 11, 12), 12, conflicts={11}).start == 12
+
+
+def test_a_log_is_looked_for_by_its_name():
+    """Generation 14 under the name of 12 is found as 12, and refused: -513."""
+    ten, eleven, wrong, right = logs(10, 11, 14, 14)
+    wrong = evolve(wrong, named_generation=12)
+    assert logs_by_generation([right, wrong, ten]) == {10: ten, 12: wrong, 14: right}
+    run = contiguous_run([ten, eleven, wrong, right], 10)
+    assert (run.last, run.stop, run.stop_error) == (11, RunStop.MISNAMED, -513)
+    run = contiguous_run([ten, eleven, evolve(wrong, error=-501), right], 10)
+    assert (run.stop, run.stop_error) == (RunStop.DAMAGED, -501)
+
+
+@pytest.mark.parametrize(
+    ("change", "start"),
+    [
+        ({}, 5),
+        ({"error": -501}, 8),
+        ({"created": made(99)}, 8),
+        ({"checksum": 4}, 8),
+        ({"signature": ese.Signature(random=9)}, 8),
+        ({"generation": 70}, 8),
+    ],
+    ids=str,
+)
+def test_the_longest_run_goes_down_as_far_as_logs_fit(change, start):
+    """It begins above the first log below that is damaged, foreign, misnamed or does not fit."""
+    stream = [evolve(each, previous_checksum=3, checksum=3) for each in logs(3, *range(5, 11))]
+    stream[3] = evolve(stream[3], **change)
+    run = longest_run(stream, 9)
+    assert (run.start, run.last, run.stop) == (start, 10, RunStop.END)
+    assert run.generations == range(start, 11)
+
+
+def test_the_longest_run_through_an_unusable_log_is_none():
+    """The run says what is wrong with the log that was asked for."""
+    run = longest_run(logs(10, 11, 12, damaged=(11,)), 11)
+    assert (run.start, run.last, run.reached) == (11, None, 10)
+    assert (run.stop, run.stop_error) == (RunStop.DAMAGED, -501)
+    assert list(run.generations) == []
+
+
+@given(present=st.sets(st.integers(1, 40)), broken=st.sets(st.integers(1, 40), max_size=5))
+def test_every_log_of_the_longest_run_has_the_same_longest_run(present, broken):
+    """Runs divide the logs: no matter which of its logs is asked for, the run is the same."""
+    stream = logs(*sorted(present), broken=broken)
+    for generation in present:
+        run = longest_run(stream, generation)
+        assert generation in run.generations
+        assert all(longest_run(stream, each) == run for each in run.generations)
+
+
+def test_generations_for_people():
+    """Neighbors are joined, in ascending order."""
+    assert generation_ranges([50, *range(41, 21, -1)]) == "22-41, 50"
+    assert generation_ranges([]) == ""
 
 
 def test_an_archived_log_goes_before_the_current_one():
@@ -193,6 +269,28 @@ def test_facts_of_a_database_header():
     assert required_range([facts, facts.required, None]) == facts.required
 
 
+@pytest.mark.parametrize(
+    ("state", "error"),
+    [(0, -1206), (1, -1206), (2, None), (3, None), (4, -563), (5, -1206), (6, -1226), (7, None)],
+)
+def test_a_state_that_replay_cannot_help_has_the_error_of_the_engine(state, error):
+    """Half-made, half-upgraded and half-reseeded databases, and states that nobody knows."""
+    found = database_facts("priv1.edb", ese.DatabaseHeader(state=state)).error
+    assert found == error
+
+
+def test_facts_of_a_database_without_a_readable_header():
+    """It is not clean, and its error is that of the failure."""
+    facts = database_facts("priv1.edb", FormatError("torn", native=-1018))
+    assert (facts.name, facts.is_clean, facts.required, facts.error) == (
+        "priv1.edb",
+        False,
+        None,
+        -1018,
+    )
+    assert database_facts("priv1.edb", FormatError("torn")).error == -1206
+
+
 def test_facts_of_logs_and_checkpoints(forge):
     """Reports become facts; an unreadable log keeps the generation of its name."""
     facts = log_facts(ese.check_log(forge.old_log(5)), 5)
@@ -201,6 +299,9 @@ def test_facts_of_logs_and_checkpoints(forge):
     assert not facts.follows(facts)
     lost = log_facts(ese.check_log(b"x" * 5000), 9)
     assert (lost.generation, lost.signature, lost.error) == (9, None, -501)
+    assert log_header_facts("E00.log", None, None).error == -501
+    named = (ese.AttachInfo(dbid=1, names=b"a.edb\0"),)
+    assert log_facts(ese.check_log(forge.old_log(5, attachments=named)), 5).attached == named
     assert log_facts(ese.check_log(forge.old_log(5)), None).is_current
     assert checkpoint_facts(None) is None
     assert checkpoint_facts(None, -533).error == -533

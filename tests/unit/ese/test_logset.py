@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from frskit import ese
 from frskit.clock import Budget, CancelToken, VirtualClock
 from frskit.errors import Cancelled, FileMissing, UsageError
-from frskit.ese import check_logs, facts_of_checkpoint, facts_of_logs
+from frskit.ese import check_logs, facts_of_checkpoint, facts_of_logs, log_facts
 from frskit.ese.logs.names import LogFileKind, archived_log_name, parse_log_name
 from frskit.model.reports import LogProblemKind as Kind
 
@@ -137,6 +137,7 @@ def test_a_torn_tail_is_forgiven_in_the_current_log_only(forge):
     report = check_logs({**forge.stream(1, 2), "E0000003.log": torn}, "E00")
     assert kinds(report) == [(Kind.DAMAGED, -501)]
     assert facts_of_logs(report)[-1].error == -501
+    assert [log_facts(ese.check_log(torn), named).error for named in (3, None)] == [-501, None]
 
 
 def test_a_correctable_log_is_a_warning(forge):

@@ -7,18 +7,28 @@ from typing import TYPE_CHECKING
 import pytest
 from attrs import evolve
 
-from frskit.exchange.log_analysis.decision_table import decide
-from frskit.exchange.log_analysis.facts import (
-    CheckpointFact,
-    DatabaseFact,
-    LogFact,
-    RecoveryFacts,
-    merge,
+from frskit.ese import (
+    CheckpointFacts,
+    DatabaseFacts,
+    DatabaseState,
+    LogFacts,
+    RequiredRange,
+    RunStop,
+    generation_ranges,
+    longest_run,
+    pack_log_header,
 )
-from frskit.exchange.log_analysis.log_chain import longest_run
+from frskit.exchange.log_analysis.decision_table import decide
+from frskit.exchange.log_analysis.group_facts import (
+    GroupDatabase,
+    StorageGroupFacts,
+    merge,
+    needed_logs,
+)
+from frskit.exchange.log_analysis.reading import gather
 from frskit.exchange.log_analysis.truncation import truncation_bound, truncation_range
 from frskit.exchange.store.versions import STORE_2003
-from frskit.model.ese_files import AttachInfo, LgPos, LogTime, Signature
+from frskit.model.ese_files import AttachInfo, LgPos, LogHeader, LogTime, Signature
 from frskit.model.plans import LogVerdict, RecoveryMode
 
 if TYPE_CHECKING:
@@ -38,45 +48,68 @@ def moment(generation: int, timeline: int = 0) -> LogTime:
     return LogTime(raw=bytes([1, timeline]) + generation.to_bytes(4, "big") + bytes(2))
 
 
-def log(generation: int, *, current: bool = False, timeline: int = 0, **changes: object) -> LogFact:
+def log(
+    generation: int, *, current: bool = False, timeline: int = 0, **changes: object
+) -> LogFacts:
     """A good log of the stream."""
-    fact = LogFact(
+    facts = LogFacts(
         name="E00.log" if current else f"E00{generation:05x}.log",
         generation=generation,
-        named=None if current else generation,
+        named_generation=None if current else generation,
         signature=STREAM,
         created=moment(generation, timeline),
         previous_created=moment(generation - 1, timeline),
     )
-    return evolve(fact, **changes)
+    return evolve(facts, **changes)
 
 
-def dirty(first: int, last: int, name: str = "mbx1", **changes: object) -> DatabaseFact:
+def dirty(
+    first: int, last: int, name: str = "mbx1", committed: int | None = None, **changes: object
+) -> DatabaseFacts:
     """A dirty database that needs logs `first` to `last`."""
-    fact = DatabaseFact(
-        name=name, required=(first, last), committed=last, log_signature=STREAM, db_signature=STORE
+    facts = DatabaseFacts(
+        name=name,
+        state=DatabaseState.DIRTY_SHUTDOWN,
+        required=RequiredRange(
+            first=first, last=last, committed=last if committed is None else committed
+        ),
+        log_signature=STREAM,
+        db_signature=STORE,
     )
-    return evolve(fact, **changes)
+    return evolve(facts, **changes)
+
+
+def clean(**changes: object) -> DatabaseFacts:
+    """A database that was shut down cleanly."""
+    return dirty(0, 0, state=DatabaseState.CLEAN_SHUTDOWN, required=None, **changes)
+
+
+def missing(name: str) -> GroupDatabase:
+    """A database whose file is not there."""
+    return GroupDatabase(name=name)
 
 
 def situation(
-    databases: Iterable[DatabaseFact],
-    logs: Iterable[int | LogFact] = (),
+    databases: Iterable[DatabaseFacts | GroupDatabase],
+    logs: Iterable[int | LogFacts] = (),
     *,
     current: int | None = None,
     temporary: bool = False,
     checkpoint: int | None = None,
-) -> RecoveryFacts:
+) -> StorageGroupFacts:
     """Facts in the spelling of the vectors: generations, C, T and K."""
     facts = [log(each) if isinstance(each, int) else each for each in logs]
-    return RecoveryFacts(
-        databases=tuple(databases),
-        logs={each.named or each.generation: each for each in facts},
+    return StorageGroupFacts(
+        databases=tuple(
+            each if isinstance(each, GroupDatabase) else GroupDatabase(name=each.name, facts=each)
+            for each in databases
+        ),
+        logs={each.sought_generation: each for each in facts},
         current=None if current is None else log(current, current=True),
         temporary=temporary,
         checkpoint=None
         if checkpoint is None
-        else CheckpointFact(generation=checkpoint, signature=STREAM),
+        else CheckpointFacts(generation=checkpoint, signature=STREAM),
     )
 
 
@@ -88,7 +121,7 @@ def summary(decision: Decision) -> tuple[LogVerdict, int | None, int]:
 FORKED = [10, 11, 12, log(13, previous_created=moment(12, timeline=1)), 14, 15]
 COPY = [dirty(10, 12)]
 VECTORS = {
-    "V1": (situation([dirty(0, 0, clean=True)]), PIT, (CLEAN, None, 0)),
+    "V1": (situation([clean()]), PIT, (CLEAN, None, 0)),
     "V2": (situation(COPY, [10, 11, 12], temporary=True, checkpoint=10), PIT, (OK, 12, 0)),
     "V3": (situation(COPY, [10, 11, 12], checkpoint=10), PIT, (IMPOSSIBLE, None, -528)),
     "V4": (
@@ -126,7 +159,7 @@ VECTORS = {
     ),
     "V13": (
         situation(
-            [*COPY, dirty(0, 0, "pub1", present=False)],
+            [*COPY, missing("pub1")],
             [10, 11, 12],
             temporary=True,
             checkpoint=10,
@@ -180,11 +213,12 @@ def test_checkpoint_that_names_an_absent_log_must_go() -> None:
 @pytest.mark.parametrize(
     ("checkpoint", "code"),
     [
-        (CheckpointFact(generation=10, signature=OTHER), -532),
-        (CheckpointFact(generation=0, damaged=True), -533),
+        (CheckpointFacts(generation=10, signature=OTHER), -532),
+        (CheckpointFacts(error=-533), -533),
+        (CheckpointFacts(error=-1812), -1812),
     ],
 )
-def test_unusable_checkpoint_is_ignored(checkpoint: CheckpointFact, code: int) -> None:
+def test_unusable_checkpoint_is_ignored(checkpoint: CheckpointFacts, code: int) -> None:
     """C3: a foreign or damaged checkpoint costs nothing but must go."""
     facts = evolve(situation(COPY, [10, 11, 12], temporary=True), checkpoint=checkpoint)
     analysis = decide(facts, PIT).analysis
@@ -218,10 +252,10 @@ def test_two_timelines_split_the_chain() -> None:
 @pytest.mark.rule("EXC-73")
 def test_required_log_of_another_timeline_is_refused() -> None:
     """The log with the right number is not enough: the header knows its creation time."""
-    facts = situation([dirty(10, 12, last_log_created=moment(12, 1))], [10, 11, 12], current=13)
+    facts = situation([dirty(10, 12, gen_max_time=moment(12, 1))], [10, 11, 12], current=13)
     decision = decide(facts, RF)
     assert (decision.rule, decision.analysis.verdict) == ("E0", IMPOSSIBLE)
-    right = situation([dirty(10, 12, last_log_created=moment(12))], [10, 11, 12], current=13)
+    right = situation([dirty(10, 12, gen_max_time=moment(12))], [10, 11, 12], current=13)
     assert decide(right, RF).analysis.verdict is OK
 
 
@@ -234,7 +268,7 @@ def test_foreign_log_in_the_directory_is_refused() -> None:
 
 def test_renamed_log_is_refused() -> None:
     """A1: a name that does not fit the header."""
-    facts = situation(COPY, [10, 11, log(14, named=12)], temporary=True)
+    facts = situation(COPY, [10, 11, log(14, named_generation=12)], temporary=True)
     assert decide(facts, PIT).analysis.code == -513
 
 
@@ -259,7 +293,7 @@ def test_damaged_log(
     damaged: int, committed: int, expected: tuple[LogVerdict, int | None, int]
 ) -> None:
     """D3: damage inside the required range, among committed logs, and behind both."""
-    logs = [log(g, error=-501 if g == damaged else 0) for g in range(10, 16)]
+    logs = [log(g, error=-501 if g == damaged else None) for g in range(10, 16)]
     facts = situation([dirty(10, 12, committed=committed)], logs, current=16, checkpoint=10)
     assert summary(decide(facts, RF)) == expected
 
@@ -287,15 +321,16 @@ def test_checkpoint_below_a_hole_goes_with_the_logs() -> None:
 
 def test_clean_databases_roll_forward_from_their_last_log() -> None:
     """B2: the log of the shutdown must be there, else the databases mount as they are."""
-    clean = dirty(0, 0, clean=True, consistent=LgPos(generation=10))
-    assert summary(decide(situation([clean], [10, 11], current=12), RF)) == (OK, 12, 0)
-    without = decide(situation([clean], [11], current=12), RF)
+    store = clean(consistent=LgPos(generation=10))
+    assert summary(decide(situation([store], [10, 11], current=12), RF)) == (OK, 12, 0)
+    without = decide(situation([store], [11], current=12), RF)
     assert (without.rule, without.analysis.verdict) == ("B2", IMPOSSIBLE)
 
 
 def test_foreign_databases_are_not_judged() -> None:
     """R-22: a page-only store neither needs logs nor is missed."""
-    foreign = dirty(125, 125, "adopted", foreign=True, log_signature=OTHER)
+    facts = dirty(125, 125, "adopted", log_signature=OTHER)
+    foreign = GroupDatabase(name="adopted", foreign=True, facts=facts)
     assert decide(situation([foreign]), PIT).analysis.verdict is CLEAN
     facts = situation([*COPY, foreign], [10, 11, 12], temporary=True, checkpoint=10)
     assert summary(decide(facts, PIT)) == (OK, 12, 0)
@@ -303,7 +338,7 @@ def test_foreign_databases_are_not_judged() -> None:
 
 def test_obstacle_is_reported_before_the_logs_are_asked() -> None:
     """A half-upgraded database cannot be replayed whatever the logs are."""
-    facts = situation([dirty(10, 12, obstacle=-563)], [10, 11, 12], temporary=True)
+    facts = situation([dirty(10, 12, error=-563)], [10, 11, 12], temporary=True)
     assert summary(decide(facts, PIT)) == (IMPOSSIBLE, None, -563)
 
 
@@ -363,13 +398,58 @@ def test_union_prefers_the_undamaged_twin() -> None:
     assert decide(merge(production, situation([], [11])), RF).analysis.verdict is OK
 
 
+@pytest.mark.parametrize(
+    ("committed", "expected"),
+    [
+        pytest.param(14, (IMPOSSIBLE, None, -590), id="required"),
+        pytest.param(12, (PARTIAL, 13, -590), id="behind"),
+    ],
+)
+def test_a_log_that_saw_another_content_breaks_the_chain(
+    committed: int, expected: tuple[LogVerdict, int | None, int]
+) -> None:
+    """D2: creation times fit, but log 14 remembers another checksum of log 13."""
+    logs = [log(g, checksum=g, previous_checksum=g - 1) for g in range(10, 17)]
+    facts = situation([dirty(10, committed)], logs, current=17)
+    assert summary(decide(facts, RF)) == (OK, 17, 0)
+    logs[3] = evolve(logs[3], checksum=4711)
+    decision = decide(situation([dirty(10, committed)], logs, current=17), RF)
+    assert summary(decision) == expected
+    assert (decision.rule, decision.analysis.gap_at) == ("D2", 14)
+
+
+def test_a_committed_log_that_saw_another_content_is_lost() -> None:
+    """D2 among committed logs: what follows log 13 cannot be had back."""
+    logs = [log(g, checksum=g, previous_checksum=g - 1) for g in range(10, 17)]
+    logs[3] = evolve(logs[3], checksum=4711)
+    facts = situation([dirty(10, 12, committed=15)], logs, current=17)
+    assert summary(decide(facts, RF)) == (IMPOSSIBLE, 13, -582)
+
+
+def test_a_broken_checksum_chain_below_the_need_goes_aside() -> None:
+    """Without a checkpoint the engine would start below the break."""
+    logs = [log(g, checksum=g, previous_checksum=g - 1) for g in range(5, 13)]
+    logs[1] = evolve(logs[1], checksum=4711)
+    decision = decide(situation(COPY, logs, current=13), RF)
+    assert summary(decision) == (PARTIAL, 13, -528)
+    assert decision.analysis.set_aside == (5, 6)
+
+
+def test_a_dirty_database_without_a_range_needs_what_no_stream_has() -> None:
+    """C1: nothing shows which logs would suffice for it, so none do."""
+    bare = dirty(0, 0, required=None)
+    assert needed_logs([bare, dirty(10, 12)]) == RequiredRange(first=0, last=12, committed=12)
+    assert needed_logs([clean()]) is None
+    assert summary(decide(situation([bare], [10, 11], current=12), RF)) == (IMPOSSIBLE, None, -543)
+
+
 def test_run_around_a_generation_stops_at_every_break() -> None:
     """The run goes both ways and names what ends it."""
-    stream = situation([], [4, 6, 7, 8, 10]).stream
-    run = longest_run(stream, 7, frozenset())
-    assert run is not None
-    assert (run.first, run.last, run.code) == (6, 8, -528)
-    assert longest_run(stream, 5, frozenset()) is None
+    logs = [log(each) for each in (4, 6, 7, 8, 10)]
+    run = longest_run(logs, 7)
+    assert (run.start, run.last, run.stop, run.stop_error) == (6, 8, RunStop.HOLE, -528)
+    assert longest_run(logs, 5).last is None
+    assert generation_ranges(run.generations) == "6-8"
 
 
 @pytest.mark.rule("EXC-35")
@@ -399,4 +479,29 @@ def test_truncation_bound_is_the_stricter_one() -> None:
     assert truncation_bound(stores, 8, 20) == 8
     assert truncation_bound([], 25, 20) == 20
     assert truncation_bound(stores, None, 20) is None
-    assert truncation_bound([dirty(0, 0, clean=True)], 11, 20) == 11
+    assert truncation_bound([clean()], 11, 20) == 11
+
+
+def test_a_current_log_without_a_header_stands_behind_the_archived_ones() -> None:
+    """Read from files: nobody can say its generation, but it is damaged, and in the way."""
+    files = [
+        (
+            f"E00{g:05x}.log",
+            pack_log_header(
+                LogHeader(
+                    generation=g,
+                    log_signature=STREAM,
+                    created=moment(g),
+                    previous_created=moment(g - 1),
+                )
+            ),
+        )
+        for g in (10, 11, 12)
+    ]
+    facts = gather("E00", [], [*files, ("E00.log", bytes(4096))], None)
+    assert facts.current is not None
+    assert (facts.current.generation, facts.current.error) == (13, -501)
+    database = GroupDatabase(name="mbx1", facts=COPY[0])
+    decision = decide(evolve(facts, databases=(database,)), RF)
+    assert summary(decision) == (PARTIAL, 12, -501)
+    assert (decision.analysis.set_aside, decision.promote) == ((13,), 12)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from frskit.errors import StorageGroupNotRecognized, StoreError
+from frskit.ese import read_database_header
 from frskit.exchange import Message
 from frskit.model.plans import FileActionKind, LogVerdict, RecoveryMethod, RecoveryMode
 
@@ -19,6 +20,7 @@ PIT, RF = RecoveryMode.POINT_IN_TIME, RecoveryMode.ROLL_FORWARD
 SWAP, COPY_BACK = RecoveryMethod.SWAP, RecoveryMethod.COPY_BACK
 LOGS = "L:\\exchsrvr\\sg1"
 MBX = "M:\\exchsrvr\\sg1\\mbx1.edb"
+PUB = "P:\\exchsrvr\\sg1\\pub1.edb"
 
 
 def subjects(world, database: str = "mbx1") -> list[str]:
@@ -420,3 +422,15 @@ def test_missing_files_are_called_missing(world) -> None:
     world.server.remove(MBX)
     states = [each.state for each in world.exchange.application.status("sg1").databases]
     assert states == ["missing", "dismounted"]
+
+
+def test_point_in_time_without_the_logs_volume_keeps_what_the_databases_need(history) -> None:
+    """The copy has databases only: production's logs up to their need stay, later ones go aside."""
+    world, copy, _, _ = history
+    headers = [read_database_header(copy.server.read(path)) for path in (MBX, PUB)]
+    last = max(each.gen_max_required for each in headers)
+    copy.server.take_drive("L")
+    actions = world.exchange.application.file_actions("sg1", copy, PIT, SWAP)
+    moved = {each.path for each in actions if each.kind is FileActionKind.SET_ASIDE}
+    kept = {f"{LOGS}\\{name}" for name in world.server.names(LOGS)} - moved
+    assert kept == {f"{LOGS}\\E00{g:05x}.log" for g in range(1, last + 1)}

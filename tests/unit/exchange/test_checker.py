@@ -11,7 +11,15 @@ from attrs import evolve
 
 from frskit.clock import Budget, CancelToken, VirtualClock
 from frskit.errors import Cancelled
-from frskit.ese import pack_database_header, read_checkpoint, read_database_header
+from frskit.ese import (
+    LogStatus,
+    check_log,
+    pack_database_header,
+    pack_log_header,
+    read_checkpoint,
+    read_database_header,
+    read_log_header,
+)
 from frskit.exchange import EXCHANGE_2003, ExchangeChecker
 from frskit.model.checks import Coverage, FileVerdict
 from frskit.model.ese_files import Signature
@@ -255,6 +263,69 @@ def test_gap_above_what_recovery_needs(image) -> None:
     assert not verdict(image).image_ok
 
 
+def remember_another_content(server, generation: int) -> None:
+    """Let a log say that it was begun after another content of the log before."""
+    path = f"{LOGS}\\E00{generation:05x}.log"
+    header = read_log_header(server.read(path))
+    server.write(path, pack_log_header(evolve(header, previous_checksum=4711)))
+
+
+def test_a_broken_checksum_chain_above_what_recovery_needs(image) -> None:
+    """Names and creation times fit, but a log saw another content of the log before: -590."""
+    good = verdict(image)
+    assert good.logs_needed is not None
+    assert good.logs_held is not None
+    broken = good.logs_needed[1] + 1
+    assert broken < good.logs_held[1]
+    remember_another_content(image.server, broken)
+    found = verdict(image)
+    assert not found.image_ok
+    assert found.logs_held == (good.logs_held[0], broken - 1)
+    assert any("-590" in each for each in found.problems)
+
+
+def test_a_broken_checksum_chain_below_what_recovery_needs(image) -> None:
+    """Old logs that do not hang together leave the image usable and forbid truncation."""
+    remember_another_content(image.server, 3)
+    found = verdict(image)
+    assert (found.image_ok, found.truncation_ok) == (True, False)
+    assert found.logs_held is not None
+    assert found.logs_held[0] == 3
+
+
+def tear(monkeypatch, name: str) -> None:
+    """Let the last write of a log be broken, with a good shadow behind it."""
+
+    def look(source):
+        report = check_log(source)
+        if not report.name.endswith(name):
+            return report
+        return evolve(report, status=LogStatus.TORN, problem="the last write is torn")
+
+    monkeypatch.setattr("frskit.exchange.integrity.checker.check_log", look)
+
+
+def test_a_torn_end_is_damage_in_an_archived_log(image, monkeypatch) -> None:
+    """The engine patches the last write of the current log only; elsewhere it is -501."""
+    needed = verdict(image).logs_needed
+    assert needed is not None
+    tear(monkeypatch, f"E00{needed[0]:05x}.log")
+    report = check(image)
+    assert not report.image_ok
+    assert [each.verdict for each in report.damaged] == [FileVerdict.DAMAGED]
+    assert any("-501" in each for each in report.components[0].problems)
+
+
+def test_a_torn_end_is_a_warning_in_the_current_log(circular_world, monkeypatch) -> None:
+    """Recovery patches it."""
+    circular_world.deliver(100, size=2000)
+    target, _, _ = circular_world.copy()
+    tear(monkeypatch, "E00.log")
+    found = verdict(target)
+    assert found.image_ok
+    assert any("torn" in each for each in found.warnings)
+
+
 @pytest.mark.rule("EXC-54")
 def test_databases_of_different_streams_fail(image) -> None:
     """One database with another log signature fails at the header stage."""
@@ -329,6 +400,25 @@ def test_bytes_behind_the_last_record_count(image) -> None:
         .components
     )
     assert found.image_ok
+
+
+def test_bytes_behind_the_last_record_break_the_chain(image) -> None:
+    """The run of logs that a copy holds begins above a log that was written behind its end."""
+    path = f"{LOGS}\\E0000002.log"
+    image.server.flip(path, len(image.server.read(path)) - 10)
+    found = verdict(image)
+    assert found.logs_held is not None
+    assert (found.image_ok, found.truncation_ok, found.logs_held[0]) == (True, False, 3)
+
+
+def test_a_database_without_a_readable_header_says_nothing_about_logs(image) -> None:
+    """What is needed is then what the others need; the copy fails for the header itself."""
+    header = read_database_header(image.server.read(MBX))
+    for offset in (60, PAGE + 60):
+        image.server.flip(PUB, offset)
+    found = verdict(image)
+    assert not found.image_ok
+    assert found.logs_needed == (header.gen_min_required, header.gen_max_required)
 
 
 def test_circular_image(circular_world) -> None:
