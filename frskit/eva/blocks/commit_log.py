@@ -21,7 +21,8 @@ from frskit.eva.blocks.page_table import NUMBER_BITS, Version
 from frskit.eva.blocks.table_age import TableAge
 from frskit.eva.blocks.table_deltas import TableDeltas
 from frskit.eva.blocks.tables_database import TablesDatabase
-from frskit.eva.files import pack, release_lock, take_lock, unpack
+from frskit.eva.files import pack, unpack
+from frskit.storage import make_directory, require_posix, take_file_lock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,8 +46,9 @@ class CommitLog:
 
     Raises:
         ArrayDamaged: Files are missing or damaged.
-        Busy: The store is open already.
-        UsageError: The directory cannot be used.
+        Busy: The store is open already; `context` has the ``holder``.
+        ConfigurationError: The directory cannot be used.
+        HostError: This system has not what the files need.
     """
 
     def __init__(self, directory: Path, page_shift: int) -> None:
@@ -55,7 +57,9 @@ class CommitLog:
         self._database = TablesDatabase(directory)
         self._age = TableAge(self._database)
         self._deltas = TableDeltas(self._database)
-        self._lock = take_lock(directory)
+        require_posix("a durable block store")
+        make_directory(directory)
+        self._lock = take_file_lock(directory / "lock", f"opening the block store in {directory}")
         try:
             with self._database.guard():
                 self._age.open(self.pool_path, page_shift)
@@ -178,9 +182,7 @@ class CommitLog:
         """Close the files and let go of the lock. Idempotent."""
         self._database.close()
         self._age.close()
-        if self._lock >= 0:
-            release_lock(self._lock)
-            self._lock = -1
+        self._lock.release()
 
 
 def _pack_version(version: Version) -> bytes:

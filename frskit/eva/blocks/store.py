@@ -98,8 +98,9 @@ class BlockStore:
         Raises:
             ArrayDamaged: Files are missing or damaged.
             Busy: The store is open already, here or in another process.
-            UsageError: `page_bytes` is not a power of two from 512 to 1 MiB, or the directory
-                cannot be used.
+            UsageError: `page_bytes` is not a power of two from 512 to 1 MiB.
+            ConfigurationError: The directory cannot be used.
+            HostError: This is no POSIX system.
         """
         with ExitStack() as on_failure:
             commit_log = CommitLog(directory, _page_shift(page_bytes))
