@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from frskit.errors import Busy, ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from filelock import BaseFileLock
 
@@ -32,14 +32,18 @@ _POLL_S: Final = 0.02
 
 
 class HeldLock:
-    """A lock that was taken with `take_file_lock`, until `release`."""
+    """A lock that was taken with `take_file_lock`, until `release`.
 
-    def __init__(self, lock: BaseFileLock) -> None:
-        self._lock = lock
+    Args:
+        release: Gives it up.
+    """
+
+    def __init__(self, release: Callable[[], object]) -> None:
+        self._release = release
 
     def release(self) -> None:
         """Give it up. Idempotent; in a forked child it does nothing: the lock is the parent's."""
-        self._lock.release()
+        self._release()
 
 
 def take_file_lock(
@@ -69,7 +73,7 @@ def take_file_lock(
         if budget.token is not None and budget.token.cancelled:
             budget.check("waiting for a lock")
         budget.clock.sleep(_POLL_S if left_s is None else min(_POLL_S, left_s))
-    return HeldLock(lock)
+    return HeldLock(lock.release)
 
 
 @contextmanager

@@ -108,7 +108,7 @@ FORK = """
 import os, sys
 from frskit.storage.file_locks import file_lock, take_file_lock
 path, way = sys.argv[1:]
-go = os.pipe()
+up, go = os.pipe(), os.pipe()
 if way == "leaves the block":
     try:
         with file_lock(path, "parent"):
@@ -127,6 +127,7 @@ if not (forked := os.fork()):
         os._exit(0)
     if way == "exits":
         sys.exit()  # with all that an interpreter does at its end
+    os.write(up[1], b"x")
     os.close(go[1])
     os.read(go[0], 1)  # until its parent says so or is gone
     os._exit(0)
@@ -135,6 +136,7 @@ if way in ("releases", "exits"):
     print("child gone", flush=True)
     sys.stdin.readline()
 else:
+    os.read(up[0], 1)
     if way == "stays while the lock is released":
         held.release()
     print("child there", flush=True)
