@@ -50,6 +50,8 @@ nitpick_ignore_regex = [
     ("py:class", r"(numpy|np)\..+"),
     # the same, where a module imports them for type checkers only
     ("py:class", r"AbstractContextManager|Executor|NDArray|Path|Random|datetime"),
+    # a number of the block store; the public name of the same spelling is the model's
+    ("py:class", r"frskit\.eva\.blocks\.live_volumes\.VolumeId"),
 ]
 
 _SECTION = re.compile(r"(\s*)(Args|Attributes|Raises):$")

@@ -10,8 +10,8 @@ The parts, each of which can be made and tested without the others that it does 
 `virtual_disks`, `hosts`, `copy_sets` and `presentations` (the commands), `normalization` (what time
 does), `space` (capacity), all over one `array_state` (records, lock, history). Below them `models`
 (limits as data), `rules` (what is allowed), `capacity` (arithmetic), `demand_allocation`,
-`identifiers`, `records` and `blocks` (the bytes). The methods here pass on to the parts, where
-arguments and errors are described.
+`identifiers`, `records` and `blocks` (the bytes). The methods here pass on to the parts; arguments
+and errors are described here, once.
 """
 
 from __future__ import annotations
@@ -69,6 +69,10 @@ class SimulatedEva:
 
     A command that fails leaves everything as it was [EVA-32]. In a directory a command is durable
     when it returns, a write when its device was flushed; normalization goes on after reopening.
+
+    Every method but `close` raises `UsageError` once the array is closed; in a directory, commands
+    also raise `InsufficientCapacity` or `ArrayDamaged` when the files cannot be written, and the
+    array must then be opened again.
 
     Args:
         name: Name of the array; a directory knows the name it was made with.
@@ -164,7 +168,10 @@ class SimulatedEva:
             return self._state.record.online_controller
 
     def fail_over(self) -> None:
-        """Let the other controller take over: nothing else changes [EVA-62]."""
+        """Let the other controller take over: nothing else changes [EVA-62].
+
+        Ids, LUN numbers, presentations and copies stay; I/O goes on.
+        """
         with self._state.command():
             other = "B" if self._state.record.online_controller == "A" else "A"
             self._state.tables.array.put(
@@ -182,11 +189,21 @@ class SimulatedEva:
             self._state.store.check()
 
     def close(self) -> None:
-        """Make everything durable and let go of the directory. Idempotent."""
+        """Make everything durable and let go of the directory. Idempotent.
+
+        Raises:
+            InsufficientCapacity: The file system is full; the array is closed nevertheless.
+            ArrayDamaged: The files cannot be written; the array is closed nevertheless.
+        """
         self._state.close()
 
     def disk_groups(self) -> Sequence[DiskGroup]:
-        """The disk groups in raw bytes, by age; space that staged copies hold counts as used."""
+        """The disk groups with their capacity.
+
+        Returns:
+            By age. All sizes are raw bytes, of which Vraid1 takes two for each stored one; space
+            that staged copies hold, and the reserve for a failed disk, count as used [EVA-22].
+        """
         return self._disks.disk_groups()
 
     def create_disk_group(
@@ -197,13 +214,35 @@ class SimulatedEva:
         protection: ProtectionLevel = ProtectionLevel.NONE,
         disks: int = SMALLEST_GROUP_DISKS,
     ) -> DiskGroup:
-        """Make a disk group."""
+        """Make a disk group.
+
+        Args:
+            name: Its name, unique among disk groups.
+            size_bytes: Raw capacity in bytes, rounded down to whole segments of 2 MiB [EVA-22].
+            protection: Protection level; its reserve counts as used from the start [EVA 1.3].
+            disks: Number of equal disks, for the size of that reserve; recalled [EVA 1.3].
+
+        Returns:
+            The group as `disk_groups` shows it.
+
+        Raises:
+            NameInUse: There is a group of this name.
+            LimitExceeded: The model has no more groups.
+            UsageError: Smaller than one segment, or too few disks for the protection level.
+        """
         return self._disks.create_disk_group(
             name, size_bytes=size_bytes, protection=protection, disks=disks
         )
 
     def storage(self, ids: Iterable[StorageId] | None = None) -> Sequence[Storage]:
-        """Virtual disks and copies, oldest first; with `ids` those of them that exist."""
+        """Virtual disks and copies that exist; staged copies do not yet.
+
+        Args:
+            ids: Only these; unknown ones are left out. None = all.
+
+        Returns:
+            Oldest first, with sizes and allocation in bytes.
+        """
         return self._disks.storage(ids)
 
     def create_storage(
@@ -216,71 +255,257 @@ class SimulatedEva:
         comment: str = "",
         wwlun: str = "",
     ) -> StorageId:
-        """Make a virtual disk that reads as zeros."""
+        """Make a virtual disk that reads as zeros.
+
+        Args:
+            name: Unique among virtual disks and copies, staged ones too [EVA-44].
+            size_bytes: Length in bytes, rounded up to a block of 512 bytes (frskit's choice).
+            disk_group: Name of the group that it takes its space from.
+            vraid: Redundancy; None = the profile's default.
+            comment: Free text.
+            wwlun: World wide LUN name to force, 32 hex digits [EVA-43]; empty = a new one.
+
+        Returns:
+            Its id, made from the world wide LUN name; it stays for the life of the disk.
+
+        Raises:
+            InsufficientCapacity: The group has not the segments for it [EVA-20].
+            NameInUse: The name or the world wide LUN name is taken.
+            LimitExceeded: Too small, too large, too long a name, or too many disks.
+            StorageNotFound: There is no such disk group.
+            UsageError: The name, the world wide LUN name or the Vraid is not possible.
+        """
         return self._disks.create_storage(
             name, size_bytes, disk_group=disk_group, vraid=vraid, comment=comment, wwlun=wwlun
         )
 
     def virtual_disk(self, storage: StorageId) -> VirtualDisk:
-        """The array's full record of a disk: identity, Vraid, source."""
+        """The array's full record of a disk: identity, Vraid, source.
+
+        Args:
+            storage: A virtual disk or copy.
+
+        Returns:
+            The record as it is now; it does not follow later changes.
+
+        Raises:
+            StorageNotFound: There is no such disk.
+        """
         return self._disks.virtual_disk(storage)
 
     def describe(self, storage: StorageId) -> DiskView:
-        """A disk as the array's management software shows it [EVA 1.4]."""
+        """A disk as the array's management software shows it [EVA 1.4].
+
+        Args:
+            storage: A virtual disk or copy.
+
+        Returns:
+            Its view as it is now, sizes in bytes.
+
+        Raises:
+            StorageNotFound: There is no such disk.
+        """
         return self._disks.describe(storage)
 
     def rename_storage(self, storage: StorageId, name: str) -> None:
-        """Give a disk another name; ids and presentations stay [EVA-42]."""
+        """Give a disk another name; ids and presentations stay [EVA-42].
+
+        Args:
+            storage: A virtual disk or copy.
+            name: The new name; the present one is fine.
+
+        Raises:
+            StorageNotFound: There is no such disk.
+            NameInUse: Another disk or staged copy has the name [EVA-44].
+            LimitExceeded: The name is too long.
+            UsageError: The name is not possible.
+        """
         self._disks.rename_storage(storage, name)
 
     def resize_storage(self, storage: StorageId, size_bytes: int) -> None:
-        """Change a disk's size; what is added reads as zeros, what remains keeps its bytes."""
+        """Change a disk's size; what is added reads as zeros, what remains keeps its bytes.
+
+        Args:
+            storage: A virtual disk, or a snapclone that has ended.
+            size_bytes: New length in bytes, rounded up to a block of 512 bytes.
+
+        Raises:
+            HasDependents: It has snapshots or is being cloned [RULE-16].
+            CopyConflict: It is a snapshot or is normalizing [RULE-16].
+            StillPresented: Only hidden disks shrink (frskit's choice).
+            InsufficientCapacity: The group has not the segments for the growth.
+            LimitExceeded: The model has no disks of this size.
+            StorageNotFound: There is no such disk.
+        """
         self._disks.resize_storage(storage, size_bytes)
 
     def delete_storage(self, storage: StorageId, *, budget: Budget) -> None:
-        """Delete a disk or copy and give its space back [EVA-60]. Unknown ids are fine."""
+        """Delete a disk or copy and give its space back [EVA-60]. Unknown ids are fine.
+
+        Args:
+            storage: A virtual disk or copy.
+            budget: Deadline and cancellation, looked at before anything is done.
+
+        Raises:
+            StillPresented: It is presented [EVA-38].
+            HasDependents: It has snapshots, or a snapclone of it is normalizing [RULE-10].
+            TimedOut, Cancelled: As the budget says; nothing was done.
+        """
         self._disks.delete_storage(storage, budget=budget)
 
     def hosts(self) -> Sequence[HostRef]:
-        """The host objects, by age."""
+        """The host objects [EVA 1.5].
+
+        Returns:
+            By age.
+        """
         return self._hosts.hosts()
 
     def host_ports(self, host: HostRef) -> Sequence[str]:
-        """The initiator ports of a host, in the array's spelling."""
+        """The initiator ports of a host.
+
+        Args:
+            host: A host object.
+
+        Returns:
+            In the array's spelling, ``1000-0000-C96C-C699``; names that are not 16 hex digits
+            (iSCSI) in lower case.
+
+        Raises:
+            StorageNotFound: There is no such host.
+        """
         return self._hosts.host_ports(host)
 
     def add_host(self, name: str, *, ports: Sequence[str]) -> HostRef:
-        """Make a host object of initiator ports; the same name and ports return the same."""
+        """Make a host object of initiator ports; the same name and ports return the same.
+
+        Args:
+            name: Its name, unique among hosts.
+            ports: World wide port names in any spelling, at least one.
+
+        Returns:
+            The host, to present storage to.
+
+        Raises:
+            NameInUse: The name or a port belongs to another host [EVA-40].
+            LimitExceeded: The model has no more hosts or ports.
+            UsageError: The name is empty, or there are no ports.
+        """
         return self._hosts.add_host(name, ports=ports)
 
     def delete_host(self, host: HostRef) -> None:
-        """Delete a host object. Unknown ones are fine."""
+        """Delete a host object. Unknown ones are fine.
+
+        Args:
+            host: A host object.
+
+        Raises:
+            StillPresented: It sees storage [EVA-39].
+        """
         self._hosts.delete_host(host)
 
     def copies(self, *, key: CopyKey | None = None) -> Sequence[ArrayCopy]:
-        """Copies of one set in the order of its requests, or of all sets, oldest first."""
+        """Copies of one set, or of all sets.
+
+        Asking lets time pass: normalization goes on as far as the clock allows.
+
+        Args:
+            key: The set; an unknown or only staged one has no copies. None = all sets.
+
+        Returns:
+            Those of a set in the order of its requests, those of all sets oldest first; deleted
+            ones are left out. Progress is in bytes, for snapclones only.
+        """
         return self._copy_sets.copies(key=key)
 
     def staged_keys(self) -> Sequence[CopyKey]:
-        """Keys of sets that are staged and not committed; they hold names and space."""
+        """Keys of sets that are staged and not committed; they hold names and space.
+
+        Returns:
+            By age.
+        """
         return self._copy_sets.staged_keys()
 
     def stage_copies(
         self, requests: Sequence[CopyRequest], *, key: CopyKey, budget: Budget
     ) -> StagedCopies:
-        """Check, number, and reserve names and space for a set; nothing is visible yet."""
+        """Check, number, and reserve names and space for a set; nothing is visible yet.
+
+        Idempotent: the same key with the same requests returns the same staging.
+
+        Args:
+            requests: One per member, with different sources; `EvaCopyRequest` says more than
+                `CopyRequest`. Without a name a member is named after its source.
+            key: Identifies the set from now on, across reopening.
+            budget: Deadline and cancellation, looked at before anything is done.
+
+        Returns:
+            What `commit_copies` takes.
+
+        Raises:
+            UnsupportedKind: The array makes no copies of a kind, or in a Vraid.
+            CopyConflict: The rules forbid a member now [RULE-1 to RULE-7], a source is named
+                twice, or the key is in use for other requests.
+            InsufficientCapacity: A group has not the segments for its members [EVA-20].
+            LimitExceeded: Too many members, copies of a source, or disks [RULE-8, RULE-9,
+                RULE-15], or too long a name.
+            StorageNotFound: There is no such source or disk group.
+            NameInUse: A name or a world wide LUN name is taken.
+            NotLicensed: The profile has no licence for local replication.
+            UsageError: There are no requests, or a name is not possible.
+            TimedOut, Cancelled: As the budget says; nothing was done.
+        """
         return self._copy_sets.stage_copies(requests, key=key, budget=budget)
 
     def commit_copies(self, staged: StagedCopies, *, budget: Budget) -> Sequence[ArrayCopy]:
-        """The instant: all members or none, checked once more [EVA-33, EVA-34]."""
+        """The instant: all members or none, checked once more [EVA-33, EVA-34].
+
+        It takes the profile's `commit_s` seconds by the clock; the cut itself is at their end.
+        Repeating it for a committed set returns the same copies.
+
+        Args:
+            staged: From `stage_copies`.
+            budget: Deadline and cancellation, looked at before anything is done.
+
+        Returns:
+            The copies in the order of the requests; snapclones begin to normalize.
+
+        Raises:
+            CopyConflict: The rules forbid a member now, a source was resized, the set is not
+                staged, or it was committed and members have been deleted since.
+            LimitExceeded: A source has got too many snapshots since staging [RULE-9].
+            StorageNotFound: A source has been deleted since staging.
+            TimedOut, Cancelled: As the budget says; nothing was done.
+        """
         return self._copy_sets.commit_copies(staged, budget=budget)
 
     def discard_staged(self, key: CopyKey) -> None:
-        """Forget a staging and give its names and space back; anything else is fine."""
+        """Forget a staging and give its names and space back; anything else is fine.
+
+        Args:
+            key: The set; an unknown or committed one is left alone.
+        """
         self._copy_sets.discard_staged(key)
 
     def restore_storage(self, target: StorageId, source: StorageId, *, budget: Budget) -> None:
-        """Instant restore: `target` shows what its copy `source` shows; all copies stay [EVA-66]."""
+        """Instant restore: `target` shows what its copy `source` shows; all copies stay [EVA-66].
+
+        Args:
+            target: The disk to overwrite, hidden from all hosts.
+            source: A finished copy of it.
+            budget: Deadline and cancellation, looked at before anything is done.
+
+        Raises:
+            CopyConflict: Not a finished copy of this disk in its present size, or the disk is a
+                snapshot, is normalizing or is being cloned [RULE-17].
+            CopyInvalid: The copy holds no data any more [RULE-17].
+            StillPresented: The target must be hidden first.
+            InsufficientCapacity: Other demand-allocated snapshots would not fit any more
+                (frskit's choice: a restore is never worth a copy).
+            StorageNotFound: There is no such target or source.
+            NotLicensed: The profile has no licence for local replication.
+            TimedOut, Cancelled: As the budget says; nothing was done.
+        """
         self._copy_sets.restore_storage(target, source, budget=budget)
 
     def present(
@@ -292,29 +517,93 @@ class SimulatedEva:
         budget: Budget,
         number: int | None = None,
     ) -> Presentation:
-        """Show a disk to a host; normalizing ones too. Repeating it returns what there is."""
+        """Show a disk to a host; normalizing ones too. Repeating it returns what there is.
+
+        Args:
+            storage: A virtual disk or copy.
+            host: To whom.
+            read_only: Whether writes through this LUN are refused.
+            budget: Deadline and cancellation, looked at before anything is done.
+            number: LUN number, from 1 to the model's highest; None = the lowest free one
+                [EVA-37].
+
+        Returns:
+            The presentation, with the LUN number in its `access`.
+
+        Raises:
+            StorageNotFound: The storage or the host is unknown.
+            PresentationFailed: It is presented otherwise, or no such number is free.
+            CopyInvalid: The copy holds no data any more.
+            TimedOut, Cancelled: As the budget says; nothing was done.
+        """
         return self._presentations.present(
             storage, host, read_only=read_only, budget=budget, number=number
         )
 
     def unpresent(self, presentation: Presentation, *, budget: Budget) -> None:
-        """Hide a disk from a host; I/O through that LUN fails from now on. Idempotent."""
+        """Hide a disk from a host; I/O through that LUN fails from now on. Idempotent.
+
+        Args:
+            presentation: From `present`. One that was replaced since, by one under another
+                number, is left alone.
+            budget: Deadline and cancellation, looked at before anything is done.
+
+        Raises:
+            TimedOut, Cancelled: As the budget says; nothing was done.
+        """
         self._presentations.unpresent(presentation, budget=budget)
 
     def presentations(self, storage: StorageId | None = None) -> Sequence[Presentation]:
-        """Who sees this disk; all presentations if None."""
+        """Who sees a disk.
+
+        Args:
+            storage: A virtual disk or copy, unknown ones are seen by nobody; None = all.
+
+        Returns:
+            By age.
+        """
         return self._presentations.presentations(storage)
 
     def report_luns(self, host: HostRef) -> Sequence[ScsiLun]:
-        """The LUNs of this host now, by number; an unknown host sees nothing [EVA-35]."""
+        """The LUNs of a host now [EVA-35].
+
+        Args:
+            host: A host object; an unknown one sees nothing.
+
+        Returns:
+            By number.
+        """
         return self._presentations.report_luns(host)
 
     def lun_storage(self, host: HostRef, number: int) -> StorageId:
-        """The identity of the disk that answers under this number now."""
+        """The identity of the disk that answers under this number now (page 83).
+
+        Args:
+            host: Who asks.
+            number: LUN number.
+
+        Returns:
+            The id of the disk; the same number may answer otherwise next time [HAZ-01].
+
+        Raises:
+            DeviceError: Nothing answers.
+        """
         return self._presentations.lun_storage(host, number)
 
     def open_lun(self, host: HostRef, number: int) -> BlockDevice:
-        """The disk that answers under this number now; the device stays bound to it."""
+        """The disk that answers under this number now.
+
+        Args:
+            host: Who asks.
+            number: LUN number.
+
+        Returns:
+            A device that stays bound to this disk: it refuses I/O once the disk is not presented
+            to the host under this number any more, and never touches another one.
+
+        Raises:
+            DeviceError: Nothing answers.
+        """
         return self._presentations.open_lun(host, number)
 
     def __enter__(self) -> Self:

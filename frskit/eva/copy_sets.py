@@ -45,6 +45,8 @@ _KINDS = frozenset(CopyKind)
 class CopySets:
     """The copy sets of one array, and its copies.
 
+    Arguments, results and errors are described at `frskit.eva.array.SimulatedEva`.
+
     Args:
         state: The array's state.
         space: What its disk groups have left.
@@ -58,10 +60,7 @@ class CopySets:
         self._checked: tuple[CopyKey, int] | None = None
 
     def copies(self, *, key: CopyKey | None = None) -> Sequence[ArrayCopy]:
-        """Copies of one set in the order of its requests, or of all sets, oldest first.
-
-        Asking lets time pass: normalization goes on as far as the clock allows.
-        """
+        """Copies of one set in the order of its requests, or of all sets, oldest first."""
         with self._state.query():
             disks = self._state.tables.disks.rows
             if key is None:
@@ -79,12 +78,7 @@ class CopySets:
     def stage_copies(
         self, requests: Sequence[CopyRequest], *, key: CopyKey, budget: Budget
     ) -> StagedCopies:
-        """Check, number, and reserve names and space for a set; nothing is visible yet.
-
-        Raises:
-            UnsupportedKind, CopyConflict, InsufficientCapacity, LimitExceeded, StorageNotFound,
-            NameInUse, NotLicensed: As `DiskArray.stage_copies`.
-        """
+        """Check, number, and reserve names and space for a set; nothing is visible yet."""
         budget.check("staging copies")
         wanted = tuple(map(_eva_request, requests))
         with self._state.command():
@@ -183,13 +177,7 @@ class CopySets:
         return source
 
     def commit_copies(self, staged: StagedCopies, *, budget: Budget) -> Sequence[ArrayCopy]:
-        """The instant: all members or none, checked once more [EVA-33, EVA-34].
-
-        Raises:
-            CopyConflict: The rules forbid a member now, the set is not staged, or it was committed
-                and members have been deleted since.
-            StorageNotFound: A source has been deleted since staging.
-        """
+        """The instant: all members or none, checked once more [EVA-33, EVA-34]."""
         budget.check("committing copies")
         if self._is_staged(staged.key):
             # The array takes its time; the instant itself is one cut, at the end of it.
@@ -269,15 +257,7 @@ class CopySets:
             self._state.log("discard", key)
 
     def restore_storage(self, target: StorageId, source: StorageId, *, budget: Budget) -> None:
-        """Instant restore: `target` shows what its copy `source` shows; all copies stay [EVA-66].
-
-        Raises:
-            CopyConflict: Not a finished copy of this disk, or the disk is being cloned.
-            CopyInvalid: The copy holds no data any more.
-            StillPresented: The target must be hidden first.
-            InsufficientCapacity: Other demand-allocated snapshots would not fit any more.
-            StorageNotFound, NotLicensed: As said.
-        """
+        """Instant restore: `target` shows what its copy `source` shows; all copies stay [EVA-66]."""
         budget.check("restoring storage")
         with self._state.command():
             into, copy = self._state.disk(target), self._state.disk(source)

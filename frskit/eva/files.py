@@ -1,4 +1,4 @@
-"""Small tools for the files of a durable block store: packing, seals, the lock, the witness.
+"""Small tools for the files of a durable block store: packing, seals, the witness.
 
 A seal is a CRC-32 behind a blob that also covers the key of its row, so that a damaged or
 misplaced row is noticed (frskit's choice). Numbers are stored as little-endian 64-bit integers.
@@ -12,13 +12,12 @@ import zlib
 from array import array
 from typing import TYPE_CHECKING, Final
 
-from frskit.errors import Busy, UsageError
 from frskit.storage import replace_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Witness", "pack", "release_lock", "seal", "take_lock", "unpack"]
+__all__ = ["Witness", "pack", "seal", "unpack"]
 
 _SLOT_BYTES: Final = 512  # one sector: a power cut leaves it old or new
 
@@ -47,51 +46,6 @@ def unpack(data: bytes) -> array[int]:
     if sys.byteorder == "big":
         values.byteswap()
     return values
-
-
-def take_lock(directory: Path) -> int:
-    """Open and lock the lock file of a directory, made if missing; return the descriptor.
-
-    The lock goes with the descriptor, so a killed process leaves none behind, and a second
-    opening in the same process is refused too.
-
-    Raises:
-        Busy: Another descriptor holds the lock; the context says whose.
-        UsageError: The directory cannot be used, or the system has no such locks.
-    """
-    try:
-        import fcntl
-    except ImportError as error:
-        raise UsageError(
-            "a durable block store needs a POSIX system; this one has no fcntl"
-        ) from error
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise UsageError(
-            f"{directory} cannot hold a block store: {error}", context={"path": str(directory)}
-        ) from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        holder = os.pread(lock, 20, 0).decode("ascii", "replace").strip()
-        os.close(lock)
-        raise Busy(
-            f"the block store in {directory} is open in process {holder or 'unknown'}",
-            context={"path": str(directory), "holder": holder},
-        ) from error
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-    return lock
-
-
-def release_lock(lock: int) -> None:
-    """Give up what `take_lock` returned, also on behalf of forked children that inherited it."""
-    import fcntl
-
-    fcntl.flock(lock, fcntl.LOCK_UN)
-    os.close(lock)
 
 
 class Witness:

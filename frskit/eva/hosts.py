@@ -24,6 +24,8 @@ __all__ = ["Hosts"]
 class Hosts:
     """The host objects of one array.
 
+    Arguments, results and errors are described at `frskit.eva.array.SimulatedEva`.
+
     Args:
         state: The array's state.
     """
@@ -37,22 +39,12 @@ class Hosts:
             return tuple(self._state.tables.hosts.rows)
 
     def host_ports(self, host: HostRef) -> Sequence[str]:
-        """The initiator ports of a host, in the array's spelling.
-
-        Raises:
-            StorageNotFound: There is no such host.
-        """
+        """The initiator ports of a host, in the array's spelling."""
         with self._state.query():
             return self._state.host(host).ports
 
     def add_host(self, name: str, *, ports: Sequence[str]) -> HostRef:
-        """Make a host object of initiator ports; the same name and ports return the same.
-
-        Raises:
-            NameInUse: The name or a port belongs to another host [EVA-40].
-            LimitExceeded: Too many hosts or ports.
-            UsageError: The name is not possible, or there are no ports.
-        """
+        """Make a host object of initiator ports; the same name and ports return the same."""
         spelled = tuple(dict.fromkeys(map(port_name, ports)))
         host = HostRef(name)
         with self._state.command():
@@ -89,11 +81,7 @@ class Hosts:
             )
 
     def delete_host(self, host: HostRef) -> None:
-        """Delete a host object. Unknown ones are fine.
-
-        Raises:
-            StillPresented: It sees storage [EVA-39].
-        """
+        """Delete a host object. Unknown ones are fine."""
         with self._state.command():
             if host not in self._state.tables.hosts.rows:
                 return

@@ -37,6 +37,8 @@ __all__ = ["LunDevice", "Presentations"]
 class Presentations:
     """The presentations of one array, and its block side.
 
+    Arguments, results and errors are described at `frskit.eva.array.SimulatedEva`.
+
     Args:
         state: The array's state.
         vsnaps: Its demand-allocated snapshots, which a write may make grow.
@@ -55,20 +57,7 @@ class Presentations:
         budget: Budget,
         number: int | None = None,
     ) -> Presentation:
-        """Show a disk to a host; normalizing ones too. Repeating it returns what there is.
-
-        Args:
-            storage: What.
-            host: To whom.
-            read_only: Whether writes through this LUN are refused.
-            budget: As everywhere.
-            number: LUN number; None = the lowest free one [EVA-37].
-
-        Raises:
-            StorageNotFound: The storage or the host is unknown.
-            PresentationFailed: It is presented otherwise, or no such number is free.
-            CopyInvalid: The copy holds no data any more.
-        """
+        """Show a disk to a host; normalizing ones too. Repeating it returns what there is."""
         budget.check("presenting storage")
         with self._state.command():
             disk, owner = self._state.disk(storage), self._state.host(host)
@@ -112,10 +101,7 @@ class Presentations:
         )
 
     def unpresent(self, presentation: Presentation, *, budget: Budget) -> None:
-        """Hide a disk from a host; I/O through that LUN fails from now on. Idempotent.
-
-        A presentation that was replaced since by one under another number is left alone.
-        """
+        """Hide a disk from a host; I/O through that LUN fails from now on. Idempotent."""
         budget.check("unpresenting storage")
         with self._state.command():
             lun = self._lun_of(presentation.storage, presentation.host)
@@ -144,20 +130,12 @@ class Presentations:
             return tuple(map(_as_lun, sorted(luns, key=lambda lun: lun.number)))
 
     def lun_storage(self, host: HostRef, number: int) -> StorageId:
-        """The identity of the disk that answers under this number now.
-
-        Raises:
-            DeviceError: Nothing answers.
-        """
+        """The identity of the disk that answers under this number now."""
         with self._state.query():
             return self._answering(host, number).storage
 
     def open_lun(self, host: HostRef, number: int) -> BlockDevice:
-        """The disk that answers under this number now; the device stays bound to it.
-
-        Raises:
-            DeviceError: Nothing answers.
-        """
+        """The disk that answers under this number now; the device stays bound to it."""
         with self._state.query():
             lun = self._answering(host, number)
             return LunDevice(self._state, self._vsnaps, lun, self._state.disk(lun.storage))

@@ -46,6 +46,8 @@ SMALLEST_GROUP_DISKS = 8
 class VirtualDisks:
     """The disk groups and virtual disks of one array.
 
+    Arguments, results and errors are described at `frskit.eva.array.SimulatedEva`.
+
     Args:
         state: The array's state.
         space: What its disk groups have left.
@@ -72,18 +74,7 @@ class VirtualDisks:
         protection: ProtectionLevel = ProtectionLevel.NONE,
         disks: int = SMALLEST_GROUP_DISKS,
     ) -> DiskGroup:
-        """Make a disk group.
-
-        Args:
-            name: Its name.
-            size_bytes: Raw capacity, rounded down to whole segments of 2 MiB [EVA-22].
-            protection: Protection level; its reserve counts as used from the start.
-            disks: Number of equal disks, for the size of that reserve.
-
-        Raises:
-            NameInUse, LimitExceeded: As said.
-            UsageError: Smaller than one segment, or too few disks for the protection level.
-        """
+        """Make a disk group."""
         total = size_bytes // PSEG_BYTES
         if total < 1:
             raise UsageError(f"a disk group of {size_bytes} bytes has no room for anything")
@@ -139,21 +130,7 @@ class VirtualDisks:
         comment: str = "",
         wwlun: str = "",
     ) -> StorageId:
-        """Make a virtual disk that reads as zeros.
-
-        Args:
-            name: Unique among virtual disks and copies [EVA-44].
-            size_bytes: Length; rounded up to a block of 512 bytes.
-            disk_group: Where.
-            vraid: Redundancy; None = the profile's default.
-            comment: Free text.
-            wwlun: World wide LUN name to force [EVA-43]; empty = a new one.
-
-        Raises:
-            InsufficientCapacity, NameInUse, LimitExceeded: As said.
-            StorageNotFound: There is no such disk group.
-            UsageError: The name or the Vraid is not possible.
-        """
+        """Make a virtual disk that reads as zeros."""
         size_bytes = -(-size_bytes // _BLOCK_BYTES) * _BLOCK_BYTES
         vraid = vraid or self._state.profile.default_vraid
         with self._state.command():
@@ -194,30 +171,17 @@ class VirtualDisks:
             raise LimitExceeded(f"{profile.model} has at most {profile.max_vdisks} virtual disks")
 
     def virtual_disk(self, storage: StorageId) -> VirtualDisk:
-        """The array's full record of a disk: identity, Vraid, source.
-
-        Raises:
-            StorageNotFound: There is no such disk.
-        """
+        """The array's full record of a disk: identity, Vraid, source."""
         with self._state.query():
             return self._state.disk(storage)
 
     def describe(self, storage: StorageId) -> DiskView:
-        """A disk as the array's management software shows it [EVA 1.4].
-
-        Raises:
-            StorageNotFound: There is no such disk.
-        """
+        """A disk as the array's management software shows it [EVA 1.4]."""
         with self._state.query():
             return disk_view(self._state.tables, self._state.disk(storage))
 
     def rename_storage(self, storage: StorageId, name: str) -> None:
-        """Give a disk another name; ids and presentations stay [EVA-42].
-
-        Raises:
-            StorageNotFound, NameInUse, LimitExceeded: As said.
-            UsageError: The name is not possible.
-        """
+        """Give a disk another name; ids and presentations stay [EVA-42]."""
         with self._state.command():
             disk = self._state.disk(storage)
             if disk.name == name:
@@ -229,14 +193,7 @@ class VirtualDisks:
             self._state.log("rename_storage", disk.name, name)
 
     def resize_storage(self, storage: StorageId, size_bytes: int) -> None:
-        """Change a disk's size; what is added reads as zeros, what remains keeps its bytes.
-
-        Raises:
-            HasDependents: It has snapshots or is being cloned [RULE-16].
-            CopyConflict: It is a snapshot or is normalizing [RULE-16].
-            StillPresented: Only hidden disks shrink (frskit's choice).
-            InsufficientCapacity, LimitExceeded, StorageNotFound: As said.
-        """
+        """Change a disk's size; what is added reads as zeros, what remains keeps its bytes."""
         size_bytes = -(-size_bytes // _BLOCK_BYTES) * _BLOCK_BYTES
         with self._state.command():
             disk = self._state.disk(storage)
@@ -253,12 +210,7 @@ class VirtualDisks:
             self._state.log("resize_storage", disk.name, str(size_bytes))
 
     def delete_storage(self, storage: StorageId, *, budget: Budget) -> None:
-        """Delete a disk or copy and give its space back [EVA-60]. Unknown ids are fine.
-
-        Raises:
-            StillPresented: It is presented [EVA-38].
-            HasDependents: It has snapshots, or a snapclone of it is normalizing [RULE-10].
-        """
+        """Delete a disk or copy and give its space back [EVA-60]. Unknown ids are fine."""
         budget.check("deleting storage")
         with self._state.command():
             disk = self._state.tables.disks.rows.get(storage)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     )
     from frskit.storage.directory_filesystem import PathFileSystem
     from frskit.storage.disk_label import LABEL_BYTES, DiskLabel, read_label, write_label
-    from frskit.storage.file_locks import file_lock
+    from frskit.storage.file_locks import HeldLock, file_lock, take_file_lock
     from frskit.storage.posix import flags, require_posix
     from frskit.storage.simfs import SimFs, check_volume
     from frskit.storage.write_cache import VolatileDevice
@@ -38,6 +38,7 @@ __all__ = [
     "ArrayCopyStore",
     "DiskLabel",
     "FileDevice",
+    "HeldLock",
     "MemoryDevice",
     "PathFileSystem",
     "ReadOnlyDevice",
@@ -56,6 +57,7 @@ __all__ = [
     "replace_file",
     "require_posix",
     "sync_directory",
+    "take_file_lock",
     "write_label",
 ]
 
@@ -63,6 +65,7 @@ _HOMES = {
     "ArrayCopyStore": "frskit.storage.array_copy_store",
     "DiskLabel": "frskit.storage.disk_label",
     "FileDevice": "frskit.storage.devices",
+    "HeldLock": "frskit.storage.file_locks",
     "LABEL_BYTES": "frskit.storage.disk_label",
     "MemoryDevice": "frskit.storage.devices",
     "PathFileSystem": "frskit.storage.directory_filesystem",
@@ -83,6 +86,7 @@ _HOMES = {
     "replace_file": "frskit.storage.atomic_files",
     "require_posix": "frskit.storage.posix",
     "sync_directory": "frskit.storage.atomic_files",
+    "take_file_lock": "frskit.storage.file_locks",
     "write_label": "frskit.storage.disk_label",
 }
 __getattr__: Callable[[str], object]

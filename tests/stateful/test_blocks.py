@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 )
 
 from frskit.errors import CopyConflict, FrskitError
-from frskit.eva.blocks import commit_log as durable_module
+from frskit.eva.blocks import table_deltas
 from frskit.eva.blocks.commit_log import CommitLog
 from frskit.eva.blocks.page_pool import PagePool
 from frskit.eva.blocks.page_table import NUMBER_BITS, NUMBER_MASK, Tables, Version
@@ -44,8 +44,9 @@ lengths = st.sampled_from([0, 1, 100, PAGE, PAGE + 1, 7 * PAGE, 100 * PAGE, 550 
 def sweep(store: BlockStore) -> set[int]:
     """Every page that any version reaches, found without the store's own walking code."""
     pages: set[int] = set()
-    tables = store._tables
-    for version in store._forest.versions.values():
+    forest = store._transactions.forest
+    tables = forest.tables
+    for version in forest.versions.values():
         todo = [(version.root[key], 1) for key in version.root]
         while todo:
             node, level = todo.pop()
@@ -322,7 +323,7 @@ class DurableBlocks(Blocks):
                 assert now[part] == before[part] or now[part] in self.later[volume].get(page, ())
             self.model[volume] = bytearray(now)
         self.filling &= self.model.keys()
-        self.filling = {v for v in self.filling if self.store._version(v).clone_total >= 0}
+        self.filling = {v for v in self.filling if self.store._live.version(v).clone_total >= 0}
         self.committed()
 
     def teardown(self) -> None:
@@ -343,7 +344,7 @@ def test_any_order_of_operations_with_crashes(
     checkpoint_changes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a directory a crash loses no committed operation, and no page is of another volume."""
-    monkeypatch.setattr(durable_module, "_CHECKPOINT_CHANGES", checkpoint_changes)
+    monkeypatch.setattr(table_deltas, "_CHECKPOINT_CHANGES", checkpoint_changes)
     examples = max(settings.default.max_examples // 2, 1)
     run_state_machine_as_test(
         DurableBlocks, settings=settings(stateful_step_count=40, max_examples=examples)

@@ -9,7 +9,9 @@ from frskit._lazy import face
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from frskit.eva.blocks.clone_filling import CloneProgress
     from frskit.eva.blocks.commit_log import CommitLog
+    from frskit.eva.blocks.live_volumes import VolumeId
     from frskit.eva.blocks.page_pool import (
         SLAB_BYTES,
         SLAB_MASK,
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from frskit.eva.blocks.store import BlockStore
     from frskit.eva.blocks.transactions import TransactionalStore
     from frskit.eva.blocks.versions import Forest
-    from frskit.eva.blocks.volumes import CloneProgress, VolumeId, VolumeStore
+    from frskit.eva.blocks.volumes import VolumeStore
 
 __all__ = [
     "FIRST_FLOOR",
@@ -47,7 +49,7 @@ __all__ = [
 
 _HOMES = {
     "BlockStore": "frskit.eva.blocks.store",
-    "CloneProgress": "frskit.eva.blocks.volumes",
+    "CloneProgress": "frskit.eva.blocks.clone_filling",
     "FIRST_FLOOR": "frskit.eva.blocks.page_table",
     "FilePool": "frskit.eva.blocks.page_pool",
     "Forest": "frskit.eva.blocks.versions",
@@ -62,7 +64,7 @@ _HOMES = {
     "Tables": "frskit.eva.blocks.page_table",
     "TransactionalStore": "frskit.eva.blocks.transactions",
     "Version": "frskit.eva.blocks.page_table",
-    "VolumeId": "frskit.eva.blocks.volumes",
+    "VolumeId": "frskit.eva.blocks.live_volumes",
     "VolumeStore": "frskit.eva.blocks.volumes",
 }
 __getattr__: Callable[[str], object]

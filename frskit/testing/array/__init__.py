@@ -9,8 +9,9 @@ from frskit._lazy import face
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from frskit.testing.array.history import ArrayHistory
     from frskit.testing.array.kit import check_disk_array
-    from frskit.testing.array.machine import ArrayHistory, run_histories
+    from frskit.testing.array.machine import run_histories
     from frskit.testing.array.scenarios import demand, kit_key, run_scenarios, take_set, used_bytes
     from frskit.testing.array.world import ArrayWorld, LunArray, ScsiWorld
 
@@ -29,7 +30,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ArrayHistory": "frskit.testing.array.machine",
+    "ArrayHistory": "frskit.testing.array.history",
     "ArrayWorld": "frskit.testing.array.world",
     "LunArray": "frskit.testing.array.world",
     "ScsiWorld": "frskit.testing.array.world",

@@ -189,11 +189,12 @@ def test_a_copy_set_touches_no_page_and_no_table(store: BlockStore) -> None:
     members = [store.create(1 << 41) for _ in range(64)]
     for member in members:
         store.write(member, 1 << 40, b"x" * 100_000)
+    forest = store._transactions.forest
     for _ in range(3):
-        nodes, high, epoch = store._tables.next_node, store._pool.high, store._forest.epoch
+        nodes, high, epoch = forest.tables.next_node, forest.pool.high, forest.epoch
         store.snapshot(members)
-        assert store._forest.epoch == epoch + 1
-        assert (store._tables.next_node, store._pool.high) == (nodes, high)
+        assert forest.epoch == epoch + 1
+        assert (forest.tables.next_node, forest.pool.high) == (nodes, high)
 
 
 @pytest.mark.rule("EVA-34")
@@ -287,7 +288,7 @@ def test_freed_pages_are_used_again(store: BlockStore) -> None:
         (copy,) = store.snapshot([volume])
         store.write(volume, 0, b"b" * MIB)
         store.delete(copy)
-    assert store._pool.high <= 2 * MIB // PAGE
+    assert store._transactions.forest.pool.high <= 2 * MIB // PAGE
 
 
 @pytest.mark.rule("EVA-59")

@@ -28,9 +28,10 @@ from frskit.errors import (
     InsufficientCapacity,
     UsageError,
 )
-from frskit.eva.blocks import commit_log as durable_module
+from frskit.eva.blocks import table_age, table_deltas
 from frskit.eva.blocks.commit_log import CommitLog
 from frskit.eva.blocks.store import BlockStore
+from frskit.eva.blocks.table_age import TableAge
 from frskit.eva.files import Witness, seal
 
 PAGE = 4096
@@ -89,7 +90,7 @@ def perform(store: BlockStore, operation: tuple) -> None:
 def work(directory: Path, seed: int) -> None:
     """Operate until killed; a line on standard output acknowledges a commit."""
     if seed % 2:
-        durable_module._CHECKPOINT_CHANGES = 300
+        table_deltas._CHECKPOINT_CHANGES = 300
     store = BlockStore.open(directory)
     for number, group in enumerate(operations(seed)):
         if group[0][0] == "write":
@@ -164,7 +165,7 @@ def test_kill_at_any_moment_loses_nothing(seed: int, tmp_path: Path) -> None:
     """After SIGKILL the store is at its last acknowledged commit or at the one being made."""
     chance = random.Random(seed)
     command = [sys.executable, __file__, str(tmp_path / "store"), str(seed)]
-    root = str(Path(durable_module.__file__).parents[3])
+    root = str(Path(table_age.__file__).parents[3])
     child = subprocess.Popen(
         command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": root}
     )
@@ -197,7 +198,7 @@ def test_two_processes_cannot_open_one_store(tmp_path: Path) -> None:
         "store = BlockStore.open(pathlib.Path(sys.argv[1])); print('open', flush=True)\n"
         "sys.stdin.read()"
     )
-    root = str(Path(durable_module.__file__).parents[3])
+    root = str(Path(table_age.__file__).parents[3])
     with subprocess.Popen(
         [sys.executable, "-c", script, str(tmp_path)],
         stdin=subprocess.PIPE,
@@ -271,7 +272,7 @@ def test_everything_is_there_again(
     checkpoint_changes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sizes, bytes, metadata and the progress of a clone survive, as deltas and as checkpoints."""
-    monkeypatch.setattr(durable_module, "_CHECKPOINT_CHANGES", checkpoint_changes)
+    monkeypatch.setattr(table_deltas, "_CHECKPOINT_CHANGES", checkpoint_changes)
     volume, clone = filled(tmp_path)
     with BlockStore.open(tmp_path, page_bytes=512) as store:
         assert store.page_bytes == PAGE
@@ -290,10 +291,10 @@ def test_tables_are_loaded_when_they_are_looked_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Opening loads no table; reading a page loads those on its path."""
-    monkeypatch.setattr(durable_module, "_CHECKPOINT_CHANGES", 0)
+    monkeypatch.setattr(table_deltas, "_CHECKPOINT_CHANGES", 0)
     volume, clone = filled(tmp_path)
     with BlockStore.open(tmp_path) as store:
-        nodes = store._tables.nodes
+        nodes = store._transactions.forest.tables.nodes
         assert not nodes
         assert store.mapped_bytes(volume) == store.mapped_bytes(clone) == 1200 * PAGE
         store.read(clone, 700 * PAGE, 10)
@@ -307,7 +308,7 @@ def test_a_commit_is_one_row_whatever_it_changed(tmp_path: Path) -> None:
         store.flush()
         for number in range(300):
             store.write(volume, number << 22, b"x" * PAGE)
-        database = store._commit_log._database
+        database = store._transactions._commit_log._database._connection
         (before,) = database.execute("SELECT count(*) FROM deltas").fetchone()
         store.flush()
         assert database.execute("SELECT count(*) FROM deltas").fetchone() == (before + 1,)
@@ -316,10 +317,10 @@ def test_a_commit_is_one_row_whatever_it_changed(tmp_path: Path) -> None:
 
 def test_deltas_do_not_gather_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After many commits a checkpoint replaces the deltas, and dead tables go."""
-    monkeypatch.setattr(durable_module, "_CHECKPOINT_COMMITS", 5)
+    monkeypatch.setattr(table_deltas, "_CHECKPOINT_COMMITS", 5)
     with BlockStore.open(tmp_path) as store:
         volume = store.create(1 << 24)
-        database = store._commit_log._database
+        database = store._transactions._commit_log._database._connection
         for number in range(40):
             (copy,) = store.snapshot([volume])
             store.write(volume, number * PAGE, b"x" * PAGE)
@@ -331,12 +332,12 @@ def test_deltas_do_not_gather_for_ever(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_unflushed_changes_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A host that never flushes does not make the store gather changes without end."""
-    monkeypatch.setattr("frskit.eva.blocks.volumes._AUTO_COMMIT_CHANGES", 100)
+    monkeypatch.setattr("frskit.eva.blocks.transactions._AUTO_COMMIT_CHANGES", 100)
     with BlockStore.open(tmp_path) as store:
         volume = store.create(1 << 24)
         for number in range(1000):
             store.write(volume, number * PAGE, b"x" * PAGE)
-            assert len(store._tables.changes) <= 101
+            assert len(store._transactions.forest.tables.changes) <= 101
 
 
 # --- damage -----------------------------------------------------------------------------------
@@ -394,7 +395,7 @@ def test_damaged_rows_are_reported(
     statement: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A row that is changed, moved or gone is damage, found before anything is done with it."""
-    monkeypatch.setattr(durable_module, "_CHECKPOINT_CHANGES", 0)
+    monkeypatch.setattr(table_deltas, "_CHECKPOINT_CHANGES", 0)
     filled(tmp_path)
     with closing(sqlite3.connect(tmp_path / "tables.db")) as database, database:
         database.execute(statement)
@@ -430,13 +431,13 @@ def test_flipped_bytes_never_escape_as_foreign_errors(seed: int, tmp_path: Path)
 
 def live(directory: Path, *, sets: int = 40, room: int = 1 << 30) -> None:
     """A life of copies that are overwritten and deleted, so that pages are used again; no end."""
-    durable_module._ERA_WAL_BYTES = room
+    table_age._ERA_WAL_BYTES = room
     store = BlockStore.open(directory)
     volumes = [store.create(8 * PAGE) for _ in range(3)]
     old: list[int] = []
     for number in range(sets):
         if number == sets - 1:
-            durable_module._ERA_WAL_BYTES = 1 << 30  # something to lose remains in the WAL
+            table_age._ERA_WAL_BYTES = 1 << 30  # something to lose remains in the WAL
         new = store.snapshot(volumes)
         for member, volume in enumerate(volumes):
             store.write(volume, 0, bytes([number * 3 % 250 + member]) * 8 * PAGE)
@@ -456,7 +457,7 @@ def killed(directory: Path, **life: int) -> None:
         "import runpy, sys; from pathlib import Path\n"
         f"runpy.run_path({__file__!r})['live'](Path(sys.argv[1]), **{life!r})"
     )
-    root = str(Path(durable_module.__file__).parents[3])
+    root = str(Path(table_age.__file__).parents[3])
     command = [sys.executable, "-c", script, str(directory)]
     environment = {**os.environ, "PYTHONPATH": root}
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as child:
@@ -547,7 +548,7 @@ def test_an_older_copy_of_the_tables_under_a_newer_wal_is_damage(
     closed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The WAL holds the newest head, so that the two together look new; the era tells."""
-    monkeypatch.setattr(durable_module, "_CHECKPOINT_COMMITS", 3)
+    monkeypatch.setattr(table_deltas, "_CHECKPOINT_COMMITS", 3)
     place = tmp_path / "store"
     with BlockStore.open(place) as store:
         volume = store.create(600 * PAGE)
@@ -560,9 +561,9 @@ def test_an_older_copy_of_the_tables_under_a_newer_wal_is_damage(
         store.close()
         store = BlockStore.open(place)
     else:
-        monkeypatch.setattr(durable_module, "_ERA_WAL_BYTES", 0)
+        monkeypatch.setattr(table_age, "_ERA_WAL_BYTES", 0)
         store.set_meta("x", b"1")
-        monkeypatch.setattr(durable_module, "_ERA_WAL_BYTES", 1 << 30)
+        monkeypatch.setattr(table_age, "_ERA_WAL_BYTES", 1 << 30)
     for number in range(2):
         store.set_meta("x", str(number).encode())
     shutil.copytree(place, tmp_path / "image")
@@ -594,7 +595,7 @@ def test_no_crash_lets_the_witness_run_ahead(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Images between all steps of all commits, with the synced or the written witness, open."""
-    monkeypatch.setattr(durable_module, "_ERA_WAL_BYTES", 1 << 16)
+    monkeypatch.setattr(table_age, "_ERA_WAL_BYTES", 1 << 16)
     place, images = tmp_path / "store", []
     synced = tmp_path / "synced"
 
@@ -624,8 +625,8 @@ def test_no_crash_lets_the_witness_run_ahead(
 
     around(Witness, "found")
     around(Witness, "raise_to")
-    around(CommitLog, "_begin_era")
-    around(CommitLog, "_put_era")
+    around(TableAge, "_begin_era")
+    around(TableAge, "_put_era")
     with BlockStore.open(place) as store:
         volume = store.create(4 * PAGE)
         for number in range(4):

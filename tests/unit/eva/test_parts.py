@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import random
+import re
 
 import pytest
 
 from frskit.clock import Budget, VirtualClock
 from frskit.errors import InsufficientCapacity, NameInUse, StorageNotFound, UsageError
-from frskit.eva import EVA8000
+from frskit.eva import EVA8000, SimulatedEva
 from frskit.eva.array_state import ArrayState
 from frskit.eva.copy_sets import CopySets
 from frskit.eva.hosts import Hosts
@@ -119,3 +121,28 @@ def test_presentations_give_a_device_that_ends_with_them(state, space, disks, cl
     assert device.read(5, 5) == b"bytes"
     shown.unpresent(presentation, budget=budget)
     assert shown.report_luns(host) == ()
+
+
+def documented(method):
+    """The sections of a docstring: what is named under ``Args:``, and which sections there are."""
+    sections = dict(
+        re.findall(r"^(Args|Returns|Raises):\n((?:    .*\n?|\n)+)", method, re.MULTILINE)
+    )
+    return set(re.findall(r"^    (\w+): ", sections.get("Args", ""), re.MULTILINE)), set(sections)
+
+
+METHODS = [
+    method
+    for name, method in inspect.getmembers(SimulatedEva, inspect.isfunction)
+    if not name.startswith("_")
+]
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.__name__)
+def test_the_facade_describes_what_it_takes_and_gives(method):
+    """Users read the facade, so each argument and result is described there."""
+    signature = inspect.signature(method)
+    arguments, sections = documented(f"{inspect.getdoc(method)}\n")
+    assert arguments == set(signature.parameters) - {"self"}
+    assert ("Returns" in sections) == (signature.return_annotation != "None")
+    assert "Raises" in sections or "budget" not in arguments
