@@ -14,6 +14,8 @@ from frskit.model.copies import CopyFilter
 from frskit.testing import check_requestor
 from frskit.testing.requestor.kit import _SCENARIOS
 
+pytestmark = pytest.mark.kits
+
 
 class LabWorld:
     """The lab as a world of the kit; `wrap` may put a broken requestor before the real one."""
@@ -188,6 +190,7 @@ def test_fast_recovery_passes():
     assert not report.skipped
 
 
+@pytest.mark.breaks
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
 def test_broken_requestors_are_caught(mutant):
     """Each broken requestor fails the kit."""

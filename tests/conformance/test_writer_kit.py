@@ -23,6 +23,8 @@ from frskit.model.components import (
 from frskit.model.files import FileSet
 from frskit.testing.writer.kit import check_writer
 
+pytestmark = pytest.mark.kits
+
 WRITER = "76fe1ac4-15f7-4bcd-987e-8e1acb462fb7"
 GROUP = ComponentId(writer_id=WRITER, logical_path="", name="group")
 
@@ -306,6 +308,7 @@ MUTANTS = [
 ]
 
 
+@pytest.mark.breaks
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda each: each.__name__)
 def test_mutants_die(mutant):
     """A writer with this mistake does not pass the kit."""

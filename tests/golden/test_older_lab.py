@@ -33,6 +33,7 @@ def mail(site):
     return sum(each.items or 0 for each in site.status("evs1", "sg1").databases)
 
 
+@pytest.mark.crash
 @pytest.mark.rule("FRS-48")
 def test_a_lab_of_an_older_version_goes_on(place):
     """Catalog, journal, sessions of the dead process, mounts and the array's records are read."""

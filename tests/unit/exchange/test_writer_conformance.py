@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from attrs import define, field
 
 from frskit.errors import Busy
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from frskit.clock import Budget
     from frskit.model.components import ComponentId
     from frskit.protocols import Writer
+
+pytestmark = pytest.mark.kits
 
 LOGS = "L:\\exchsrvr\\sg1"
 

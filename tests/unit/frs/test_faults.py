@@ -10,6 +10,8 @@ from frskit import BackupType, CopyLife, Verdict
 from frskit.errors import ArrayError, FrskitError, HostError
 from frskit.model.components import WriterState
 
+pytestmark = pytest.mark.faults
+
 ARRAY_CALLS = ("stage_copies", "commit_copies", "present", "unpresent", "copies")
 RECOVERY_CALLS = ("rescan", "attach", "detach", "files")
 

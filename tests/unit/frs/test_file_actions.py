@@ -230,6 +230,7 @@ def volume():
     return make
 
 
+@pytest.mark.crash
 def test_every_change_is_durable_when_it_returns(volume, copied):
     """The journal says so afterwards: new file, kept file, move, undo, end of undo."""
     device, tree = volume()
@@ -256,6 +257,7 @@ def test_every_change_is_durable_when_it_returns(volume, copied):
     assert sorted(after_a_crash().walk()) == ["d/b"]
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize("unflushed", [False, True])
 @pytest.mark.parametrize("existed", [False, True])
 def test_a_copy_in_cut_anywhere_is_undone_from_its_journal_line(volume, copied, unflushed, existed):
@@ -285,6 +287,7 @@ def test_a_copy_in_cut_anywhere_is_undone_from_its_journal_line(volume, copied, 
 # --- faults
 
 
+@pytest.mark.faults
 def test_a_file_set_aside_comes_back_if_the_renaming_is_reported_as_failed(
     tmp_path, monkeypatch, copied
 ):
@@ -307,6 +310,7 @@ def test_a_file_set_aside_comes_back_if_the_renaming_is_reported_as_failed(
     assert tree.listdir() == ["a"]
 
 
+@pytest.mark.faults
 def test_what_an_earlier_recovery_left_is_not_taken_for_the_former_file(
     tmp_path, monkeypatch, copied
 ):

@@ -35,6 +35,7 @@ def test_a_failing_step_is_recorded_and_raised(tmp_path):
     assert operation.lines[-1]["facts"]["code"] == "array.copy-conflict"
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize("keep", [None, True])
 def test_interrupted_operations_are_found(tmp_path, keep):
     """An operation without an end is interrupted, also if its last line is torn."""
@@ -48,6 +49,7 @@ def test_interrupted_operations_are_found(tmp_path, keep):
     assert found == ["cut"]
 
 
+@pytest.mark.crash
 @pytest.mark.rule("FRS-36", "FRS-49")
 def test_an_interrupted_operation_can_be_ended_by_a_later_process(tmp_path):
     """A torn last line does not swallow the end that a resume writes; its facts are readable."""

@@ -46,6 +46,7 @@ PLACES = [
 ]
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize(("party", "name", "error"), PLACES, ids=[each[1] for each in PLACES])
 @pytest.mark.parametrize("mode", list(RecoveryMode), ids=lambda each: each.value)
