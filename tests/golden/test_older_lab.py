@@ -11,6 +11,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from support.labs import mail
 
 import frskit
 from frskit import BackupType, RecoveryMode, Verdict
@@ -26,11 +27,6 @@ def place(tmp_path):
         safe = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
         archive.extractall(tmp_path, **safe)  # noqa: S202 - the repository's own
     return tmp_path / "lab"
-
-
-def mail(site):
-    """Number of messages in all stores."""
-    return sum(each.items or 0 for each in site.status("evs1", "sg1").databases)
 
 
 @pytest.mark.crash

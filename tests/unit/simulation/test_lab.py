@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.labs import mail
 
 import frskit
 from frskit import BackupType, Completion, CopyLife, RecoveryMode, Verdict
@@ -30,11 +31,6 @@ from frskit.events import CallableSink
 WRITER = "frskit.exchange.writer.writer:ExchangeWriter"
 EVA = "frskit.eva.array:SimulatedEva"
 SERVER = "frskit.hosts.simulated:SimulatedServer"
-
-
-def mail(site, group="sg1"):
-    """Number of messages in all stores."""
-    return sum(each.items or 0 for each in site.status("evs1", group).databases)
 
 
 def copied(site, **wishes):
