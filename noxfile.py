@@ -15,6 +15,7 @@ ROOT = Path(__file__).parent
 STEPS = {
     "demo": "README: the demo, from a fresh clone",
     "tests": "README: the tests, from the same clone",
+    "coverage": "coverage of that run, in all its processes",
     "wheel": "wheel: only what belongs into it, in an environment of its own",
     "lint": "lint and format",
     "types": "types",
@@ -77,6 +78,19 @@ def tests(session: nox.Session) -> None:
     """All tests, as the README runs them."""
     install(session, "test")
     session.run("pytest", "-n", "auto", *session.posargs)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """All tests, measured in every process, and whether that is enough."""
+    install(session, "test")
+    place = Path(session.create_tmp()).resolve()
+    where = {"COVERAGE_FILE": str(place / "coverage")}
+    for old in place.glob("coverage*"):
+        old.unlink()
+    on = {**where, "COVERAGE_PROCESS_START": str(ROOT / "pyproject.toml")}
+    session.run("pytest", "-n", "auto", *session.posargs, env=on)
+    session.run("python", ".ci/coverage_gates.py", env=where)
 
 
 @nox.session

@@ -74,6 +74,12 @@ def parts():
     return loaded(".ci/deep_parts.py")
 
 
+@pytest.fixture
+def gates():
+    """What judges the coverage."""
+    return loaded(".ci/coverage_gates.py")
+
+
 def loaded(path):
     """A script of the checkout as a module."""
     spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
@@ -139,6 +145,16 @@ def test_tests_and_demo_are_the_commands_of_the_readme(noxfile):
         assert session.installed == set(re.findall(r"--group (\w+)", line))
 
 
+def test_coverage_is_switched_on_from_outside_the_readmes_command(noxfile):
+    """Script and session set the same variables, and judge what was measured by the same script."""
+    session = recorded(noxfile, "coverage")
+    assert session.commands == ["pytest -n auto", "python .ci/coverage_gates.py"]
+    assert session.variables.keys() == {"COVERAGE_FILE", "COVERAGE_PROCESS_START"}
+    shown = steps()
+    assert all(f"{name}=" in shown[noxfile.STEPS["tests"]] for name in session.variables)
+    assert ".venv/bin/python .ci/coverage_gates.py" in shown[noxfile.STEPS["coverage"]]
+
+
 def test_other_pythons_are_asked_for_as_the_script_does(noxfile):
     """By the same script, with the same options."""
     (command,) = recorded(noxfile, "python", "3.13").commands
@@ -152,6 +168,49 @@ def test_the_script_of_the_wheel_is_found(noxfile):
     compile(code, ".ci/run", "exec")
     assert code.startswith("import importlib.resources, frskit")
     assert code in steps()[noxfile.STEPS["wheel"]]
+
+
+@pytest.mark.parametrize(
+    ("branches", "said"),
+    [
+        ({"frs": 92, "ese": 100}, []),
+        ({"frs": 91, "ese": 100}, ["frs, branches: 91.00 is below 92.00"]),
+        ({"frs": 92, "ese": 20}, ["frskit, all: 78.00 is below 97.00"]),
+        ({"ese": 100}, ["frs: nothing was measured"]),
+        ({}, ["frskit: nothing was measured", "frs: nothing was measured"]),
+    ],
+)
+def test_a_gate_that_does_not_hold_is_named(gates, branches, said):
+    """Too little of one wing, of everything, or nothing at all."""
+    files = {
+        f"frskit/{wing}/{name}.py": gates.Figures(50, 50, 50, run // 2 + (run % 2) * half)
+        for wing, run in branches.items()
+        for half, name in enumerate(("a", "b"))
+    }
+    wings = gates.by_wing(files)
+    assert list(gates.failures(wings)) == said
+    assert len(list(gates.table(wings))) == len(branches) + 2
+
+
+def test_figures_are_those_of_the_report(gates, tmp_path, monkeypatch, capsys):
+    """As coverage writes them, for every file; the table has a line for each wing."""
+    summary = {"num_statements": 4, "covered_lines": 3, "num_branches": 2, "covered_branches": 1}
+    files = {name: {"summary": summary} for name in ("frskit/errors.py", "frskit/frs/a/b.py")}
+    report = tmp_path / "report.json"
+    report.write_text(json.dumps({"files": files}), encoding="utf-8")
+    found = gates.figures_of(report)
+    assert found == dict.fromkeys(files, (4, 3, 2, 1))
+    monkeypatch.setattr(gates, "measured", lambda: found)
+    monkeypatch.setattr(gates.os, "chdir", lambda _: None)
+    assert gates.main() == 1
+    told = capsys.readouterr()
+    assert [line.split() for line in told.out.splitlines()] == [
+        ["wing", "lines", "branches", "all"],
+        ["(top)", "75.00", "50.00", "66.67"],
+        ["frs", "75.00", "50.00", "66.67"],
+        ["frskit", "75.00", "50.00", "66.67"],
+    ]
+    assert "frs, branches: 50.00 is below 92.00" in told.err
 
 
 def test_every_part_of_deep_is_a_session(noxfile, parts):

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from frskit.clock import VirtualClock
-from frskit.errors import CopyConflict
+from frskit.errors import CatalogError, CopyConflict
 from frskit.frs import Journal
 
 
@@ -78,3 +78,23 @@ def test_no_two_operations_share_a_number(tmp_path):
     journal.begin("copy", "d")
     assert [path.name[:6] for path in sorted(tmp_path.glob("0*"))] == ["000002", "000003"]
     assert [lines[0]["subject"] for lines in journal.interrupted()] == ["d"]
+
+
+def test_lines_that_are_no_records_are_left_out(tmp_path):
+    """A file that somebody wrote into is read as far as it is a journal."""
+    operation = Journal(tmp_path, VirtualClock()).begin("copy", "id-1")
+    (path,) = tmp_path.glob("*.jsonl")
+    path.write_text(path.read_text() + '"text"\n[1]\n7\n')
+    operation.write("intent", "create")
+    (lines,) = Journal(tmp_path, VirtualClock()).entries()
+    assert [line["phase"] for line in lines] == ["begin", "intent"]
+
+
+def test_a_journal_that_cannot_be_written_is_a_typed_error(tmp_path):
+    """The effect must not happen then: the caller is told before it."""
+    operation = Journal(tmp_path, VirtualClock()).begin("copy", "id-1")
+    (path,) = tmp_path.glob("*.jsonl")
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(CatalogError, match="cannot be written"), operation.step("create"):
+        raise AssertionError("the step was taken")
