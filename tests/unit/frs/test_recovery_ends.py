@@ -186,19 +186,23 @@ def test_a_completed_copy_back_leaves_no_file_of_its_undo(site, copy, monkeypatc
         patch.setattr(execution, "drop_undo", refuse)
         assert failed(site, plan).context["recovered"]
 
-    def kept():
+    def databases():
         server = site.parties.production
-        return [
-            path
-            for volume in server.volumes()
-            for path in server.files(volume.id).walk()
-            if path.endswith(".frskit-undo")
-        ]
+        place = server.resolve("M:\\exchsrvr\\sg1")
+        tree = server.files(place.volume)
+        found = {}
+        for name in tree.listdir(place.path):
+            with tree.open(f"{place.path}/{name}") as file:
+                found[name] = file.read_at(0, file.size_bytes)
+        return found
 
-    assert kept()
+    before = databases()
+    assert any(name.endswith(".frskit-undo") for name in before)
     (resumed,) = site.frs.resume()
     assert resumed.result == "the recovery of sg1 was completed"
-    assert kept() == []
+    kept = {name: data for name, data in before.items() if not name.endswith(".frskit-undo")}
+    assert kept
+    assert databases() == kept
     assert mail(site) == ("mounted", 50)
 
 
