@@ -1,13 +1,12 @@
 """The steps of ``.ci/run`` and ``.ci/deep`` one by one, each in an environment of its own.
 
 ``nox`` runs the sessions that must pass before a change lands, ``nox -s lint`` one of them,
-``nox --list`` names all. What follows ``--`` goes to pytest, or to the fuzz targets. A test holds
-the sessions against the two scripts.
+``nox --list`` names all. What follows ``--`` goes to pytest, or to ``.ci/deep``. A test holds the
+sessions against the two scripts.
 """
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import nox
@@ -16,6 +15,7 @@ ROOT = Path(__file__).parent
 STEPS = {
     "demo": "README: the demo, from a fresh clone",
     "tests": "README: the tests, from the same clone",
+    "coverage": "coverage of that run, in all its processes",
     "wheel": "wheel: only what belongs into it, in an environment of its own",
     "lint": "lint and format",
     "types": "types",
@@ -24,6 +24,9 @@ STEPS = {
     "python": "another Python",
 }
 """By session: the step of ``.ci/run`` that it stands for."""
+
+PARTS = ("crash", "faults", "histories", "breaks", "bench", "fuzz", "kits", "real", "pythons")
+"""The parts of ``.ci/deep``."""
 
 nox.options.sessions = ["lint", "types", "docs", "tests", "oracles", "wheel"]
 nox.options.error_on_missing_interpreters = True
@@ -78,6 +81,19 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def coverage(session: nox.Session) -> None:
+    """All tests, measured in every process, and whether that is enough."""
+    install(session, "test")
+    place = Path(session.create_tmp()).resolve()
+    where = {"COVERAGE_FILE": str(place / "coverage")}
+    for old in place.glob("coverage*"):
+        old.unlink()
+    on = {**where, "COVERAGE_PROCESS_START": str(ROOT / "pyproject.toml")}
+    session.run("pytest", "-n", "auto", *session.posargs, env=on)
+    session.run("python", ".ci/coverage_gates.py", env=where)
+
+
+@nox.session
 def oracles(session: nox.Session) -> None:
     """Tests that independent readers and executors judge as well; needs a C compiler."""
     install(session, "test", "oracles")
@@ -122,33 +138,7 @@ def python(session: nox.Session, version: str) -> None:
 
 
 @nox.session
-def deep(session: nox.Session) -> None:
-    """All tests with thousands of fresh examples for each property."""
-    install(session, "test")
-    many = {"HYPOTHESIS_PROFILE": "deep"}
-    command = ("python", "-m", "pytest", "-q", "-n", "auto", "--rules")
-    session.run(*command, *session.posargs, env=many)
-
-
-@nox.session
-def bench(session: nox.Session) -> None:
-    """Every benchmark; ``-- --quick`` takes seconds."""
-    install(session, "test")
-    for script_file in sorted((ROOT / "tests" / "benchmarks").glob("bench_*.py")):
-        session.run("python", str(script_file.relative_to(ROOT)), *session.posargs)
-
-
-@nox.session
-def fuzz(session: nox.Session) -> None:
-    """Every fuzz target for a minute; ``-- SECONDS`` for longer."""
-    seconds = session.posargs[0] if session.posargs else "60"
-    if not re.fullmatch(r"[0-9]+", seconds):
-        session.error("give a number of seconds")
-    install(session, "test")
-    session.install("-q", "atheris")
-    work = Path(session.create_tmp())
-    for target in sorted((ROOT / "tests" / "fuzz").glob("fuzz_*.py")):
-        seeds = work / "seeds" / target.stem
-        seeds.mkdir(parents=True, exist_ok=True)
-        options = (f"-max_total_time={seconds}", f"-artifact_prefix={work}/")
-        session.run("python", str(target.relative_to(ROOT)), *options, str(seeds))
+@nox.parametrize("part", PARTS)
+def deep(session: nox.Session, part: str) -> None:
+    """What takes longer, by part; ``-- --fuzz-seconds 600`` lets each target run longer."""
+    session.run("bash", ".ci/deep", part, *session.posargs, external=True)

@@ -41,7 +41,6 @@ def pytest_configure(config: pytest.Config) -> None:
     With ``FRSKIT_ORACLES=required`` the independent readers and executors must be there, with
     ``FRSKIT_DOCS=required`` what builds the docs: tests that need them are not skipped silently.
     """
-    config.addinivalue_line("markers", "oracle: judged by a party of the group 'oracles' as well")
     for variable, group, names in REQUIRED:
         missing = [name for name in names if importlib.util.find_spec(name) is None]
         if missing and os.environ.get(variable) == "required":
@@ -54,10 +53,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever asks the independent readers can be selected with ``-m oracle``."""
+    """Fixtures make marks: independent readers ``oracle``, files of other projects ``real``."""
     for item in items:
-        if "readers" in getattr(item, "fixturenames", ()):
+        fixtures = getattr(item, "fixturenames", ())
+        if "readers" in fixtures:
             item.add_marker("oracle")
+        if "real_data" in fixtures:
+            item.add_marker("real")
 
 
 @pytest.fixture(scope="session")

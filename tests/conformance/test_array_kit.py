@@ -9,6 +9,7 @@ import time
 
 import attrs
 import pytest
+from support.examples import examples
 
 from frskit.clock import VirtualClock
 from frskit.errors import CopyConflict, InsufficientCapacity
@@ -18,6 +19,8 @@ from frskit.testing.array.kit import check_disk_array
 from frskit.testing.array.machine import run_histories
 from frskit.testing.array.world import ScsiWorld
 from frskit.testing.report import KitReport
+
+pytestmark = pytest.mark.kits
 
 SIZE = 64 * 1024
 GROUP = 256 * 1024 * 1024
@@ -52,7 +55,7 @@ def simulated(profile=EVA8000, kind=SimulatedEva):
 @pytest.mark.rule("EVA-01", "EVA-02", "EVA-03", "EVA-33", "EVA-34", "EVA-60", "EVA-66")
 def test_simulated_eva_passes():
     """The simulated EVA keeps the contract, and nothing but declared gaps is skipped."""
-    report = check_disk_array(simulated(), max_examples=100)
+    report = check_disk_array(simulated(), max_examples=examples(100))
     assert set(report.skipped) == {"unsupported kind", "largest set", "restart"}, str(report)
     for part in ("copy", "restore", "normalization", "space comes back", "one instant under load"):
         assert report.executed[part] > 0, str(report)
@@ -76,7 +79,7 @@ def test_durable_array_passes_with_restarts(tmp_path):
         world._close = lambda: arrays[-1].close()  # noqa: PLW0108  # the newest then, not now
         return world
 
-    report = check_disk_array(make, max_examples=8, steps=20)
+    report = check_disk_array(make, max_examples=examples(8), steps=20)
     assert report.executed["restart"] > 0, str(report)
 
 
@@ -91,7 +94,7 @@ def test_passes_when_the_group_is_nearly_full():
                 lambda clock: SimulatedEva(profile=profile, clock=clock, rng=random.Random(7)),
                 group_bytes=small,
             ),
-            max_examples=25,
+            max_examples=examples(25),
         )
         assert report.executed["largest set"] == 1
 
@@ -261,6 +264,7 @@ MUTANTS = {
 }
 
 
+@pytest.mark.breaks
 @pytest.mark.parametrize(
     ("mutant", "words"), MUTANTS.items(), ids=lambda each: getattr(each, "__name__", "")
 )
@@ -270,6 +274,7 @@ def test_kit_kills(mutant, words):
         check_disk_array(simulated(kind=mutant), max_examples=1, shrink=False)
 
 
+@pytest.mark.breaks
 @pytest.mark.parametrize(
     "mutant",
     [AliasingSnapshot, LeakingSpace, CommitsOnce, WritableReadOnly],
@@ -293,6 +298,7 @@ def test_importing_the_kit_does_not_load_hypothesis():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.breaks
 def test_a_kit_that_could_not_copy_says_so():
     """An array that refuses every copy does not pass by default."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from attrs import evolve
+from support.examples import examples
 
 from frskit.clock import VirtualClock
 from frskit.errors import DeviceError
@@ -17,6 +18,8 @@ from frskit.local import DirectoryArray
 from frskit.model.ids import HostRef
 from frskit.storage.directory_filesystem import PathFileSystem
 from frskit.testing.array.kit import check_disk_array
+
+pytestmark = pytest.mark.kits
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "third_party_array.py"
 HOSTS = (HostRef("prod"), HostRef("rec"))
@@ -93,7 +96,7 @@ def worlds(tmp_path):
 @pytest.mark.parametrize("open_array", [directory_array, third_party_array])
 def test_arrays_of_directories_pass_the_kit(worlds, open_array):
     """The kit finds nothing, and skips only what such an array does not claim to do."""
-    report = check_disk_array(worlds(open_array), max_examples=40, steps=20)
+    report = check_disk_array(worlds(open_array), max_examples=examples(40), steps=20)
     assert set(report.skipped) <= {
         "copy after refusal",
         "largest set",
@@ -140,6 +143,7 @@ def shown_to_all(monkeypatch):
     monkeypatch.setattr(DirectoryArray, "_presentation", presentation)
 
 
+@pytest.mark.breaks
 @pytest.mark.parametrize(
     ("mutant", "complaint"),
     [

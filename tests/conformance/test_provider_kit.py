@@ -6,6 +6,7 @@ import random
 
 import attrs
 import pytest
+from support.examples import examples
 
 from frskit.clock import Budget, VirtualClock
 from frskit.errors import CopyConflict, NotFound, OutcomeUnknown
@@ -17,6 +18,8 @@ from frskit.testing.fakes.parties import Script
 from frskit.testing.provider.kit import check_provider
 from frskit.vss import ArrayProvider
 from frskit.vss.state_tables import ProviderState
+
+pytestmark = pytest.mark.kits
 
 
 class World:
@@ -58,7 +61,7 @@ class World:
 @pytest.mark.rule("VSS-12", "VSS-30", "VSS-32", "VSS-33", "VSS-34", "VSS-35", "VSS-54")
 def test_array_provider_passes():
     """The provider over a disk array keeps the whole contract; nothing is skipped."""
-    report = check_provider(World)
+    report = check_provider(World, max_examples=examples(60))
     assert report.skipped == {}
     assert len(report.executed) == 11
 
@@ -196,6 +199,7 @@ MUTANTS = [
 ]
 
 
+@pytest.mark.breaks
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda each: each.__name__)
 def test_mutants_die(mutant):
     """A provider with this mistake does not pass the kit."""
@@ -264,6 +268,6 @@ class EvaWorld:
 @pytest.mark.rule("VSS-12", "VSS-30", "VSS-32", "VSS-34", "VSS-54", "HAZ-09")
 def test_provider_over_the_simulated_eva_passes():
     """The provider keeps its contract over the simulated EVA, with snapclones that normalize."""
-    report = check_provider(EvaWorld, max_examples=20)
+    report = check_provider(EvaWorld, max_examples=examples(20))
     assert report.skipped == {}
     assert len(report.executed) == 11

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 from attrs import evolve
+from support.labs import closed_logs
 
 import frskit
 from frskit import BackupType, CopyLife, Verdict
@@ -13,6 +14,8 @@ from frskit.errors import CopyNotFound, IntegrityError, NotFound
 from frskit.model.copies import CopyFilter
 from frskit.testing import check_requestor
 from frskit.testing.requestor.kit import _SCENARIOS
+
+pytestmark = pytest.mark.kits
 
 
 class LabWorld:
@@ -30,15 +33,7 @@ class LabWorld:
 
     def logs(self):
         """Closed logs, byte by byte."""
-        place = self.site.parties.production.resolve("L:\\exchsrvr\\sg1")
-        tree = self.site.parties.production.files(place.volume)
-        names = [each for each in tree.listdir(place.path) if each.lower().endswith(".log")]
-        found = {}
-        for name in names:
-            if name.lower() not in ("e00.log", "e00tmp.log"):
-                with tree.open(f"{place.path}/{name}") as file:
-                    found[name] = file.read_at(0, file.size_bytes)
-        return found
+        return closed_logs(self.site)
 
     @contextmanager
     def damaged(self):
@@ -188,6 +183,7 @@ def test_fast_recovery_passes():
     assert not report.skipped
 
 
+@pytest.mark.breaks
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
 def test_broken_requestors_are_caught(mutant):
     """Each broken requestor fails the kit."""

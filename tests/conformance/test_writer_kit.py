@@ -6,11 +6,12 @@ import re
 
 import attrs
 import pytest
+from support.exchange_world import ExchangeWorld
 
 import frskit
 from frskit.bases import WriterBase
 from frskit.clock import Budget, VirtualClock
-from frskit.errors import Busy, StoreError, WriterVeto
+from frskit.errors import WriterVeto
 from frskit.model.components import (
     BackupSchema,
     BackupType,
@@ -22,6 +23,8 @@ from frskit.model.components import (
 )
 from frskit.model.files import FileSet
 from frskit.testing.writer.kit import check_writer
+
+pytestmark = pytest.mark.kits
 
 WRITER = "76fe1ac4-15f7-4bcd-987e-8e1acb462fb7"
 GROUP = ComponentId(writer_id=WRITER, logical_path="", name="group")
@@ -306,6 +309,7 @@ MUTANTS = [
 ]
 
 
+@pytest.mark.breaks
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda each: each.__name__)
 def test_mutants_die(mutant):
     """A writer with this mistake does not pass the kit."""
@@ -313,64 +317,42 @@ def test_mutants_die(mutant):
         check_writer(lambda: World(mutant))
 
 
-class ExchangeWorld:
-    """Levers on the simulated Exchange server of a lab."""
+def exchange_of_a_lab():
+    """The simulated Exchange server of a lab, with mail in two batches."""
+    lab = frskit.lab()
+    server = lab.parties.production
+    for _ in range(2):
+        lab.deliver("evs1", "sg1", messages=150)
+        lab.advance(60.0)
 
-    def __init__(self):
-        self.lab = frskit.lab()
-        self.parties = self.lab.parties
-        self.writer = self.parties.exchange.writer
-        self.components = [each.id for each in self.writer.identify().components if each.selectable]
-        self.volumes = [each.id for each in self.parties.production.volumes()]
-        for _ in range(2):
-            self.lab.deliver("evs1", "sg1", messages=150)
-            self.lab.advance(60.0)
-        self.first = set(self.logs())
-
-    def files(self):
-        for volume in self.parties.production.volumes():
-            tree = self.parties.production.files(volume.id)
+    def files():
+        for volume in server.volumes():
+            tree = server.files(volume.id)
             for path in tree.walk():
                 yield path, tree
 
-    def logs(self):
-        return [
-            path
-            for path, _ in self.files()
-            if re.search(r"E00[0-9a-f]+\.log$", path, re.IGNORECASE)
-        ]
-
-    def write(self):
-        try:
-            self.lab.deliver("evs1", "sg1", messages=1)
-        except (Busy, StoreError):
-            return False
-        return True
-
-    def image(self):
+    def image():
         found = []
-        for path, tree in self.files():
+        for path, tree in files():
             with tree.open(path) as file:
                 found.append((path, hash(file.read_at(0, file.size_bytes))))
         return found
 
-    def truncated(self):
-        return not self.first <= set(self.logs())
-
-    def truncates(self):
-        return True
-
-    def pass_window(self):
-        self.parties.clock.sleep(20.0)
-        return True
-
-    def budget(self):
-        return Budget.of(self.parties.clock)
+    closed = re.compile(r"E00[0-9a-f]+\.log$", re.IGNORECASE)
+    return ExchangeWorld(
+        writer=lab.parties.exchange.writer,
+        volumes=[each.id for each in server.volumes()],
+        clock=lab.parties.clock,
+        deliver=lambda: lab.deliver("evs1", "sg1", messages=1),
+        logs=lambda: [path for path, _ in files() if closed.search(path)],
+        image=image,
+        window_s=20.0,
+    )
 
 
 @pytest.mark.rule("EXC-12", "EXC-17", "EXC-21", "EXC-22", "EXC-33", "R-4")
 def test_exchange_writer_passes():
     """The writer of the simulated Exchange holds, lets go, and truncates after success only."""
-    report = check_writer(ExchangeWorld)
+    report = check_writer(exchange_of_a_lab)
     assert report.skipped == {}
     assert len(report.executed) == 7

@@ -11,6 +11,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from support.labs import mail
 
 import frskit
 from frskit import BackupType, RecoveryMode, Verdict
@@ -28,11 +29,7 @@ def place(tmp_path):
     return tmp_path / "lab"
 
 
-def mail(site):
-    """Number of messages in all stores."""
-    return sum(each.items or 0 for each in site.status("evs1", "sg1").databases)
-
-
+@pytest.mark.crash
 @pytest.mark.rule("FRS-48")
 def test_a_lab_of_an_older_version_goes_on(place):
     """Catalog, journal, sessions of the dead process, mounts and the array's records are read."""

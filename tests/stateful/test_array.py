@@ -25,6 +25,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from support.examples import examples
 
 from frskit.clock import Budget, VirtualClock
 from frskit.errors import (
@@ -39,6 +40,8 @@ from frskit.errors import (
 )
 from frskit.eva import EVA8000, EvaCopyRequest, ExhaustionPolicy, SimulatedEva, Vraid
 from frskit.model.storage import CopyKind, CopyState
+
+pytestmark = pytest.mark.histories
 
 MIB = 1 << 20
 SEGMENT = 2 * MIB
@@ -555,14 +558,15 @@ class DurableMachine(Machine):
 def test_array_against_model():
     """Random histories: every refusal, byte, number and segment is what the model says."""
     run_state_machine_as_test(
-        Machine, settings=settings(max_examples=60, stateful_step_count=40, deadline=None)
+        Machine, settings=settings(max_examples=examples(60), stateful_step_count=40, deadline=None)
     )
 
 
 def test_durable_array_against_model():
     """The same histories in a directory, with restarts in any place."""
     run_state_machine_as_test(
-        DurableMachine, settings=settings(max_examples=8, stateful_step_count=25, deadline=None)
+        DurableMachine,
+        settings=settings(max_examples=examples(8), stateful_step_count=25, deadline=None),
     )
 
 
@@ -602,6 +606,7 @@ class DropsSource(SimulatedEva):
         self._vsnaps.invalidate = invalidate
 
 
+@pytest.mark.breaks
 @pytest.mark.parametrize(
     "mutant", [ForgetsChunks, TrustsStaging, DropsSource], ids=lambda each: each.__name__
 )

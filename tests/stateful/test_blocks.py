@@ -24,6 +24,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from support.examples import examples
 
 from frskit.errors import CopyConflict, FrskitError
 from frskit.eva.blocks import table_deltas
@@ -31,6 +32,8 @@ from frskit.eva.blocks.commit_log import CommitLog
 from frskit.eva.blocks.page_pool import PagePool
 from frskit.eva.blocks.page_table import NUMBER_BITS, NUMBER_MASK, Tables, Version
 from frskit.eva.blocks.store import BlockStore
+
+pytestmark = pytest.mark.histories
 
 PAGE = 512
 MAX_PAGES = 600  # more than one leaf of the page table
@@ -339,15 +342,15 @@ def test_any_order_of_operations_in_memory() -> None:
     run_state_machine_as_test(Blocks, settings=settings(stateful_step_count=40))
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize("checkpoint_changes", [50, 1 << 15])
 def test_any_order_of_operations_with_crashes(
     checkpoint_changes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a directory a crash loses no committed operation, and no page is of another volume."""
     monkeypatch.setattr(table_deltas, "_CHECKPOINT_CHANGES", checkpoint_changes)
-    examples = max(settings.default.max_examples // 2, 1)
     run_state_machine_as_test(
-        DurableBlocks, settings=settings(stateful_step_count=40, max_examples=examples)
+        DurableBlocks, settings=settings(stateful_step_count=40, max_examples=examples(30))
     )
 
 
@@ -445,6 +448,7 @@ MUTANTS = [(Blocks, mutant) for mutant in MEMORY_MUTANTS]
 MUTANTS += [(DurableBlocks, reuse_before_the_commit), (DurableBlocks, widen_before_the_commit)]
 
 
+@pytest.mark.breaks
 @pytest.mark.parametrize(("machine", "mutate"), MUTANTS, ids=[m.__name__ for _, m in MUTANTS])
 def test_the_machine_sees_what_is_wrong(machine, mutate, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of these mistakes makes the test above fail."""

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from support.examples import examples
 
 from frskit.errors import (
     CopyConflict,
@@ -22,6 +23,8 @@ from frskit.model.components import WriterFailure
 from frskit.model.shadows import ShadowDocuments
 from frskit.model.storage import CopyKind
 from frskit.testing.fakes.site import SmallSite
+
+pytestmark = [pytest.mark.histories, pytest.mark.faults]
 
 EVENTS = (
     "identify",
@@ -314,4 +317,4 @@ class Backups(RuleBasedStateMachine):
 TestBackups = pytest.mark.rule("VSS-07", "VSS-09", "VSS-10", "VSS-19", "VSS-30", "VSS-44")(
     Backups.TestCase
 )
-TestBackups.settings = settings(max_examples=150, stateful_step_count=25, deadline=None)
+TestBackups.settings = settings(max_examples=examples(150), stateful_step_count=25, deadline=None)

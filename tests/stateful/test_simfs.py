@@ -11,6 +11,7 @@ from attrs import define, field
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from support.examples import examples
 
 from frskit.errors import DeviceError, FileSystemDamaged, NoSpace
 from frskit.protocols.small import BlockDevice
@@ -18,6 +19,8 @@ from frskit.storage.devices import SECTOR_BYTES, MemoryDevice
 from frskit.storage.simfs import SimFs, check_volume
 from frskit.storage.simfs.contents import Contents
 from frskit.storage.write_cache import VolatileDevice
+
+pytestmark = [pytest.mark.histories, pytest.mark.crash]
 
 VOLUME_BYTES = 256 * 1024
 NAMES = ("a.log", "b.edb", "d/c.chk", "d/D.log")
@@ -255,7 +258,7 @@ TestSimFs = SimFsMachine.TestCase
 TestSimFs.settings = settings(stateful_step_count=25)
 
 
-@pytest.mark.parametrize("first", range(0, 60, 20))
+@pytest.mark.parametrize("first", range(0, examples(60), 20))
 def test_random_histories_keep_what_was_synced(first: int) -> None:
     """Over seeded histories with power cuts, every synced byte and whole name survives."""
     for seed in range(first, first + 20):
@@ -329,6 +332,7 @@ def survives(make: Callable[[], World], seeds: int = 200) -> bool:
     return True
 
 
+@pytest.mark.breaks
 @pytest.mark.parametrize(
     "skip",
     [lambda count: True, lambda count: count % 2 == 0, lambda count: count % 2 == 1],
@@ -339,6 +343,7 @@ def test_mutant_with_skipped_flushes_dies(skip: Callable[[int], bool]) -> None:
     assert not survives(lambda: World(lambda device: SkippingDevice(device, skip)))
 
 
+@pytest.mark.breaks
 def test_mutant_that_reuses_freed_blocks_at_once_dies(monkeypatch: pytest.MonkeyPatch) -> None:
     """The histories notice blocks that get a new owner before their freeing is durable."""
     honest = Contents.apply
@@ -352,6 +357,7 @@ def test_mutant_that_reuses_freed_blocks_at_once_dies(monkeypatch: pytest.Monkey
     assert not survives(World)
 
 
+@pytest.mark.breaks
 def test_mutant_that_forgets_to_clear_the_gap_dies(monkeypatch: pytest.MonkeyPatch) -> None:
     """The histories notice growth that lets old bytes behind the end of a file reappear."""
     monkeypatch.setattr("frskit.storage.simfs.contents._is_mapped", lambda *_: False)

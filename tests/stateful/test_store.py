@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.examples import examples
 
 from frskit.clock import VirtualClock
 from frskit.errors import Busy, FileExists, FileMissing, NotFound, StoreError
@@ -22,6 +23,8 @@ from frskit.exchange.store import (
     StorageGroupEngine,
 )
 from frskit.model.files import FileStat
+
+pytestmark = [pytest.mark.histories, pytest.mark.crash]
 
 SECTOR = 512
 
@@ -417,7 +420,7 @@ OPERATIONS = st.tuples(
 
 @pytest.mark.rule("EXC-75")
 @pytest.mark.rule("EXC-42")
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     seed=st.integers(0, 1 << 20),
     circular=st.booleans(),
@@ -496,7 +499,7 @@ def test_crash_sweep_over_every_step():
 
 
 @pytest.mark.rule("EXC-75")
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(seed=st.integers(0, 1 << 20), operations=st.lists(OPERATIONS, min_size=3, max_size=30))
 def test_recovery_of_a_clone_twice_gives_the_same(seed, operations):
     """Recovering two clones of one crashed site, one of them interrupted, ends in one state."""

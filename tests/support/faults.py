@@ -1,6 +1,12 @@
-"""A fault in one call of a party, once or for good, before or after its effect."""
+"""A fault in one call of a party, once or for good, before or after its effect, and where to put it."""
 
 from __future__ import annotations
+
+
+def places(limit, *, first=1):
+    """The first call, the second, ...: for a sweep that returns as soon as a fault finds no call."""
+    yield from range(first, limit)
+    raise AssertionError("the sweep did not end")
 
 
 class Fault:

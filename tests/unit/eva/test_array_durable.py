@@ -296,6 +296,7 @@ class Witness:
             self.doubtful.clear()
 
 
+@pytest.mark.crash
 @pytest.mark.slow
 @pytest.mark.rule("EVA-32", "EVA-34")
 def test_killed_at_any_moment_no_acknowledged_command_is_lost(kept):

@@ -159,6 +159,7 @@ def compare(store: BlockStore, seed: int, step: int) -> None:
             assert now[part] == before[part] or now[part] in later[volume, page]
 
 
+@pytest.mark.crash
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(KILLS))
 def test_kill_at_any_moment_loses_nothing(seed: int, tmp_path: Path) -> None:
@@ -495,6 +496,7 @@ def zero(wal: Path, chance: random.Random) -> None:
     wal.write_bytes(data)
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize("harm", [remove, truncate, zero])
 @pytest.mark.parametrize("room", [1 << 30, 1 << 17], ids=["one era", "many eras"])
 def test_a_lost_end_of_the_wal_is_damage(harm, room: int, tmp_path: Path) -> None:
@@ -591,6 +593,7 @@ def test_a_missing_or_damaged_witness_is_damage(harm, what: str, tmp_path: Path)
         BlockStore.open(tmp_path)
 
 
+@pytest.mark.crash
 def test_no_crash_lets_the_witness_run_ahead(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -694,6 +697,7 @@ def test_a_store_of_the_first_format_gets_its_witness(tmp_path: Path) -> None:
 # --- full disks -------------------------------------------------------------------------------
 
 
+@pytest.mark.faults
 def test_a_full_disk_refuses_the_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """ENOSPC is InsufficientCapacity; the old content stays and the store goes on."""
     volume, _ = filled(tmp_path)
@@ -712,6 +716,7 @@ def test_a_full_disk_refuses_the_write(tmp_path: Path, monkeypatch: pytest.Monke
         store.check()
 
 
+@pytest.mark.faults
 def test_after_a_failed_commit_only_the_files_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

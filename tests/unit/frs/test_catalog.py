@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -159,3 +160,15 @@ def test_a_catalog_in_memory_that_is_dropped_closes_its_connection():
     gc.collect()
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         connection.execute("SELECT 1")
+
+
+def test_a_catalog_of_another_version_is_refused(tmp_path):
+    """It says which frskit can read it; nothing in it is changed."""
+    path = tmp_path / "c.sqlite"
+    SqliteCatalog(path).close()
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE meta SET value='99' WHERE key='version'")
+    before = path.read_bytes()
+    with pytest.raises(CatalogError, match="of version 99"):
+        SqliteCatalog(path)
+    assert path.read_bytes() == before

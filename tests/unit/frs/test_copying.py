@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from support.labs import closed_logs
 
 import frskit
 from frskit import BackupType, Completion, CopyKind, CopyLife, Policy, Verdict
@@ -42,9 +43,7 @@ def site():
 
 def log_names(site):
     """Names of production's closed logs."""
-    place = site.parties.production.resolve("L:\\exchsrvr\\sg1")
-    names = site.parties.production.files(place.volume).listdir(place.path)
-    return {name for name in names if name.lower().endswith(".log") and len(name) == 12}
+    return set(closed_logs(site))
 
 
 def events_of(site):

@@ -32,16 +32,6 @@ FULL = BackupType.FULL
 PIT = RecoveryMode.POINT_IN_TIME
 
 
-@pytest.fixture
-def site():
-    """A lab with 50 messages, a copy of them, and 20 messages since."""
-    with frskit.lab(seed=3) as made:
-        made.deliver("evs1", "sg1", messages=50)
-        made.frs.create_copy("evs1", ["sg1"], backup_type=FULL)
-        made.deliver("evs1", "sg1", messages=20)
-        yield made
-
-
 def only(site):
     """The one copy of the site."""
     (copy,) = site.frs.copies()
@@ -633,3 +623,24 @@ def _request():
     from frskit.spi import SetId, ShadowRequest
 
     return ShadowRequest(key=SetId("0" * 36), components=("sg1",), backup_type=FULL)
+
+
+def test_an_unfinished_copy_that_cannot_be_cleaned_up_waits_for_the_next_resume(site, monkeypatch):
+    """Each resume says why it left it; the first one that can ends it."""
+    unfinished = evolve(
+        only(site),
+        id=CopyId("ffffffff-0000-4000-8000-000000000000"),
+        members=(),
+        life=CopyLife.CREATED,
+        verdict=Verdict.UNVERIFIED,
+    )
+    site.parts.catalog.put(unfinished)
+    with monkeypatch.context() as patch:
+        Fault(site.parts.locks, "hold", Busy("another operation"), lasting=True, patch=patch)
+        (left,) = site.frs.resume()
+    assert (left.copy.id, left.copy.life) == (unfinished.id, CopyLife.CREATED)
+    assert left.result.startswith("left as it is: ")
+    assert "another operation" in left.result
+    (ended,) = site.frs.resume()
+    assert ended.copy.id == unfinished.id
+    assert site.frs.resume() == ()

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from frskit.clock import VirtualClock
-from frskit.errors import CopyConflict
+from frskit.errors import CatalogError, CopyConflict
 from frskit.frs import Journal
 
 
@@ -35,6 +35,7 @@ def test_a_failing_step_is_recorded_and_raised(tmp_path):
     assert operation.lines[-1]["facts"]["code"] == "array.copy-conflict"
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize("keep", [None, True])
 def test_interrupted_operations_are_found(tmp_path, keep):
     """An operation without an end is interrupted, also if its last line is torn."""
@@ -48,6 +49,7 @@ def test_interrupted_operations_are_found(tmp_path, keep):
     assert found == ["cut"]
 
 
+@pytest.mark.crash
 @pytest.mark.rule("FRS-36", "FRS-49")
 def test_an_interrupted_operation_can_be_ended_by_a_later_process(tmp_path):
     """A torn last line does not swallow the end that a resume writes; its facts are readable."""
@@ -86,3 +88,23 @@ def test_no_two_operations_share_a_number(tmp_path):
     journal.begin("copy", "d")
     assert [path.name[:6] for path in sorted(tmp_path.glob("0*"))] == ["000002", "000003"]
     assert [lines[0]["subject"] for lines in journal.interrupted()] == ["d"]
+
+
+def test_lines_that_are_no_records_are_left_out(tmp_path):
+    """A file that somebody wrote into is read as far as it is a journal."""
+    operation = Journal(tmp_path, VirtualClock()).begin("copy", "id-1")
+    (path,) = tmp_path.glob("*.jsonl")
+    path.write_text(path.read_text() + '"text"\n[1]\n7\n')
+    operation.write("intent", "create")
+    (lines,) = Journal(tmp_path, VirtualClock()).entries()
+    assert [line["phase"] for line in lines] == ["begin", "intent"]
+
+
+def test_a_journal_that_cannot_be_written_is_a_typed_error(tmp_path):
+    """The effect must not happen then: the caller is told before it."""
+    operation = Journal(tmp_path, VirtualClock()).begin("copy", "id-1")
+    (path,) = tmp_path.glob("*.jsonl")
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(CatalogError, match="cannot be written"), operation.step("create"):
+        raise AssertionError("the step was taken")

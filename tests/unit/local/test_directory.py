@@ -431,6 +431,7 @@ def run_child(root, dies_at, what):
     return status == 9
 
 
+@pytest.mark.crash
 def test_a_kill_at_any_call_leaves_all_members_or_none(tmp_path, clock):
     """Killed at every other call of a commit, the set is whole or absent, and the array works."""
     seen = set()
@@ -454,6 +455,7 @@ def test_a_kill_at_any_call_leaves_all_members_or_none(tmp_path, clock):
     assert seen == {(True, 0), (True, 2), (False, 2)}
 
 
+@pytest.mark.crash
 def test_a_kill_at_any_call_of_a_deletion_is_finished_later(tmp_path, clock, budget):
     """Killed anywhere in a deletion, the storage is there, whole, or gone with its files."""
     seen = set()
@@ -617,6 +619,7 @@ def test_a_copy_that_the_machine_may_have_lost_is_invalid(
     assert names(again) == ["c0"]
 
 
+@pytest.mark.crash
 def test_a_copy_of_a_dead_process_becomes_durable_at_the_next_opening(
     array, budget, clock, tmp_path, monkeypatch
 ):

@@ -6,6 +6,7 @@ import io
 
 import pytest
 from support.bench import Bench
+from support.labs import mail
 
 import frskit
 from frskit import BackupType
@@ -57,7 +58,7 @@ class Scene:
 
     def mail(self, group="sg1"):
         """Number of messages in all stores of a group."""
-        return sum(each.items or 0 for each in self.site.status("evs1", group).databases)
+        return mail(self.site, group)
 
     def states(self, group="sg1"):
         """State of each store."""

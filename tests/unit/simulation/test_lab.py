@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.labs import mail
 
 import frskit
 from frskit import BackupType, Completion, CopyLife, RecoveryMode, Verdict
@@ -30,11 +31,6 @@ from frskit.events import CallableSink
 WRITER = "frskit.exchange.writer.writer:ExchangeWriter"
 EVA = "frskit.eva.array:SimulatedEva"
 SERVER = "frskit.hosts.simulated:SimulatedServer"
-
-
-def mail(site, group="sg1"):
-    """Number of messages in all stores."""
-    return sum(each.items or 0 for each in site.status("evs1", group).databases)
 
 
 def copied(site, **wishes):
@@ -333,6 +329,7 @@ def check_alive(site, older, messages=40):
     assert copied(site).recoverable
 
 
+@pytest.mark.crash
 @pytest.mark.rule("FRS-49", "FRS-50", "EXC-14")
 @pytest.mark.parametrize("stage", BEFORE_THE_VERDICT)
 def test_killed_before_the_verdict(place, shell, stage):
@@ -352,6 +349,7 @@ def test_killed_before_the_verdict(place, shell, stage):
         check_alive(site, older)
 
 
+@pytest.mark.crash
 @pytest.mark.rule("FRS-49", "HAZ-20", "EXC-33")
 @pytest.mark.parametrize(("stage", "completion", "truncated"), AFTER_THE_VERDICT)
 def test_killed_after_the_verdict(place, shell, stage, completion, truncated):
@@ -369,6 +367,7 @@ def test_killed_after_the_verdict(place, shell, stage, completion, truncated):
         check_alive(site, older)
 
 
+@pytest.mark.crash
 def test_resume_through_a_process(place, shell):
     """`frskit resume` after a kill says what it did, and the second time that nothing is left."""
     shell.killed("normalizing", "copy", "add", "evs1", "sg1")
@@ -388,6 +387,7 @@ def damaged(place, shell):
         return site.frs.copies()[0]
 
 
+@pytest.mark.crash
 @pytest.mark.rule("FRS-49", "FRS-31")
 @pytest.mark.parametrize("step", UNDONE)
 def test_a_recovery_killed_before_replay_is_undone(place, shell, damaged, step):
@@ -422,6 +422,7 @@ def test_a_recovery_killed_before_replay_is_undone(place, shell, damaged, step):
 BEFORE_REPLAY = [*UNDONE[:3], *(f"{SERVER}.set_flags#{n}:before" for n in (4, 5, 6))]
 
 
+@pytest.mark.crash
 @pytest.mark.rule("FRS-49", "FRS-31", "HAZ-01")
 @pytest.mark.parametrize("look", [False, True], ids=["resume only", "looked at before"])
 @pytest.mark.parametrize("step", BEFORE_REPLAY)
@@ -453,6 +454,7 @@ def test_a_recovery_whose_journal_does_not_say_the_group_keeps_every_group_offli
     assert {state for state, _ in shell.messages().values()} == {"dismounted"}
 
 
+@pytest.mark.crash
 @pytest.mark.rule("FRS-49", "HAZ-25", "EXC-75")
 @pytest.mark.parametrize("mode", RecoveryMode)
 @pytest.mark.parametrize(
@@ -478,6 +480,7 @@ def test_a_recovery_killed_at_replay_is_completed(place, shell, damaged, mode, s
         assert copied(site).recoverable
 
 
+@pytest.mark.crash
 @pytest.mark.rule("FRS-49", "FRS-33")
 @pytest.mark.parametrize("step", ["copy-in#1", "copy-in#3", "set-aside#1"])
 def test_copying_back_killed_half_way_is_undone(place, shell, step):

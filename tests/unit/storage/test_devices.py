@@ -133,6 +133,7 @@ def test_slice_must_lie_inside() -> None:
         SliceDevice(MemoryDevice(100), 50, 51)
 
 
+@pytest.mark.crash
 def test_crash_loses_unflushed_writes_and_keeps_flushed_ones() -> None:
     """Without luck, exactly the flushed state survives a crash."""
     device = VolatileDevice(MemoryDevice(4096))
@@ -147,6 +148,7 @@ def test_crash_loses_unflushed_writes_and_keeps_flushed_ones() -> None:
     assert device.unflushed_sectors == 0
 
 
+@pytest.mark.crash
 @given(seed=st.integers(0, 10_000))
 def test_crash_keeps_whole_sectors_in_some_version(seed: int) -> None:
     """Each sector survives whole, in the flushed or in any later version."""
@@ -162,6 +164,7 @@ def test_crash_keeps_whole_sectors_in_some_version(seed: int) -> None:
         assert content <= set(b"abc" if sector == 1 else b"ab")
 
 
+@pytest.mark.crash
 def test_crash_outcomes_cover_old_new_and_between() -> None:
     """The choice of survivors reaches every version of a sector."""
     seen = set()
@@ -174,6 +177,7 @@ def test_crash_outcomes_cover_old_new_and_between() -> None:
     assert seen == {b"\0", b"1", b"2"}
 
 
+@pytest.mark.crash
 def test_power_cut_stops_at_the_chosen_operation() -> None:
     """After n writes and flushes everything fails until the power is back."""
     device = VolatileDevice(MemoryDevice(1024))

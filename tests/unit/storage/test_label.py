@@ -117,6 +117,7 @@ def test_garbage_is_none_or_damage(seed: int) -> None:
         read_label(device)
 
 
+@pytest.mark.crash
 @given(seed=st.integers(0, 1 << 30), cut=st.integers(0, 4))
 def test_crash_leaves_the_old_label_or_the_new(seed: int, cut: int) -> None:
     """At any cut inside write_label, the disk has one of the two labels."""

@@ -57,6 +57,7 @@ def test_an_error_in_the_block_lets_go(tmp_path):
         pass
 
 
+@pytest.mark.crash
 @pytest.mark.rule("FRS-43")
 def test_a_killed_process_leaves_no_lock(tmp_path):
     """A kill -9 releases it, and nobody has to clean up."""

@@ -514,6 +514,7 @@ def test_refs_pickle_with_their_device(tmp_path: Path) -> None:
         ref.device.close()
 
 
+@pytest.mark.faults
 def test_failed_device_writes_can_be_repeated(disk: MemoryDevice) -> None:
     """After a transient device error the same sync succeeds and nothing is lost."""
 
@@ -544,6 +545,7 @@ def test_failed_device_writes_can_be_repeated(disk: MemoryDevice) -> None:
         assert (content[:6], content[-3:], len(content)) == (b"newold", b"end", 20_003)
 
 
+@pytest.mark.faults
 def test_failed_superblock_needs_a_new_mount() -> None:
     """When nobody can know which superblock counts, the mount refuses more and a new one works."""
 

@@ -24,6 +24,8 @@ from frskit.model.shadows import ProviderInfo, ProviderKind
 from frskit.testing.fakes.hardware import SmallArray
 from frskit.vss import ArrayProvider
 
+pytestmark = pytest.mark.faults
+
 VETO = WriterVeto("no", native=WriterFailure.RETRYABLE.value)
 
 

@@ -320,6 +320,7 @@ CRASHES = [
 ]
 
 
+@pytest.mark.crash
 @pytest.mark.rule("VSS-09", "VSS-10")
 @pytest.mark.parametrize("step", CRASHES)
 def test_recover_after_the_process_died(site, step):
@@ -351,6 +352,7 @@ def test_recover_after_the_process_died(site, step):
         session.create(budget=site.budget())
 
 
+@pytest.mark.crash
 @pytest.mark.rule("VSS-09")
 def test_recover_keeps_what_was_created(site):
     """A created persistent set outlives the death of its session; one that was not meant to goes."""

@@ -1,0 +1,244 @@
+"""What a recovery plan refuses, precondition by precondition, and what it says."""
+
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+
+from frskit import BackupType, Budget, CopyLife, RecoveryMethod, RecoveryMode, Verdict
+from frskit.errors import CopyInUse, RecoveryPrecondition, StorageGroupNotRecognized
+from frskit.frs.recovery.planning import RecoveryWish, make_plan, used_up
+from frskit.model.copies import MemberLife
+from frskit.model.files import FileRole
+from frskit.model.plans import LogVerdict
+from frskit.model.storage import CopyState
+
+PIT, FORWARD = RecoveryMode.POINT_IN_TIME, RecoveryMode.ROLL_FORWARD
+
+
+@pytest.fixture
+def plan(site):
+    """Plan with a record, whether the catalog has it or not."""
+
+    def planned(copy, mode=PIT, **wish):
+        budget = Budget.of(site.clock)
+        return make_plan(site.parts, copy, RecoveryWish(mode=mode, **wish), budget)
+
+    return planned
+
+
+def refused(plan, *arguments, **wish):
+    """Precondition and text of the refusal."""
+    with pytest.raises(RecoveryPrecondition) as caught:
+        plan(*arguments, **wish)
+    return caught.value.context["condition"], str(caught.value)
+
+
+def with_member(copy, number, **changes):
+    """The record with one member changed."""
+    members = list(copy.members)
+    members[number] = evolve(members[number], **changes)
+    return evolve(copy, members=tuple(members))
+
+
+@pytest.mark.parametrize(
+    ("changes", "accept", "fine"),
+    [
+        ({}, False, True),
+        ({"verdict": Verdict.UNVERIFIED}, False, False),
+        ({"verdict": Verdict.UNVERIFIED}, True, True),
+        ({"verdict": Verdict.UNVERIFIED, "life": CopyLife.CREATED}, True, False),
+        ({"verdict": Verdict.CORRUPT}, True, False),
+        ({"life": CopyLife.CONSUMED}, True, False),
+    ],
+)
+def test_only_a_usable_copy_is_planned_with(plan, copy, changes, accept, fine):
+    """Unverified if the caller accepts it, corrupt never."""
+    changed = evolve(copy, **changes)
+    if fine:
+        assert plan(changed, accept_unverified=accept).copy == copy.id
+    else:
+        assert refused(plan, changed, accept_unverified=accept)[0] == "P-01"
+
+
+def test_a_used_member_is_refused(plan, copy):
+    """A recovery of another group may have used it up."""
+    changed = with_member(copy, 1, life=MemberLife.CONSUMED)
+    assert refused(plan, changed) == (
+        "P-01",
+        "P-01: a member of the copy was used up by an earlier recovery",
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (None, "has lost member"),
+        (CopyState.INVALID, "has lost member"),
+        (CopyState.NORMALIZING, "still normalizes"),
+    ],
+)
+def test_a_member_that_is_not_ready_is_refused(site, plan, copy, monkeypatch, state, said):
+    """Lost, invalid, or not yet standing alone."""
+    hit, store = copy.members[0].storage, type(site.parts.production("evs1").store)
+    real = store.states
+
+    def states(self, storages):
+        found = [each for each in real(self, storages) if each.id != hit or state is not None]
+        return [evolve(each, state=state) if each.id == hit else each for each in found]
+
+    monkeypatch.setattr(store, "states", states)
+    condition, text = refused(plan, copy)
+    assert condition == "P-01"
+    assert said in text
+    assert hit in text
+
+
+def test_a_mount_point_that_is_gone_is_refused(plan, copy):
+    """Data returns to its former paths or not at all."""
+    moved = evolve(
+        with_member(copy, 0, mount_point="X:\\"),
+        files=tuple(
+            evolve(
+                each,
+                files=tuple(
+                    evolve(one, path=one.path.replace(copy.members[0].mount_point, "X:\\"))
+                    for one in each.files
+                ),
+            )
+            for each in copy.files
+        ),
+    )
+    assert refused(plan, moved) == ("P-06", "P-06: X:\\ is not mounted on production")
+
+
+def test_a_writer_that_does_not_run_is_refused(site, plan, copy, monkeypatch):
+    """It takes part in every restore."""
+    monkeypatch.setattr(type(site.parts.production("evs1").service), "writers", lambda _: ())
+    assert refused(plan, copy)[0] == "P-05"
+
+
+def test_a_lun_with_a_file_of_another_group_is_refused(site, plan, copy, monkeypatch):
+    """A LUN is replaced whole; a group without a place of its own stands in nobody's way."""
+    application = type(site.exchange.application)
+    real = application.groups
+    path = copy.members[0].mount_point + "elsewhere\\other.edb"
+
+    def groups(self):
+        (mine,) = real(self)
+        other = evolve(mine, name="sg2", database_paths=(path,), log_path="", system_path="")
+        return (mine, evolve(other, name="sg3", database_paths=()), other)
+
+    monkeypatch.setattr(application, "groups", groups)
+    condition, text = refused(plan, copy, group="sg1")
+    assert condition == "P-10"
+    assert f"also holds {path} of sg2" in text
+
+
+def with_roles(copy, change):
+    """The record with the roles of its files changed."""
+    return evolve(
+        copy,
+        files=tuple(
+            evolve(each, files=tuple(evolve(one, role=change(one.role)) for one in each.files))
+            for each in copy.files
+        ),
+    )
+
+
+def test_rolling_forward_never_replaces_logs(plan, copy):
+    """Databases and logs on one LUN: production's newer logs would go with the swap."""
+    both = evolve(
+        copy,
+        files=tuple(
+            evolve(
+                each,
+                files=tuple(
+                    two for one in each.files for two in (one, evolve(one, role=FileRole.LOG))
+                ),
+            )
+            for each in copy.files
+        ),
+    )
+    condition, text = refused(plan, both, FORWARD)
+    assert condition == "P-07"
+    assert "roll forward would lose the logs" in text
+
+
+def test_rolling_forward_needs_a_database(plan, copy):
+    """Logs alone have nothing to be replayed into."""
+    logs = with_roles(copy, lambda _: FileRole.LOG)
+    assert refused(plan, logs, FORWARD) == ("P-01", "P-01: the copy holds no database of the group")
+
+
+@pytest.mark.parametrize(
+    ("held", "wanted", "said"),
+    [
+        (("sg1", "sg2"), None, "holds several groups; name one"),
+        (("sg1",), "sg7", "does not hold 'sg7'"),
+        (("sg1", "sg9"), "SG9", "has no storage group 'SG9' now"),
+    ],
+)
+def test_a_group_that_is_not_there_is_refused(plan, copy, held, wanted, said):
+    """Not in the copy, not on the server any more, or not said which."""
+    with pytest.raises(StorageGroupNotRecognized, match=said):
+        plan(evolve(copy, components=held), group=wanted)
+    assert plan(evolve(copy, components=(*held, "other")), group="SG1").group == "sg1"
+
+
+@pytest.mark.parametrize("change", [("verdict", LogVerdict.PARTIAL), ("stale_checkpoint", True)])
+def test_what_the_logs_lack_is_warned_of(site, plan, copy, monkeypatch, change):
+    """A partial chain with the generation at which it ends, a checkpoint that is set aside."""
+    application = type(site.exchange.application)
+    real = application.analyze
+    monkeypatch.setattr(
+        application,
+        "analyze",
+        lambda *arguments: evolve(real(*arguments), gap_at=17, **dict([change])),
+    )
+    said = " ".join(plan(copy, FORWARD).warnings)
+    assert ("the log chain breaks at 17" in said) == (change[0] == "verdict")
+    assert ("checkpoint file is ahead" in said) == (change[0] == "stale_checkpoint")
+
+
+def test_nothing_to_replay_is_said(site, plan, copy, monkeypatch):
+    """A plan tells how far it reaches, also if it reaches nowhere."""
+    application = type(site.exchange.application)
+    real = application.analyze
+    monkeypatch.setattr(
+        application, "analyze", lambda *arguments: evolve(real(*arguments), reaches=None)
+    )
+    details = {step.title: step.detail for step in plan(copy).steps}
+    assert details["mount and replay"] == "nothing to replay"
+
+
+def test_a_copy_is_used_up_when_none_of_its_groups_is_left(copy):
+    """Members without databases do not count."""
+    assert not used_up(copy)
+    for number, member in enumerate(copy.members):
+        gone = with_member(copy, number, life=MemberLife.CONSUMED)
+        database = any(
+            files.role is FileRole.DATABASE and files.path.startswith(member.mount_point)
+            for each in copy.files
+            for files in each.files
+        )
+        assert used_up(gone) is database
+
+
+def test_a_copy_that_production_runs_on_is_not_read(site, plan, copy):
+    """Parking it again afterwards would take production's LUN away."""
+    site.frs.recover(plan(copy))
+    with pytest.raises(CopyInUse):
+        plan(copy)
+
+
+def test_a_method_that_the_table_lets_through_by_mistake_changes_nothing(site, copy, monkeypatch):
+    """Whatever the table of what is legal says, what nobody can do is refused and undone."""
+    monkeypatch.setattr("frskit.frs.recovery.planning.objection", lambda *_: "")
+    plan = site.frs.plan_recovery(copy.id, mode=PIT, method=RecoveryMethod.ARRAY_RESTORE)
+    before = site.parties.production_luns()
+    with pytest.raises(Exception, match="cannot copy back by itself"):
+        site.frs.recover(plan)
+    assert site.parties.production_luns() == before
+    assert site.status("evs1", "sg1").databases[0].items == 70
+    assert site.frs.create_copy("evs1", ["sg1"], backup_type=BackupType.FULL).recoverable

@@ -1,0 +1,99 @@
+"""May logs be cut after this copy? The rule for each component, on reports made by hand."""
+
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+
+from frskit import BackupType, Policy
+from frskit.frs.truncation_ledger import outcomes, truncated_since
+from frskit.model.checks import (
+    CheckedFile,
+    ComponentCheck,
+    Coverage,
+    FileVerdict,
+    IntegrityReport,
+)
+from frskit.model.components import ComponentId
+from frskit.model.files import FileRole
+
+GROUP = ComponentId(writer_id="w", logical_path="", name="sg1")
+LOGS = tuple(
+    CheckedFile(
+        component=GROUP,
+        path=f"L:\\sg1\\E000000{number}.log",
+        role=FileRole.LOG,
+        verdict=FileVerdict.OK,
+        generation=number,
+    )
+    for number in range(1, 6)
+)
+GOOD = ComponentCheck(
+    component=GROUP, image_ok=True, truncation_ok=True, logs_held=(1, 5), truncation_bound=4
+)
+
+
+def objection(copy, *, files=LOGS, policy=None, kind=BackupType.FULL, **changes):
+    """What stands against success for the one component; empty if nothing does."""
+    report = IntegrityReport(checker="c", components=(evolve(GOOD, **changes),), files=files)
+    return outcomes(evolve(copy, backup_type=kind), report, policy or Policy())[GROUP]
+
+
+def with_log(number, **changes):
+    """The logs, one of them changed."""
+    return tuple(evolve(each, **changes) if each.generation == number else each for each in LOGS)
+
+
+def test_a_good_copy_may_cut(copy):
+    """All that would go is held, undamaged and in sequence."""
+    assert objection(copy) == ""
+    assert objection(copy, truncation_bound=None) == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"image_ok": False}, "the copy is not usable"),
+        ({"image_ok": False, "problems": ("page 3",)}, "page 3"),
+        ({"truncation_ok": False}, "a log of the copy is damaged"),
+        ({"truncation_ok": False, "problems": ("a gap",)}, "a gap"),
+        (
+            {"files": with_log(3, verdict=FileVerdict.DAMAGED)},
+            "E0000003.log would be deleted, and its copy is damaged",
+        ),
+        ({"logs_held": None}, "E0000001.log would be deleted, and the copy does not hold it"),
+        ({"logs_held": (2, 5)}, "E0000001.log would be deleted, and the copy does not hold it"),
+        ({"logs_held": (1, 2)}, "E0000003.log would be deleted, and the copy does not hold it"),
+    ],
+)
+def test_what_stands_against_cutting_is_said(copy, changes, said):
+    """One sentence with the file or the checker's own reason."""
+    assert said in objection(copy, **changes)
+
+
+def test_what_stays_need_not_be_held(copy):
+    """Logs at and above the bound, and files of other kinds, are nobody's business here."""
+    assert objection(copy, files=with_log(4, verdict=FileVerdict.DAMAGED), logs_held=(1, 3)) == ""
+    other = evolve(LOGS[0], role=FileRole.DATABASE, generation=None, verdict=FileVerdict.DAMAGED)
+    assert objection(copy, files=(*LOGS, other, evolve(other, role=FileRole.LOG))) == ""
+
+
+def test_a_backup_that_cuts_nothing_needs_a_usable_image_only(copy):
+    """A copy backup is a success although its logs could not be cut."""
+    assert objection(copy, kind=BackupType.COPY, truncation_ok=False) == ""
+    assert objection(copy, kind=BackupType.COPY, image_ok=False)
+
+
+def test_a_partial_check_cuts_if_the_site_accepts_it(copy):
+    """Needed files only: what a recovery does not need may be checked in part."""
+    partial = with_log(5, coverage=Coverage.HEADERS)
+    strict = Policy(accept_partial_coverage=False)
+    assert "only in part" in objection(copy, files=partial, policy=strict)
+    assert objection(copy, files=partial, policy=Policy(accept_partial_coverage=True)) == ""
+    unneeded = with_log(5, coverage=Coverage.HEADERS, needed=False)
+    assert objection(copy, files=unneeded, policy=strict) == ""
+
+
+def test_a_copy_without_a_report_has_truncated_nothing(site, copy):
+    """Nobody predicted anything, so nothing is counted as cut."""
+    assert truncated_since(site.parties.production, evolve(copy, report=None)) == ()
