@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from frskit.errors import FormatError
-from frskit.model.ese_files import (
+from frskit.model.ese_structures import (
     AttachInfo,
     BackupRange,
     DbmsParameters,
@@ -51,6 +51,7 @@ ATTACHMENTS_SIZE = 2048
 MAX_PATH_BYTES = 260
 """Longest path in the engine's settings, without its terminator [ese.md 1]."""
 
+# Structures are packed: no alignment gaps [ese.md 1].
 _LGPOS = struct.Struct("<HHi")
 _SIGNATURE = struct.Struct("<I8s16s")
 _BACKUP = struct.Struct("<8s8sII")

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from frskit.codes.ese import EseError
-from frskit.model.ese_files import DatabaseState, LgPos, LogTime, Signature
+from frskit.model.ese_files import DatabaseState
+from frskit.model.ese_structures import LgPos, LogTime, Signature
 from frskit.model.reports import LogStatus, RequiredRange
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ class LogFacts:
 
     def checksum_follows(self, previous: LogFacts) -> bool:
         """Whether the accumulated checksum agrees, as far as the header says one [ese.md 8]."""
+        # Zero in formats that know no such sum [ese.md 6].
         if not self.previous_checksum:
             return True
         held = previous.last_checksum if self.previous_is_last_only else previous.checksum
@@ -266,6 +268,7 @@ def log_facts(report: LogReport, named_generation: int | None) -> LogFacts:
         checksum=report.checksum,
         last_checksum=report.last_checksum,
         previous_checksum=header.previous_checksum,
+        # Update-minor 12 stored the sum of the last segment only [ese.md 8].
         previous_is_last_only=header.has_segments and header.update_minor == 12,
     )
 
@@ -287,6 +290,7 @@ def checkpoint_facts(
 def logs_by_generation(logs: Iterable[LogFacts]) -> dict[int, LogFacts]:
     """One log per generation: an archived log goes before the current one [ese.md 11.2, 5]."""
     found: dict[int, LogFacts] = {}
+    # False sorts first: an archived log is kept, the current one only fills a gap.
     for log in sorted(logs, key=lambda each: each.is_current):
         found.setdefault(log.generation, log)
     return found
@@ -300,6 +304,7 @@ def missing_generations(
     found: list[int] = []
     for generation in range(first, last + 1):
         if len(found) >= limit:
+            # A damaged header may claim millions; the list is for people to read (ours).
             break
         if generation not in have:
             found.append(generation)
@@ -321,6 +326,8 @@ def contiguous_run(
     generation = start
     stop, error = RunStop.END, None
     while (log := found.get(generation)) is not None:
+        # The caller's signature is for the first log; each further one must agree with the one
+        # before.
         wanted = signature if previous is None else previous.signature
         refusal = _refusal(log, previous, wanted)
         if refusal is not None:

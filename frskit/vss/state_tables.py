@@ -81,63 +81,67 @@ _IN_SNAPSHOT = (
 _IDLE = tuple(state for state in WriterState if state not in _IN_SNAPSHOT)
 
 
+# Event, the states it may come in, where success and failure lead, whether an Abort follows a
+# failure: only one in Freeze or Thaw makes the service abort [VSS-37].
+_WRITER_ROWS = (
+    (WriterEvent.PREPARE_FOR_BACKUP, _IDLE, "STABLE", "FAILED_AT_PREPARE_BACKUP", False),
+    (
+        WriterEvent.PREPARE_FOR_SNAPSHOT,
+        (WriterState.STABLE,),
+        "WAITING_FOR_FREEZE",
+        "FAILED_AT_PREPARE_SNAPSHOT",
+        False,
+    ),
+    (
+        WriterEvent.FREEZE,
+        (WriterState.WAITING_FOR_FREEZE,),
+        "WAITING_FOR_THAW",
+        "FAILED_AT_FREEZE",
+        True,
+    ),
+    (
+        WriterEvent.THAW,
+        (WriterState.WAITING_FOR_THAW,),
+        "WAITING_FOR_POST_SNAPSHOT",
+        "FAILED_AT_THAW",
+        True,
+    ),
+    (
+        WriterEvent.FREEZE_TIMER,
+        (WriterState.WAITING_FOR_THAW,),
+        "FAILED_AT_FREEZE",
+        "FAILED_AT_FREEZE",
+        True,
+    ),
+    (
+        WriterEvent.POST_SNAPSHOT,
+        (WriterState.WAITING_FOR_POST_SNAPSHOT,),
+        "WAITING_FOR_BACKUP_COMPLETE",
+        "FAILED_AT_POST_SNAPSHOT",
+        False,
+    ),
+    (
+        WriterEvent.BACKUP_COMPLETE,
+        (WriterState.WAITING_FOR_BACKUP_COMPLETE,),
+        "STABLE",
+        "FAILED_AT_BACKUP_COMPLETE",
+        False,
+    ),
+    (WriterEvent.PRE_RESTORE, _IDLE, "STABLE", "FAILED_AT_PRE_RESTORE", False),
+    (
+        WriterEvent.POST_RESTORE,
+        (WriterState.STABLE,),
+        "STABLE",
+        "FAILED_AT_POST_RESTORE",
+        False,
+    ),
+)
+
+
 def _writer_table() -> dict[tuple[WriterEvent, WriterState], WriterTransition]:
     """All cells of [VSS 2.1]."""
     table: dict[tuple[WriterEvent, WriterState], WriterTransition] = {}
-    simple = (
-        (WriterEvent.PREPARE_FOR_BACKUP, _IDLE, "STABLE", "FAILED_AT_PREPARE_BACKUP", False),
-        (
-            WriterEvent.PREPARE_FOR_SNAPSHOT,
-            (WriterState.STABLE,),
-            "WAITING_FOR_FREEZE",
-            "FAILED_AT_PREPARE_SNAPSHOT",
-            False,
-        ),
-        (
-            WriterEvent.FREEZE,
-            (WriterState.WAITING_FOR_FREEZE,),
-            "WAITING_FOR_THAW",
-            "FAILED_AT_FREEZE",
-            True,
-        ),
-        (
-            WriterEvent.THAW,
-            (WriterState.WAITING_FOR_THAW,),
-            "WAITING_FOR_POST_SNAPSHOT",
-            "FAILED_AT_THAW",
-            True,
-        ),
-        (
-            WriterEvent.FREEZE_TIMER,
-            (WriterState.WAITING_FOR_THAW,),
-            "FAILED_AT_FREEZE",
-            "FAILED_AT_FREEZE",
-            True,
-        ),
-        (
-            WriterEvent.POST_SNAPSHOT,
-            (WriterState.WAITING_FOR_POST_SNAPSHOT,),
-            "WAITING_FOR_BACKUP_COMPLETE",
-            "FAILED_AT_POST_SNAPSHOT",
-            False,
-        ),
-        (
-            WriterEvent.BACKUP_COMPLETE,
-            (WriterState.WAITING_FOR_BACKUP_COMPLETE,),
-            "STABLE",
-            "FAILED_AT_BACKUP_COMPLETE",
-            False,
-        ),
-        (WriterEvent.PRE_RESTORE, _IDLE, "STABLE", "FAILED_AT_PRE_RESTORE", False),
-        (
-            WriterEvent.POST_RESTORE,
-            (WriterState.STABLE,),
-            "STABLE",
-            "FAILED_AT_POST_RESTORE",
-            False,
-        ),
-    )
-    for event, states, success, failure, aborts in simple:
+    for event, states, success, failure, aborts in _WRITER_ROWS:
         for state in states:
             table[event, state] = WriterTransition(
                 success=WriterState[success], failure=WriterState[failure], abort_follows=aborts

@@ -16,6 +16,7 @@ from frskit.model.reports import LogReport, LogStatus
 
 __all__ = ["check_log", "check_open_log"]
 
+# Bytes. Logs have 1 or 5 MB [ese.md 6]; held whole, thousands of small reads become one (ours).
 _WHOLE_BYTES = 16 << 20
 
 _CHAIN_STATUS = {

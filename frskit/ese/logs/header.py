@@ -111,6 +111,7 @@ def _require_geometry(header: LogHeader, name: str) -> None:
             name,
             EseError.LOG_FILE_CORRUPT,
         )
+    # The header is 4096 bytes whatever the sector, so sectors have to divide it [ese.md 6].
     if sector < 512 or sector > LOG_HEADER_SIZE or LOG_HEADER_SIZE % sector:
         raise _refuse(
             f"{name} cannot have sectors of {sector} bytes", name, EseError.LOG_FILE_CORRUPT

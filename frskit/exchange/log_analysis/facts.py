@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from attrs import evolve, field, frozen
 
-from frskit.model.ese_files import AttachInfo, LgPos, LogTime, Signature
+from frskit.model.ese_structures import AttachInfo, LgPos, LogTime, Signature
 
 __all__ = ["CheckpointFact", "DatabaseFact", "LogFact", "RecoveryFacts", "merge"]
 

@@ -24,7 +24,8 @@ from frskit.exchange.store.system_catalog import (
     space_nodes,
 )
 from frskit.exchange.store.versions import StoreKind
-from frskit.model.ese_files import AttachInfo, DatabaseHeader, DatabaseState, FileKind, LgPos
+from frskit.model.ese_files import DatabaseHeader, DatabaseState, FileKind
+from frskit.model.ese_structures import AttachInfo, LgPos
 
 if TYPE_CHECKING:
     from frskit.protocols.small import FileSystem, WritableFile

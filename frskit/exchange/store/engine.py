@@ -25,7 +25,7 @@ from frskit.exchange.store.message_store import MessageStore
 from frskit.exchange.store.snapshot_session import SnapshotKind
 from frskit.exchange.store.soft_recovery import SoftRecoveryReport, detach, recover
 from frskit.exchange.store.versions import STORE_2003
-from frskit.model.ese_files import DbmsParameters, LogTime, Signature
+from frskit.model.ese_structures import DbmsParameters, LogTime, Signature
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

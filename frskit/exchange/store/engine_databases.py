@@ -19,7 +19,8 @@ from frskit.exchange.store.database import Database, DatabaseFiles
 from frskit.exchange.store.log_records import Attach, CreateDatabase, encode_record
 from frskit.exchange.store.row_codec import decode_part
 from frskit.exchange.store.soft_recovery import detach, new_header
-from frskit.model.ese_files import AttachInfo, DatabaseState, Signature
+from frskit.model.ese_files import DatabaseState
+from frskit.model.ese_structures import AttachInfo, Signature
 
 if TYPE_CHECKING:
     from frskit.ese import Readable

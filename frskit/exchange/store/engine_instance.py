@@ -15,7 +15,8 @@ from frskit.errors import FormatError
 from frskit.ese import CHECKPOINT_COPY_SIZE, pack_checkpoint_copy, read_checkpoint
 from frskit.exchange.store.log_directory import join
 from frskit.exchange.store.logged_changes import PageChanges
-from frskit.model.ese_files import Checkpoint, LgPos, LogTime
+from frskit.model.ese_files import Checkpoint
+from frskit.model.ese_structures import LgPos, LogTime
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from frskit.exchange.store.log_directory import LogDirectory
     from frskit.exchange.store.log_writer import LogStream, StreamSettings
     from frskit.exchange.store.versions import StoreProfile
-    from frskit.model.ese_files import AttachInfo
+    from frskit.model.ese_structures import AttachInfo
     from frskit.protocols.small import FileSystem
 
 __all__ = ["CheckpointFile", "EngineEvent", "Instance"]

@@ -22,7 +22,8 @@ from frskit.ese.logs import (
     walk_chain,
 )
 from frskit.exchange.store.log_records import END, Record, decode_records
-from frskit.model.ese_files import LgPos, LogHeader
+from frskit.model.ese_files import LogHeader
+from frskit.model.ese_structures import LgPos
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,7 @@ from attrs import frozen
 from frskit.codes.ese import EseError
 from frskit.errors import FormatError, StoreError
 from frskit.ese import pack_lgpos, pack_signature, parse_lgpos, parse_signature
-from frskit.model.ese_files import LgPos, Signature
+from frskit.model.ese_structures import LgPos, Signature
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -24,14 +24,15 @@ from frskit.ese.logs import (
 )
 from frskit.exchange.store.log_directory import SECTOR_SIZE
 from frskit.exchange.store.log_records import END
-from frskit.model.ese_files import DbmsParameters, LgPos, LogHeader, LogTime
+from frskit.model.ese_files import LogHeader
+from frskit.model.ese_structures import DbmsParameters, LgPos, LogTime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from frskit.clock import Clock
     from frskit.exchange.store.log_directory import LogContent, LogDirectory
-    from frskit.model.ese_files import AttachInfo, Signature
+    from frskit.model.ese_structures import AttachInfo, Signature
     from frskit.protocols.small import WritableFile
 
 __all__ = ["LogStream", "StreamSettings"]

@@ -14,7 +14,8 @@ from attrs import frozen
 from frskit.codes.ese import EseError
 from frskit.errors import StoreError
 from frskit.exchange.store.log_records import Attach, CreateDatabase, Detach
-from frskit.model.ese_files import LogHeader, Signature
+from frskit.model.ese_files import LogHeader
+from frskit.model.ese_structures import Signature
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

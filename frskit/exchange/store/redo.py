@@ -32,13 +32,14 @@ from frskit.exchange.store.log_records import (
 from frskit.exchange.store.logged_changes import apply_operation
 from frskit.exchange.store.pages import Page
 from frskit.exchange.store.transaction import inverse
-from frskit.model.ese_files import DatabaseHeader, DatabaseState, LgPos, LogHeader
+from frskit.model.ese_files import DatabaseHeader, DatabaseState, LogHeader
+from frskit.model.ese_structures import LgPos
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from frskit.exchange.store.engine_instance import Instance
-    from frskit.model.ese_files import Signature
+    from frskit.model.ese_structures import Signature
 
 __all__ = ["Redo", "RedoDatabase"]
 

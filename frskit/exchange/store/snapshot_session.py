@@ -16,7 +16,8 @@ from frskit.codes.ese import EseError
 from frskit.codes.exchange_events import EventId
 from frskit.errors import FileMissing, FrskitError, StoreError
 from frskit.exchange.store.log_records import BackupMark, encode_record
-from frskit.model.ese_files import BackupRange, DatabaseHeader, LgPos
+from frskit.model.ese_files import DatabaseHeader
+from frskit.model.ese_structures import BackupRange, LgPos
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -26,7 +26,8 @@ from frskit.exchange.store.recovery_planning import (
 )
 from frskit.exchange.store.redo import Redo, RedoDatabase
 from frskit.exchange.store.system_catalog import LAST_OBJID
-from frskit.model.ese_files import DatabaseHeader, DatabaseState, LgPos, Signature
+from frskit.model.ese_files import DatabaseHeader, DatabaseState
+from frskit.model.ese_structures import LgPos, Signature
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -18,7 +18,7 @@ from frskit.exchange.log_analysis.facts import (
 from frskit.exchange.log_analysis.log_chain import longest_run
 from frskit.exchange.log_analysis.truncation import truncation_bound, truncation_range
 from frskit.exchange.store.versions import STORE_2003
-from frskit.model.ese_files import AttachInfo, LgPos, LogTime, Signature
+from frskit.model.ese_structures import AttachInfo, LgPos, LogTime, Signature
 from frskit.model.plans import LogVerdict, RecoveryMode
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from frskit.errors import Cancelled
 from frskit.ese import pack_database_header, read_checkpoint, read_database_header
 from frskit.exchange import EXCHANGE_2003, ExchangeChecker
 from frskit.model.checks import Coverage, FileVerdict
-from frskit.model.ese_files import Signature
+from frskit.model.ese_structures import Signature
 from frskit.model.files import FileRole
 
 if TYPE_CHECKING:
