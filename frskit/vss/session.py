@@ -125,6 +125,7 @@ class EngineSession:
             backup_type=self._request.backup_type,
         )
         storages = self._check_storages(selection)
+        # Last, because a component cannot be taken back: everything that may refuse comes before.
         for each in selection.explicit:
             components.add_component(each.id)
             if each.id in self._request.previous_stamps:
@@ -159,6 +160,8 @@ class EngineSession:
             else:
                 group[lun.storage] = lun
         for provider, luns in groups:
+            # One LUN was asked about above; together they may exceed what the array does at one
+            # instant.
             if len(luns) > 1:
                 engine.providers.choose(
                     list(luns.values()),
@@ -203,6 +206,7 @@ class EngineSession:
             if components.writer_failures:
                 raise components.writer_failures[0]
             created = components.do_snapshot_set(budget=budget)
+            # The status must be gathered after each of these steps [VSS 0.6].
             components.gather_writer_status()
             components.save_as_xml()
         except BaseException:
@@ -224,6 +228,7 @@ class EngineSession:
         if self._created is None:
             raise BadState("nothing was created", native=hresult("VSS_E_BAD_STATE"))
         budget.check("completing a backup")
+        # Every explicit component gets a verdict, and what was not named failed [VSS-64].
         verdicts = {each.id: False for each in self.plan(budget=budget).explicit}
         for component, succeeded in {**verdicts, **outcomes}.items():
             components.set_backup_succeeded(component, succeeded)
@@ -249,6 +254,7 @@ class EngineSession:
 
         Never raises but for an interrupt; what goes wrong is a warning in the trace.
         """
+        # Never entered: there is nothing to end.
         if self._over or self._components is None:
             self._over = True
             return

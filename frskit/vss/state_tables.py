@@ -304,6 +304,7 @@ class ShadowStep(Enum):
 
 def _shadow_table() -> dict[tuple[ShadowStep, ShadowState], ShadowState]:
     """The path 1-2-3-4-5-6-7-8-15-9-10-11-12, and the ways off it [VSS 2.3]."""
+    # ShadowState's numbers are not in the order of time: 15 lies between 8 and 9 [VSS 2.3].
     path = [ShadowState(number) for number in (0, 1, 2, 3, 4, 5, 6, 7, 8, 15, 9, 10, 11, 12)]
     steps = list(ShadowStep)[: len(path) - 1]
     table = {
@@ -393,6 +394,7 @@ def _provider_table() -> dict[tuple[ProviderCall, ProviderState], ProviderTransi
         (ProviderCall.POST_COMMIT, _P.COMMITTED, _P.CREATED),
     )
     for state in ProviderState:
+        # A set under way is cleaned up before another begins [VSS-33].
         begin = ProviderAction.START if state in _SETTLED else ProviderAction.RESTART
         table[ProviderCall.BEGIN_OTHER, state] = cell(begin, _P.PREPARING)
         same = ProviderAction.APPEND if state is _P.PREPARING else begin
@@ -408,6 +410,7 @@ def _provider_table() -> dict[tuple[ProviderCall, ProviderState], ProviderTransi
             table[ProviderCall.ABORT, state] = cell(ProviderAction.IGNORE, _P.CREATED)
         else:
             table[ProviderCall.ABORT, state] = cell(ProviderAction.CLEAN_UP, _P.ABORTED)
+        # Only a creation under way leaves anything to clean up [VSS 2.4].
         unload = ProviderAction.IGNORE if state in _SETTLED else ProviderAction.CLEAN_UP
         table[ProviderCall.UNLOAD, state] = cell(unload, _P.UNKNOWN)
     return table

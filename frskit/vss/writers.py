@@ -30,6 +30,7 @@ from frskit.vss.trace import Tracer
 
 __all__ = ["Enrolled", "Roster", "veto_of"]
 
+# The five codes of SetWriterFailure [VSS-38]; with the two hopeless ones a retry is in vain.
 _CODES = {code.value for code in WriterFailure}
 _HOPELESS = {WriterFailure.NONRETRYABLE.value, WriterFailure.INCONSISTENT_SNAPSHOT.value}
 
@@ -82,6 +83,7 @@ def veto_of(name: str, event: WriterEvent, error: BaseException) -> WriterError:
     if isinstance(error, (FreezeTimeout, Stopped)):
         code = WriterFailure.TIMEOUT.value
     if code not in _CODES:
+        # A writer that says how it failed is believed; anything else is taken for hopeless.
         again = isinstance(error, WriterError) and error.retryable
         code = (WriterFailure.RETRYABLE if again else WriterFailure.NONRETRYABLE).value
     frozen = event in (WriterEvent.FREEZE, WriterEvent.THAW)
@@ -137,6 +139,7 @@ class Roster:
 
     def enrolled(self, member: Enrolled) -> bool:
         """Whether this writer is still registered."""
+        # By identity, for the class has eq=False.
         return member in self._members
 
     def identify(self) -> list[tuple[Enrolled, WriterMetadata]]:
@@ -153,6 +156,8 @@ class Roster:
         step = WriterEvent.IDENTIFY.value
         try:
             metadata = member.writer.identify()
+            # A schema that cannot be is refused here, where it keeps the writer out of the list
+            # [VSS-63].
             schema_of(schema_bits(metadata.schema))
         except Exception as error:  # noqa: BLE001
             # A writer that fails here is absent, without a status [VSS 1.1 row 6].
@@ -176,6 +181,7 @@ class Roster:
         and goes on to the caller.
         """
         opens = event in (WriterEvent.PREPARE_FOR_BACKUP, WriterEvent.PRE_RESTORE)
+        # Late events of an older session reach the writer and leave its state alone [HAZ-12].
         drives = opens or member.session == session.session_id
         if drives and (event, member.state) not in WRITER_TABLE:
             raise BadState(
@@ -184,6 +190,7 @@ class Roster:
                 context={"writer": member.name, "state": member.state.name},
                 native=hresult("VSS_E_BAD_STATE"),
             )
+        # Before the call, so that even a veto counts for the new session.
         if opens:
             member.session = session.session_id
         try:

@@ -92,6 +92,7 @@ class BackupComponents:
             DocumentError: The document does not load.
         """
         self._order.check(RequestorCall.INITIALIZE_FOR_BACKUP)
+        # Checked first and entered last: a document that cannot be read changes nothing [VSS-21].
         document = None if xml is None else read_backup_components(xml)
         self._order.enter(RequestorCall.INITIALIZE_FOR_BACKUP)
         self._document = document
@@ -259,6 +260,7 @@ class BackupComponents:
         """Give up; a no-op if nothing is under way, harmless if repeated [VSS-36]."""
         before = self._order.state
         self._order.enter(RequestorCall.ABORT_BACKUP)
+        # Nothing was under way, so nobody hears of it [VSS-36].
         if self._order.state is before:
             return
         self._builder.give_up_slot()
@@ -274,6 +276,7 @@ class BackupComponents:
             return
         self._order.enter(RequestorCall.RELEASE)
         self._builder.give_up_slot()
+        # Writers first: they hear the end even if deleting the copies fails [VSS-09].
         problems = self._participants.shut_down()
         self._builder.let_go()
         _raise_interrupt(problems)
@@ -347,6 +350,7 @@ class BackupComponents:
         call = RequestorCall.PRE_RESTORE
         self._order.check(call)
         restoring = self._require_restoring(call)
+        # The state moves on only when every writer has agreed.
         self._order.row(call.value)
         self._order.generation += 1
         restoring.pre_restore()

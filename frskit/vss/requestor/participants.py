@@ -132,6 +132,7 @@ class Participants:
             WriterVeto, FreezeTimeout: The caller aborts everybody.
         """
         for entry in sorted(self.active, key=lambda each: each.metadata.level.value):
+            # Counted from before the call, so that a slow Freeze uses up its own window.
             entry.frozen_at = self.clock.monotonic()
             window = budget.at_most(entry.metadata.freeze_timeout_s)
             writer, session = entry.member.writer, entry.session
@@ -168,11 +169,13 @@ class Participants:
         """
         failures: list[WriterError] = []
         for entry in sorted(self.active, key=lambda each: -each.metadata.level.value):
+            # Asked before the call: on a tie the writer has thawed itself.
             if entry.remaining_s(self.clock.monotonic()) == 0.0:
                 # The writer has released itself, on a tie too [R-7]; it gets Abort.
                 failures.append(self._expired(entry))
                 continue
             failure = self._send(entry, WriterEvent.THAW, partial(self._thaw, entry))
+            # Also after a failure: it has had its Thaw, and no window runs on.
             entry.thawed_at = self.clock.monotonic()
             if failure is not None:
                 failures.append(failure)
@@ -190,7 +193,7 @@ class Participants:
         records: list[WriterRecord] = []
         failures = []
         for entry in self.active:
-
+            # The default binds the entry of this turn of the loop.
             def call(entry: Participant = entry) -> None:
                 records.extend(entry.member.writer.post_snapshot(entry.session))
 
@@ -214,6 +217,7 @@ class Participants:
             if changed is not None:
                 failures.append(changed)
                 continue
+            # Set before the call: one that breaks off may have reached the writer.
             entry.completed = True
             writer, session = entry.member.writer, entry.session
             failure = self._send(
@@ -233,6 +237,7 @@ class Participants:
         for entry in self.entries:
             told = entry.in_snapshot if only_in_snapshot else entry.prepared
             if told and not entry.shut_down:
+                # Set before the call: whatever it does, no BackupComplete may follow [VSS-10].
                 entry.aborted = True
                 failures += self._carefully(entry, WriterEvent.ABORT, entry.member.writer.abort)
                 if entry.frozen:
@@ -244,6 +249,7 @@ class Participants:
         failures: list[BaseException] = []
         for entry in self.entries:
             if entry.prepared and not entry.shut_down:
+                # Set before the call: it comes once, even to a writer that fails at it [VSS-09].
                 entry.shut_down = True
                 call = entry.member.writer.backup_shutdown
                 failures += self._carefully(entry, WriterEvent.BACKUP_SHUTDOWN, call)
@@ -253,6 +259,8 @@ class Participants:
         """Abort and BackupShutdown for a session whose requestor died [VSS-09]."""
         for entry in self.entries:
             entry.prepared = True
+            # A restarted service knows no sessions; without this the event would count as a late
+            # one.
             entry.member.session = entry.session.session_id
         return [*self.abort(), *self.shut_down()]
 
@@ -281,6 +289,7 @@ class Participants:
         try:
             now = entry.member.writer.identify()
         except Exception:  # noqa: BLE001  no answer is an answer: it is not itself any more
+            # No metadata means absent from every list until it answers again [VSS-39].
             entry.member.metadata = None
         else:
             entry.member.metadata = now

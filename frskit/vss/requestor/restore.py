@@ -86,6 +86,7 @@ class Restoring:
                 has no abort [VSS 1.4].
         """
         session_id = SetId(self._engine.ids.guid())
+        # Each writer hears one event for all its components.
         for member in dict.fromkeys(self._selected.values()):
             session = WriterSession(
                 session_id=session_id,
@@ -96,6 +97,7 @@ class Restoring:
             call = partial(member.writer.pre_restore, session)
             failure = self._engine.roster.deliver(member, WriterEvent.PRE_RESTORE, session, call)
             if failure is not None:
+                # Those that had agreed before still wait for an end [VSS 1.4].
                 self._tell_the_end(succeeded=False)
                 raise failure
             self._agreed.append((member, session))
@@ -112,6 +114,7 @@ class Restoring:
 
     def _tell_the_end(self, *, succeeded: bool) -> list[WriterError]:
         failures = []
+        # Taken away first, so that nobody hears the end twice.
         agreed, self._agreed = self._agreed, []
         for member, session in agreed:
             status = {each: self._status.get(each, succeeded) for each in session.components}
