@@ -146,6 +146,7 @@ class Inspection:
             if item.generation is not None
         }
         current = self.logs(LogFileKind.CURRENT)
+        # A current log that cannot be read is taken for the one after the last.
         guess = max(archived, default=0) + 1
         temporary = self.logs(LogFileKind.TEMPORARY)
         return RecoveryFacts(
@@ -160,6 +161,7 @@ class Inspection:
 
 def _database(item: Item) -> DatabaseFact:
     name = item.component.caption or item.file_name
+    # A file that is there and cannot be read is an obstacle; one that is missing is just not there.
     if item.header is None and item.ref is not None:
         return DatabaseFact(
             name=name, foreign=item.foreign, obstacle=item.code or EseError.DATABASE_CORRUPTED

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CheckPolicy", "judge"]
 
+# Those that hold records; temporary and reserve logs hold none.
 _LOGS = (LogFileKind.ARCHIVED, LogFileKind.CURRENT)
 
 
@@ -65,6 +66,7 @@ def judge(unit: Inspection, strays: Sequence[Inspection], policy: CheckPolicy) -
     facts = unit.facts()
     first_relevant = _first_relevant(facts)
     _mark_needed(unit, first_relevant, policy)
+    # What belongs to nobody counts against everybody: no other verdict would cover it.
     for item in [*unit.items, *(item for stray in strays for item in stray.items)]:
         _judge_file(item, policy, notes)
     _judge_headers(unit, notes)
@@ -98,6 +100,7 @@ def _first_relevant(facts: RecoveryFacts) -> int:
     bounds = [needed[0]] if (needed := _needed(facts)) else []
     if facts.checkpoint is not None and not facts.checkpoint.damaged:
         bounds.append(facts.checkpoint.generation)
+    # Without any bound every log counts as needed.
     return min(bounds, default=0)
 
 
@@ -116,6 +119,7 @@ def _judge_file(item: Item, policy: CheckPolicy, notes: _Notes) -> None:
     text = f"{item.path}: {item.detail}" + (f" ({item.code})" if item.code else "")
     if item.verdict is FileVerdict.CORRECTABLE:
         notes.warnings.append(text)  # whether it may pass is the requestor's choice
+    # Recovery does without a checkpoint; only predicting the truncation needs it.
     elif item.role is FileRole.CHECKPOINT and item.verdict is FileVerdict.DAMAGED:
         item.needed = False
         notes.warnings.append(text)
@@ -175,6 +179,7 @@ def _judge_chain(
     if not stream:
         return None
     needed = _needed(facts)
+    # Around the first log that is needed; if none is, around the newest.
     through = needed[0] if needed and needed[0] in stream else max(stream)
     run = longest_run(stream, through, facts.conflicts)
     if run is None:

@@ -18,6 +18,7 @@ from frskit.model.plans import LogVerdict, RecoveryMode
 
 __all__ = ["Decision", "decide"]
 
+# Rows of the table [exchange.md 5.5].
 _RULE_OF = {Break.GAP: "D1", Break.CHAIN: "D2", Break.DAMAGE: "D3"}
 
 
@@ -53,6 +54,7 @@ def _a0_obstacle(case: AnalysisCase) -> Decision | None:
 
 def _a1_name(case: AnalysisCase) -> Decision | None:
     for log in case.facts.logs.values():
+        # A damaged header is no witness of its own generation.
         if log.named is not None and log.named != log.generation and not log.error:
             return case.impossible(
                 "A1",
@@ -109,6 +111,7 @@ def _a3_signature(case: AnalysisCase) -> Decision | None:
 def _a4_missing(case: AnalysisCase) -> Decision | None:
     """A database that the stream has attached and that is not there; others are not missed."""
     listed = {each.path.casefold() for log in case.facts.stream.values() for each in log.attached}
+    # Without a path, or without any list in the logs, every missing database is missed.
     for database in case.facts.databases:
         known = not database.path or not listed or database.path.casefold() in listed
         if not database.present and not database.foreign and known:
@@ -240,6 +243,7 @@ def _d_broken(case: AnalysisCase, run: LogRun) -> Decision | None:
     at = run.last + 1
     rule = _RULE_OF[run.broken_by or Break.GAP]
     if at <= case.required_last:
+        # Newer engines call a gap -528, older ones -543; the profile knows [R-11].
         code = case.profile.gap_code if run.broken_by is Break.GAP else run.code
         words = {"D1": "missing", "D2": "of another timeline", "D3": "damaged"}[rule]
         return case.impossible(
@@ -291,6 +295,7 @@ def _e_short(case: AnalysisCase, run: LogRun) -> Decision | None:
 def _f2_attach(case: AnalysisCase, run: LogRun) -> Decision | None:
     """An old file under newer logs: the stream attached a later state of it [F2]."""
     checkpoint = case.checkpoint
+    # Replay begins in the checkpoint's log, or with the run if that begins later.
     start = case.facts.stream[max(run.first, checkpoint.generation) if checkpoint else run.first]
     for database in case.dirty:
         for attached in start.attached:
@@ -349,6 +354,7 @@ def _reachable(case: AnalysisCase, run: LogRun) -> Decision:
         gap_at = last + 1
         reason += f"; the chain breaks at {gap_at}"
     recreated = _recreated_at(case, run) if case.mode is RecoveryMode.ROLL_FORWARD else None
+    # Within the committed logs there is no stopping before it.
     if recreated is not None and recreated > case.committed_last:
         rule, gap_at, last = "F3", recreated, recreated - 1
         reason = f"log {recreated} makes a database anew and would wipe the restored one"
@@ -391,6 +397,7 @@ def _promotion(case: AnalysisCase, last: int, above: tuple[int, ...]) -> int | N
     current = case.facts.current
     if current is not None and current.generation == last:
         return None
+    # The engine makes its current log of the temporary one, unless logs above have to go first.
     bridged = case.facts.temporary and case.profile.temporary_log_suffices and not above
     return None if bridged else last
 

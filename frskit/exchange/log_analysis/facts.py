@@ -153,6 +153,7 @@ def merge(newest: RecoveryFacts, *older: RecoveryFacts) -> RecoveryFacts:
                 logs[generation] = log
             elif (known.signature, known.created) != (log.signature, log.created):
                 conflicts.add(generation)
+            # The same log by its creation time, and this twin of it is good.
             elif known.error and not log.error:
                 logs[generation] = log
     return evolve(newest, logs=dict(sorted(logs.items())), conflicts=frozenset(conflicts))

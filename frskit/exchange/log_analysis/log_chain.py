@@ -47,6 +47,7 @@ def longest_run(
     if through not in stream or fault(stream, through, conflicts) is not None:
         return None
     first = last = through
+    # Downwards the predecessor is the one to be judged, upwards the successor.
     while first - 1 in stream and _joint(stream, first, conflicts) is None:
         first -= 1
     broken: tuple[Break, int] | None = None

@@ -184,6 +184,7 @@ def _sort_logs(
         elif kind is LogFileKind.CURRENT:
             current = (name, source)
         elif kind is LogFileKind.TEMPORARY:
+            # Without a good header it is only half made and cannot become the current log.
             temporary = _log_header(source)[0] is not None
     return archived, current, temporary
 

@@ -120,6 +120,7 @@ class ExchangeApplication:
         """
         budget.check(f"mounting {group}")
         owner = self._exchange.group(group)
+        # Only what this start adds belongs into its report.
         seen = len(self._exchange.events)
         try:
             report = owner.open()

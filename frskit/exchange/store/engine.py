@@ -110,6 +110,7 @@ class StorageGroupEngine:
             system_path=places.system_dir,
             log_path=places.log_dir,
             flags=int(circular),
+            # Of the engine's settings only those that ours has a use for.
             counters=(0, 0, 0, 0, 0, profile.log_sectors, profile.cache_pages),
         )
         signature = Signature(random=rng.getrandbits(32), created=LogTime.of(clock.now()))
@@ -151,8 +152,10 @@ class StorageGroupEngine:
         with self._gate.lock:
             if self._gate.closed:
                 return
+            # With a broken log nothing can be written any more: recovery will find what is on disk.
             if clean and self.is_running and not self._instance.stream.is_broken:
                 self._close_cleanly()
+            # Closed before the files are released, so that nobody begins anything in between.
             self._gate.closed = True
             self._gate.session = None
             for database in self._instance.databases.values():

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["DatabaseAdministration"]
 
+# A dbid is one byte [ese.md 1]; the last few numbers stay free (ours).
 _MAX_DBID = 250
+# MsgId is a signed Long [lab-store.md 1].
 _MAX_MESSAGE_ID = (1 << 31) - 1
 
 
@@ -136,6 +138,7 @@ class DatabaseAdministration:
             path=files.display_path,
         )
         position = instance.stream.append(encode_record(record))
+        # Durable before there is a file: of the record recovery can make the file, not vice versa.
         instance.stream.flush()
         database = Database.create(
             files,
@@ -210,6 +213,7 @@ class DatabaseAdministration:
         if name not in self.files:
             raise NotFound(f"the group has no database {name}", context={"database": name})
         if database is not None:
+            # Read again, because a recovery may have changed the file meanwhile.
             database.close()
         database = Database.load(self.files[name], cache_pages=self._instance.profile.cache_pages)
         self._instance.databases[name] = database
@@ -219,6 +223,7 @@ class DatabaseAdministration:
         instance = self._instance
         others = {each.dbid for each in instance.databases.values() if each is not database}
         dbid = database.dbid
+        # One that comes from another stream may carry a number that is taken here.
         if dbid == 0 or dbid in others:
             database.header = evolve(database.header, dbid=0)
             dbid = self._free_dbid()
@@ -243,6 +248,7 @@ class DatabaseAdministration:
         )
         instance.raise_required(database)
         database.attached = True
+        # After the record: a dirty header without one could not be explained by any log.
         database.write_header()
         database.write_stream_file()
 
@@ -260,6 +266,7 @@ class DatabaseAdministration:
             if database is None or not database.attached:
                 return
             self._gate.require_no_freeze("dismount")
+            # A rollback that waits for room would keep the dismount out for ever.
             self._gate.settle_doomed()
             if self._gate.transaction is not None:
                 raise Busy("a transaction is open", context={"database": name})

@@ -85,6 +85,7 @@ class CheckpointFile:
         """Remove it, if it is there."""
         if self.fs.exists(self.path):
             self.fs.remove(self.path)
+            # One that came back after a crash could hide logs that are needed [EXC-66].
             self.fs.sync()
 
 
@@ -180,6 +181,7 @@ class Instance:
     def raise_required(self, database: Database) -> None:
         """Make the header promise the logs that changes up to now need."""
         generation = self.stream.generation
+        # Exchange 2003 knows no committed generation [ese.md 2.1].
         committed = generation if self.profile.tracks_committed else 0
         database.header = evolve(
             database.header,
@@ -202,6 +204,7 @@ class Instance:
         """How far the checkpoint may go: nothing before it is needed any more."""
         waiting = [each.oldest_change for each in self.databases.values()]
         positions = [each for each in [*waiting, self.transaction_begin] if each is not None]
+        # What is not durable can still be lost, so the checkpoint stays before it.
         return min([*positions, self.stream.durable_position])
 
     def advance_checkpoint(self) -> None:
@@ -209,6 +212,7 @@ class Instance:
         self.stream.flush()
         position = self.possible_checkpoint()
         if position > self.checkpoint.position:
+            # A checkpoint ahead of a header would make a good log set look incomplete [HAZ-22].
             for database in self.attached():
                 self._raise_minimum(database, position.generation)
             self.write_checkpoint(position)
@@ -224,6 +228,7 @@ class Instance:
         if minimum == database.header.gen_min_required:
             return
         database.header = evolve(database.header, gen_min_required=minimum)
+        # A range must not end before it begins.
         if minimum > database.header.gen_max_required:
             self.raise_required(database)
         database.write_header()
@@ -242,6 +247,7 @@ class Instance:
 
     def _drop_unneeded_logs(self) -> None:
         """Circular logging: logs below the checkpoint go [exchange.md 1.3]."""
+        # Ascending, so that the logs that stay are contiguous whenever this stops [EXC-42].
         for generation, path in self.directory.archived().items():
             if generation >= self.checkpoint.generation:
                 break
@@ -259,6 +265,7 @@ class Instance:
 
     def _catch_up(self) -> None:
         """Write the pages that hold the checkpoint back, then move it."""
+        # Half the depth, so that the next commits need not come here again (ours).
         target = self.stream.generation - self.profile.checkpoint_depth_logs // 2
         for database in self.attached():
             numbers = database.write_order(database.dirty_before(target))

@@ -110,6 +110,7 @@ def read_log(file: ReadableFile, name: str) -> LogContent:
             native=EseError.LOG_FILE_CORRUPT,
         )
     ranges, tail = _ranges(file)
+    # A log that was closed ends with this record; one that a crash left does not.
     ended = ranges[-1][1].rstrip(b"\0").endswith(bytes([END]))
     return LogContent(header=header, ranges=tuple(ranges), tail_offset=tail, ended=ended)
 

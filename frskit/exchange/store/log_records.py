@@ -43,6 +43,7 @@ __all__ = [
 NOP = 0
 END = 4
 
+# Bodies of the records; the layouts are ours [lab-store.md 3].
 _FRAME = struct.Struct("<BH")
 _TXID = struct.Struct("<Q")
 _OPERATION = struct.Struct("<QBIQQHBHHH")
@@ -367,6 +368,7 @@ def decode_records(data: bytes, *, administrative: bool = False) -> Iterator[tup
     at = 0
     while at < len(data):
         if data[at] == NOP:
+            # Padding up to the next sector, skipped at once because there may be much of it.
             at = len(data) - len(data[at:].lstrip(b"\0"))
             continue
         if data[at] == END:
@@ -379,6 +381,7 @@ def decode_records(data: bytes, *, administrative: bool = False) -> Iterator[tup
         if start + length > len(data):
             raise _damaged(at)
         at_record, at = at, start + length
+        # From this number on records are about whole databases.
         if administrative and number < _CREATE_DB:
             continue
         try:

@@ -38,7 +38,9 @@ if TYPE_CHECKING:
 __all__ = ["LogStream", "StreamSettings"]
 
 _FIRST_SECTOR = LOG_HEADER_SIZE // SECTOR_SIZE
+# Five hexadecimal digits, as Exchange 2003 names its logs [ese.md 10].
 _LAST_GENERATION = 0xFFFFF
+# Bytes per write while space is allocated: bounds the memory (ours).
 _CHUNK = 1 << 20
 
 
@@ -112,6 +114,7 @@ class LogStream:
         stream = cls(directory, settings, clock, attachments)
         stream._begin(*stream._prepare(previous, not_before))
         directory.fs.rename(directory.temporary_path, directory.current_path)
+        # The name is durable before anything is logged under it.
         directory.fs.sync()
         stream._open_current()
         stream.keep_prepared()
@@ -135,6 +138,7 @@ class LogStream:
         length = (stream._next_sector - stream._tail_sector) * SECTOR_SIZE
         stream._tail = stream._file.read_at(content.tail_offset, length)
         stream._ended = content.ended
+        # Closed by its last record; the crash came before it got its number.
         if content.ended:
             stream.roll()
         return stream
@@ -162,6 +166,7 @@ class LogStream:
         Rolls to the next generation if the current log has no room for it.
         """
         if self._sectors(len(self._pending) + length) > self._sectors_left:
+            # Two sectors are never free: the first, empty range, and the one kept for END.
             if self._sectors(length) > self._settings.sectors - _FIRST_SECTOR - 2:
                 raise StoreError(
                     f"no log can hold a record of {length} bytes", native=EseError.RECORD_TOO_BIG
@@ -187,6 +192,8 @@ class LogStream:
         with self._must_succeed():
             data, self._pending = bytes(self._pending), bytearray()
             sectors = self._sectors(len(data))
+            # The range first and durable, then the pointer to it: a crash in between leaves the old
+            # end.
             self._write_range(data, sectors)
             self._link_tail()
             start = self._next_sector
@@ -209,16 +216,19 @@ class LogStream:
             StoreError: The volume is full (native -529) or failed (-510); the current log stays.
         """
         self.flush()
+        # It may be there already, from a roll that failed after it.
         if not self._ended:
             self._pending += bytes([END])
             self.flush()
             self._ended = True
         directory, closed = self._directory, self._header
         try:
+            # Made before anything is given up: a full volume leaves the log as it was.
             header, tail = self._prepare(closed, None)
             self.close()
             directory.fs.rename(directory.current_path, directory.archive_path(closed.generation))
         except FrskitError as error:
+            # It is still the current log, and is gone on with.
             self._file = self._file or directory.fs.edit(directory.current_path)
             raise _log_failure(error) from error
         with self._must_succeed():
@@ -285,6 +295,7 @@ class LogStream:
         """Make the previous checksum record point to the range just written."""
         file = self._require_file()
         data = self._tail[CHECKSUM_RECORD_SIZE:]
+        # The records stay; `next` changes and with it the checksum, both in the first sector.
         linked = self._range(data, len(self._tail) // SECTOR_SIZE, len(data))
         file.write_at(self._tail_sector * SECTOR_SIZE, linked[:SECTOR_SIZE])
         file.sync()
@@ -337,10 +348,13 @@ class LogStream:
         """The temporary log with all its space, so that no later write finds the volume full."""
         fs, path = self._directory.fs, self._directory.temporary_path
         size_bytes = self._settings.sectors * SECTOR_SIZE
+        # Kept since it was prepared, with all its space; only its content is new.
         if fs.exists(path) and fs.stat(path).size_bytes == size_bytes:
             return fs.edit(path)
         file = fs.create(path, exclusive=False)
         try:
+            # Written and not just extended: a hole would have to find its blocks later, in a
+            # freeze.
             for at in range(0, size_bytes, _CHUNK):
                 file.write_at(at, bytes(min(_CHUNK, size_bytes - at)))
         except FrskitError:
@@ -365,6 +379,7 @@ class LogStream:
         moment = self._clock.now()
         for each in before:
             earlier = each.to_datetime()
+            # Headers keep nothing finer than a millisecond [ese.md 1].
             if earlier is not None and moment <= earlier + timedelta(milliseconds=1):
                 moment = earlier + timedelta(milliseconds=1)
         return LogTime.of(moment)

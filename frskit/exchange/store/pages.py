@@ -18,6 +18,7 @@ __all__ = ["PAGE_SIZE", "Page", "PageFlag"]
 PAGE_SIZE = 4096
 """Page size of the lab's stores [lab-store.md 1]."""
 
+# Bytes of a small page's header and of a tag; 13 bits of a tag's two numbers [lab-store.md 2.1].
 _HEADER = 40
 _TAG = 4
 _MASK = 0x1FFF
@@ -285,6 +286,7 @@ class Page:
         return [self._content(index) for index in range(self.count + 1)]
 
     def _rebuild(self, contents: list[bytes]) -> None:
+        # Laid out anew each time: 4 KB are cheap, and the free space stays in one piece.
         used = sum(map(len, contents))
         free = PAGE_SIZE - _HEADER - used - _TAG * len(contents)
         if free < 0:

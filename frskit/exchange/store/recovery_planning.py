@@ -91,6 +91,7 @@ def survey_logs(directory: LogDirectory) -> LogSet:
         try:
             header = directory.header(path)
         except StoreError as error:
+            # Damage counts only in a log that is needed; `_walk` finds out.
             damaged[generation] = error
             continue
         if header.generation != generation:
@@ -111,6 +112,7 @@ def survey_logs(directory: LogDirectory) -> LogSet:
         headers[current.generation] = current
         paths[current.generation] = directory.current_path
     prepared = directory.temporary_header()
+    # The temporary log, too, has to be of this stream.
     known = [*headers.values(), *([prepared] if prepared else [])]
     return LogSet(
         headers=headers,
@@ -156,6 +158,7 @@ def plan_recovery(
         StoreError: Recovery is impossible; `native` says why.
     """
     if checkpoint is not None and checkpoint.log_signature != logs.signature:
+        # A foreign checkpoint is ignored: replay begins with the lowest log [ese.md 11.2 4].
         checkpoint = None
     dirty = [each for each in databases if not each.is_clean]
     _require_lowest(logs, dirty, checkpoint)
@@ -240,6 +243,8 @@ def _require_highest(logs: LogSet, dirty: Iterable[Database], reached: int) -> N
                 f"logs {reached + 1} to {header.committed} of {database.name} are missing",
                 header.committed,
             )
+        # The right number is not enough: it must be the very log that the header means [ese.md 11.2
+        # 6].
         expected = header.gen_max_creation_time
         found = logs.headers.get(header.gen_max_required)
         if expected.is_set and found is not None and found.created != expected:
