@@ -44,6 +44,7 @@ def file_lock(
     """
     from filelock import FileLock
 
+    # Not per thread: another thread of this process is refused like any other holder.
     lock = FileLock(path, timeout=0, mode=0o600, thread_local=False)
     while not _taken(lock, doing):
         left_s = 0.0 if budget is None else budget.remaining_s()
@@ -52,6 +53,7 @@ def file_lock(
                 f"{doing}: {os.fspath(path)} is held by another process or thread",
                 context={"lock": os.fspath(path)},
             )
+        # Only a cancellation is told from here; that time is up means Busy.
         if budget.token is not None and budget.token.cancelled:
             budget.check("waiting for a lock")
         budget.clock.sleep(_POLL_S if left_s is None else min(_POLL_S, left_s))

@@ -295,6 +295,7 @@ class Page:
         for index, content in enumerate(contents):
             _TAG_LAYOUT.pack_into(self.data, PAGE_SIZE - _TAG * (index + 1), len(content), place)
             self.data[_HEADER + place : _HEADER + place + len(content)] = content
+            # Zeros, because images leave the middle out and redo has to make the same bytes.
             place += len(content)
         tail = PAGE_SIZE - _TAG * len(contents)
         self.data[_HEADER + place : tail] = bytes(tail - _HEADER - place)

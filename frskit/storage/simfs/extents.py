@@ -176,6 +176,7 @@ class FreeMap:
             runs.append(taken)
             count -= taken.blocks
         while count:
+            # The first run that is long enough; if none is, the first one is used up.
             index = next((i for i, length in enumerate(self._counts) if length >= count), 0)
             runs.append(self._take(index, 0, count))
             count -= runs[-1].blocks
