@@ -91,6 +91,7 @@ def _paths(target: CheckTarget, component: Component) -> Iterator[str]:
     for files in component.files:
         found = [path for path, _ in target.find(files)]
         yield from found
+        # Only a plain name can be missed: a pattern may mean nothing at all.
         if not found and files.role is FileRole.DATABASE and not _wild(files):
             yield files.path.rstrip("\\/") + separator(files.path) + files.pattern
 

@@ -106,6 +106,7 @@ def check_online(server: str, fresh: Sequence[LunMount], online: Iterable[LunMou
         check_free(server, wish.point, others)
         for other in others:
             same_disk = other.label.signature == wish.label.signature
+            # A failed mount touches nothing any more, so its successor may come.
             if not other.failed and (same_disk or other.volume_id == wish.volume_id):
                 raise DuplicateSignature(
                     f"{server}: {other.disk.storage} and {wish.disk.storage} have the same"

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["MountRecord", "MountTable"]
 
 SCHEMA: Final = "frskit.mounts"
+# Names in the mount directory that are no mount points.
 _OWN: Final = frozenset({".table.json", ".table.json.new", ".lock"})
+# Seconds that another process may take for its change, at most (ours).
 _PATIENCE_S: Final = 10.0
 
 
@@ -155,6 +157,7 @@ class MountTable:
             for record in fresh:
                 self._link(record)
         except OSError as error:
+            # All of them, because those that were not made are left alone.
             for record in fresh:
                 self._unlink(record)
             self._save(before)

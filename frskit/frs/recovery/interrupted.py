@@ -36,6 +36,7 @@ __all__ = ["MOUNTED", "finish_recovery", "release", "settle"]
 MOUNTED = "mounted"
 """State of a database that is up."""
 
+# Steps that gave a file another name.
 _MOVES = frozenset({RecoveryStep.SET_ASIDE, RecoveryStep.RENAME})
 
 
@@ -96,6 +97,7 @@ def _forward(
     budget = Budget.of(parts.clock)
     status = production.application.status(group)
     try:
+        # The process that died may have come as far as this.
         if any(each.state != MOUNTED for each in status.databases):
             status = production.application.bring_online(group, budget=budget).status
     except Exception as error:  # noqa: BLE001 - parties are strangers: law 11
@@ -121,14 +123,17 @@ def _back(
     budget = Budget.of(parts.clock)
     undo = Releases()
     application = production.application
+    # In the order in which things were done; unwound from the last.
     undo.push("overwrite flag", lambda: application.allow_overwrite(group, False))
     for step, facts in operation.intents():
         _push_undo(undo, parts, production, step, facts)
+    # Last in and first out: nothing may be open while LUNs and files move.
     undo.push("reading of the copy", lambda: _hide_from_recovery(parts, production, copy))
     undo.push("stores", lambda: application.take_offline(group, budget=budget))
     leftovers = undo.unwind()
     if leftovers:
         return f"the recovery of {group} cannot be undone: {'; '.join(leftovers)}"
+    # Ended before mounting: that stores stay down is no reason to undo everything again.
     release(parts, copy.id)
     operation.end("undone by a resume")
     try:

@@ -73,6 +73,7 @@ def mounted(
     server = parts.recovery.server
     members = [member for member in copy.members if member.life is MemberLife.HELD]
     storages = [member.storage for member in members]
+    # After an interrupted swap production may run on the copy, which must not be shown twice.
     running_on = {one for each in production.server.volumes() for one in each.storages}
     if running_on.intersection(storages):
         raise CopyInUse(
@@ -87,6 +88,7 @@ def mounted(
             with attached(server, at, read_only=True, budget=budget) as volumes:
                 yield MountedCopy(copy, server, volumes)
     finally:
+        # A server forgets a LUN only when it looks again [HAZ-01].
         server.rescan(budget=budget)
 
 
@@ -98,6 +100,7 @@ def make_plan(parts: Parts, copy: Copy, wish: RecoveryWish, budget: Budget) -> R
             precondition does not hold.
     """
     production = parts.production(copy.server)
+    # Questions that cost nothing first; nothing is presented before all of them have passed.
     _check_copy(copy, wish)
     _check_interrupted(parts, copy)
     group = _group(production, copy, wish.group)

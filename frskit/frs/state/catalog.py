@@ -74,6 +74,7 @@ class SqliteCatalog:
         try:
             with _catalog_errors(path):
                 self._prepare()
+        # Ten seconds for the transaction of another process (ours).
         except BaseException:
             self._db.close()
             raise
@@ -122,6 +123,7 @@ class SqliteCatalog:
         light = evolve(copy, report=None, records=(), documents=None)
         heavy = _Heavy(report=copy.report, records=copy.records, documents=copy.documents)
         stamp = copy.created_at.isoformat()
+        # The names may have changed since the last record.
         db.execute("DELETE FROM copy_components WHERE id=?", (copy.id,))
         db.execute(
             "INSERT OR REPLACE INTO copies VALUES (?,?,?,?,?,?)",

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["Journal", "JournalOperation"]
 
 SCHEMA = "frskit.journal/1"
+# As `write` puts it, without blanks: looked for in the bytes, before anything is parsed.
 _END = b'"phase":"end"'
+# Bytes from the end; a last line is short (ours).
 _TAIL_BYTES = 1024
 
 
@@ -91,6 +93,7 @@ class JournalOperation:
         try:
             make_private_file(self._path)
             with self._path.open("a", encoding="utf-8") as file:
+                # A line that a crash tore must not swallow this one.
                 file.write("\n" if self._torn else "")
                 file.write(json.dumps(line, separators=(",", ":"), default=str) + "\n")
                 file.flush()
