@@ -85,6 +85,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DirectoryArray"]
 
+# No space and no quota mean the same to a caller.
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -189,7 +190,8 @@ class DirectoryArray(DirectoryStorage):
         """Copy every member, then record them all at once.
 
         The record is durable when it returns, the copies are after `make_durable` or `present`:
-        the application holds its writes now and need not wait for the disk. A budget that ends in between undoes everything.
+        the application holds its writes now and need not wait for the disk. A budget that ends in
+        between undoes everything.
         """
         with self._change(budget) as change:
             known = change.records.sets.get(staged.key)
@@ -205,6 +207,7 @@ class DirectoryArray(DirectoryStorage):
     def _make_set(self, change: RecordsFile, staged: StagedCopies, budget: Budget) -> None:
         if self._staged.get(staged.key) != staged:
             raise CopyConflict(f"key {staged.key} is not staged", context={"key": staged.key})
+        # Again, now with the lock held: others may have changed things since the staging.
         try:
             self._check_set(change.records, staged.key, staged.requests)
         except (StorageNotFound, CopyInvalid, NameInUse) as error:
@@ -218,6 +221,7 @@ class DirectoryArray(DirectoryStorage):
                 for number in range(len(staged.requests))
             )
         except OSError as error:
+            # Recorded by nobody, so it is no copy.
             change.sweep()
             kind = InsufficientCapacity if error.errno in _FULL else ArrayError
             raise kind(
@@ -296,6 +300,7 @@ class DirectoryArray(DirectoryStorage):
         """Tell a host where the directory is, once it is durable; several hosts may know."""
         if self._hosts is not None and host not in self._hosts:
             raise StorageNotFound(f"{self._name} knows no host {host}", context={"host": host})
+        # Before the lock is taken, because it takes as long as the disk likes.
         self.make_durable(storage, budget=budget)
         wanted = PresentationRecord(storage=storage, host=host, read_only=read_only)
         with self._change(budget) as change:

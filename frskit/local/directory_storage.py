@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DirectoryStorage"]
 
+# Bytes of the quoted name: file systems allow 255, and prefixes need some (ours).
 _NAME_BYTES: Final = 200
 
 
@@ -96,6 +97,7 @@ class DirectoryStorage(ArrayBase):
     @contextmanager
     def _change(self, budget: Budget) -> Iterator[RecordsFile]:
         """The records, locked, after whatever a dead process left was settled."""
+        # The caller's budget, but never longer than the array lets anybody wait for its lock.
         waiting = Budget.of(self._clock, self._lock_timeout_s, budget.token)
         remaining_s = budget.remaining_s()
         if remaining_s is not None:

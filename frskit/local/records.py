@@ -227,6 +227,7 @@ class RecordsFile:
 
     def settle(self) -> None:
         """Finish what was recorded: removals, and the naming of new copies; then sweep."""
+        # The trees first: removing once more what is gone already does no harm.
         for directory in self.records.doomed:
             remove_tree(self._root / directory)
         if self.records.doomed:
