@@ -9,8 +9,9 @@ from frskit._lazy import face
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from frskit.testing.array.histories import run_histories
     from frskit.testing.array.kit import check_disk_array
-    from frskit.testing.array.machine import ArrayHistory, run_histories
+    from frskit.testing.array.machine import ArrayHistory
     from frskit.testing.array.scenarios import demand, kit_key, run_scenarios, take_set, used_bytes
     from frskit.testing.array.world import ArrayWorld, LunArray, ScsiWorld
 
@@ -36,7 +37,7 @@ _HOMES = {
     "check_disk_array": "frskit.testing.array.kit",
     "demand": "frskit.testing.array.scenarios",
     "kit_key": "frskit.testing.array.scenarios",
-    "run_histories": "frskit.testing.array.machine",
+    "run_histories": "frskit.testing.array.histories",
     "run_scenarios": "frskit.testing.array.scenarios",
     "take_set": "frskit.testing.array.scenarios",
     "used_bytes": "frskit.testing.array.scenarios",

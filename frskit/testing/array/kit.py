@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from frskit.errors import FrskitError, MissingDependency
-from frskit.testing.array.machine import run_histories
+from frskit.testing.array.histories import run_histories
 from frskit.testing.array.scenarios import run_scenarios
 from frskit.testing.report import KitReport
 

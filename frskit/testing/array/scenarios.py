@@ -121,6 +121,7 @@ def _unsupported_kind(world: ArrayWorld, report: KitReport) -> None:
         return
     for kind in others:
         _refused(
+            # The default binds the kind of this turn.
             lambda kind=kind: take_set(array, kit_key(1), world.storages[:1], kind),  # type: ignore[misc]
             UnsupportedKind,
             doing=f"a copy of kind {kind.value}",
@@ -248,6 +249,7 @@ def _content(world: ArrayWorld, report: KitReport) -> None:
         world.write(source, half, b"later......")
         world.write(source, 0, b"elsewhere")
         shown = array.present(copy.id, world.host, read_only=True, budget=_BUDGET)
+        # Read again and again, while the array normalizes.
         for _ in range(_POLLS):
             seen = world.read(copy.id, half, 11), world.read(copy.id, 0, 9)
             demand(

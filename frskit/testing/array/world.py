@@ -111,6 +111,7 @@ class ScsiWorld:
         self._advance = advance
         self._restart = restart
         self._close = close
+        # Production sees its storage from the beginning, as on any SAN.
         for storage in self.storages:
             array.present(storage, production, read_only=False, budget=Budget.unlimited())
 

@@ -67,6 +67,7 @@ class Script:
         """A step is reached."""
         if not step.endswith("!"):
             self.steps.append(step)
+        # Taken away before it acts: each fault happens once.
         action = self.faults.pop(step, None)
         if action is not None:
             action()
