@@ -120,6 +120,7 @@ class Coordinator:
             if provider is party:
                 self.engine.providers.unregister(provider)
                 return
+        # By identity: writers and providers need not be comparable.
         for writer in self.engine.roster.writers():
             if writer is party:
                 self.engine.roster.unregister(writer)

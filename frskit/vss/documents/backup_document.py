@@ -132,6 +132,7 @@ def schema_of(bits: int) -> frozenset[BackupSchema]:
         DocumentError: The mask contradicts itself [VSS-63].
     """
     schema = frozenset(bit for bit in BackupSchema if bits & bit.value)
+    # Bits that mean nothing without these make the document invalid [VSS-63].
     both = {BackupSchema.DIFFERENTIAL, BackupSchema.INCREMENTAL}
     if BackupSchema.EXCLUSIVE_INCREMENTAL_DIFFERENTIAL in schema and not both <= schema:
         raise damaged(f"schema {bits}: exclusive without incremental and differential")

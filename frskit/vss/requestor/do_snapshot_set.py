@@ -199,6 +199,7 @@ class Creation:
                 self.open_set.id,
                 partial(each.post_commit_snapshots, self.open_set.id, count),
             )
+            # From here on its copies exist for it, and Abort no longer removes them [VSS-32].
             self._created.append(each)
         self.open_set.advance(ShadowStep.POST_COMMIT_DONE)
         self.participants.check_windows()

@@ -75,6 +75,7 @@ class Dossier:
         )
 
     def _described(self, writers: Iterable[WriterMetadata]) -> BackupDocument:
+        # LUN records are for a set that travels; one that stays is managed by its own service.
         moving = self.record is not None and bool(self.context & Attribute.TRANSPORTABLE)
         members = self.record.members if self.record is not None and moving else ()
         return BackupDocument(

@@ -46,6 +46,7 @@ class Arrival:
                 storage that has to be hidden again.
             ProviderNotRegistered: A provider of the set is not on this server; nothing was done.
         """
+        # All must be here before any of them presents anything.
         providers = {
             each.provider_id: self.engine.providers.by_id(each.provider_id) for each in self.members
         }
@@ -57,6 +58,7 @@ class Arrival:
         except FrskitError as error:
             error.context.setdefault("presented", list(located))
             raise
+        # Windows would call a part of them a success [VSS 1.2]; here it is a failed copy [HAZ-11].
         if len(arrived) < len(self.members):
             raise self._failed(arrived, located)
         return arrived

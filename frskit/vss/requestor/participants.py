@@ -97,6 +97,7 @@ class Participants:
         previous_stamps: Mapping[ComponentId, str],
     ) -> None:
         """Add a writer with its explicit components."""
+        # A writer hears of its own components only.
         stamps = {key: value for key, value in previous_stamps.items() if key in components}
         session = WriterSession(
             session_id=set_id,
@@ -113,6 +114,7 @@ class Participants:
 
     def set_volumes(self, volumes: Iterable[VolumeId]) -> None:
         """Make the set's volumes known; from PrepareForSnapshot on writers see them."""
+        # The set is complete only now, when no volume can be added any more.
         known = frozenset(volumes)
         for entry in self.entries:
             entry.session = evolve(entry.session, volumes=known)
