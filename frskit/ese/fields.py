@@ -290,6 +290,7 @@ def pack_fields(layout: Layout, value: object, size: int) -> bytearray:
             raise FormatError(
                 f"{row.name} does not fit into its field: {error}", context={"field": row.name}
             ) from error
+        # Some values are bytes already and are packed as long as they are.
         if len(raw) != row.end - row.offset:
             raise FormatError(f"{row.name} has the wrong length", context={"field": row.name})
         area[row.offset : row.end] = raw

@@ -335,6 +335,7 @@ def contiguous_run(
             break
         previous = log
         generation += 1
+    # Logs that no walk reaches make a hole of what is missing before them [ese.md 11.2 5].
     beyond = tuple(sorted(each for each in found if each > generation))
     if log is None and beyond:
         stop, error = RunStop.HOLE, EseError.MISSING_LOG_FILE

@@ -54,6 +54,7 @@ def check_open_log(file: Readable, name: str) -> LogReport:
             problem=str(error),
             problem_offset=0,
         )
+    # To the engine a wrong length is an error of its own (-541), whatever the body says [ese.md 6].
     if size != header.file_size_bytes:
         return LogReport(
             name=name,
