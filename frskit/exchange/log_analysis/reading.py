@@ -30,6 +30,7 @@ __all__ = [
     "log_fact",
 ]
 
+# -563 and -1226 are the engine's own numbers for it; the general one for the others is ours.
 _HELPLESS = {
     DatabaseState.JUST_CREATED: EseError.DATABASE_CORRUPTED,
     DatabaseState.BEING_CONVERTED: EseError.DATABASE_INCOMPLETE_UPGRADE,

@@ -173,6 +173,7 @@ class MessageTree:
         below.fill(root.nodes())
         kind = PageFlag.PARENT_OF_LEAF if root.is_leaf else PageFlag(0)
         root.flags = (root.flags & ~(PageFlag.LEAF | PageFlag.PARENT_OF_LEAF)) | kind
+        # The root keeps its number, by which the catalog knows the table.
         root.fill([(b"", number.to_bytes(4, "little"))])
         pages = {number: below, MESSAGES_ROOT: root, **space}
         self._writer.restructure(self._database, pages, frozenset({number}))

@@ -164,6 +164,7 @@ class Instance:
             left = None if limit is None else limit - written
             if left is not None and left <= 0:
                 break
+            # Pages that these need come along, so that it may be more than the limit.
             numbers = database.write_order(database.dirty()[:left])
             if numbers:
                 self.write_pages(database, numbers)
@@ -188,6 +189,7 @@ class Instance:
             dbtime_dirtied=max(database.header.dbtime_dirtied, database.dbtime),
             gen_max_required=max(database.header.gen_max_required, generation),
             gen_max_committed=max(database.header.gen_max_committed, committed),
+            # Tells the log that is needed from another one of its number [ese.md 2.1].
             gen_max_creation_time=self.stream.header.created,
         )
 

@@ -101,6 +101,7 @@ def read_log(file: ReadableFile, name: str) -> LogContent:
             context={"file": name},
             native=EseError.BAD_LOG_VERSION,
         )
+    # Every range is verified before a record of any is believed.
     walk = walk_chain(file, header.generation, SECTOR_SIZE, header.file_size_bytes)
     if walk.end is not ChainEnd.COMPLETE:
         raise StoreError(

@@ -241,6 +241,7 @@ Record: TypeAlias = (
     | BackupMark
 )
 
+# Ours, from the unassigned numbers 102 to 127 [lab-store.md 3].
 _BEGIN, _COMMIT, _ROLLBACK = 102, 103, 104
 _NEW_PAGES, _TORN_PAGE, _CREATE_DB, _ATTACH, _DETACH, _BACKUP_MARK = range(108, 114)
 _OPERATIONS = {kind.value: kind for kind in NodeChange}

@@ -136,6 +136,7 @@ class LogStream:
         stream._next_sector = content.end_position.sector
         stream._tail_sector = content.tail_offset // SECTOR_SIZE
         length = (stream._next_sector - stream._tail_sector) * SECTOR_SIZE
+        # The next flush rewrites the first sector of the last range.
         stream._tail = stream._file.read_at(content.tail_offset, length)
         stream._ended = content.ended
         # Closed by its last record; the crash came before it got its number.
@@ -334,7 +335,7 @@ class LogStream:
             previous_created=previous.created if previous else LogTime(),
             log_signature=self._settings.signature,
             parameters=parameters,
-            flags=2 if parameters.circular_logging else 0,
+            flags=2 if parameters.circular_logging else 0,  # circular logging now [ese.md 6]
             attachments=tuple(self._attachments()),
         )
         tail = _flush_range(b"", 1, generation)

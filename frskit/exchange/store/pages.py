@@ -265,6 +265,7 @@ class Page:
             StoreError: The image makes no sense (native -501).
         """
         end = _U16.unpack_from(image)[0] if len(image) >= 2 + _HEADER else PAGE_SIZE
+        # The middle was left out; nodes and tags lie at their two ends of the page.
         gap = PAGE_SIZE - (len(image) - 2)
         if not _HEADER <= end <= len(image) - 2 or gap < 0:
             raise StoreError(

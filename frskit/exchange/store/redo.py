@@ -202,6 +202,7 @@ class Redo:
         database = state.database
         database.dbtime = max(database.dbtime, image.after)
         cached = database.cached(image.page)
+        # A whole image heals whatever the page has become.
         if cached.torn or _wanted(
             database, image.page, cached.page.dbtime, image.before, image.after
         ):

@@ -229,6 +229,7 @@ def decode_part(data: bytes) -> MessagePart:
         folder=folder,
         txid=txid,
         subject=subject,
+        # Behind the head of the one tagged column, and its flag byte.
         body=data[start + length + _TAGGED.size + 1 :],
     )
 

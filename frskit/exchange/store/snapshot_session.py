@@ -283,6 +283,7 @@ class SnapshotSession:
 
     def _require(self, call: str) -> None:
         timed_out = self.state is SnapshotState.TIMED_OUT
+        # An engine that was closed has forgotten the session, whatever its own state says.
         if not self._is_current(self) and not timed_out and self.state in _LEGAL["abort"]:
             raise StoreError(
                 "the engine does not know this session", native=EseError.OS_SNAPSHOT_INVALID_SNAP_ID
@@ -365,6 +366,8 @@ class SnapshotSession:
             self._unfreeze()
             raise
         lowest = min([*archived, self.copy_max])
+        # An incremental copy has all logs there are, a full one those from the checkpoint on
+        # [exchange.md 3.3].
         self.copy_min = lowest if self.kind.needs_full else checkpoint
         self.delete_limit = min(self.copy_max, checkpoint)
         self._complete = self._all_attached()
