@@ -161,7 +161,7 @@ class VolatileDevice:
         if self._remaining is None:
             return
         if self._remaining < operations:
-            self._remaining = -1
+            self._remaining = -1  # off, until `crash` switches it on again
             raise DeviceError("the power of the device is cut")
         self._remaining -= operations
 

@@ -174,6 +174,7 @@ class Contents:
     def _stage(self, node: Node, cache: FileCache, start: int, end: int) -> None:
         """Set blocks aside for every block of the range that has none."""
         first = start // BLOCK_BYTES
+        # Blocks that neither the file nor its cache has yet.
         missing = _holes(node.extents, first, blocks_for(end) - first)
         if missing and len(cache.staged):
             missing = [
@@ -212,12 +213,14 @@ class Contents:
         cache = self._caches.get(node.inode)
         if cache is None:
             return
+        # Data in place needs a flush even if no metadata changes.
         self._unflushed = True
         # Whole blocks: what they held before is nobody's business.
         for logical, physical, count in cache.staged:
             content = bytearray(count * BLOCK_BYTES)
             cache.dirty.overlay(content, logical * BLOCK_BYTES)
             self._device.write(physical * BLOCK_BYTES, content)
+        # Existing blocks are overwritten in place: after a crash each sector is old or new.
         for offset, data in cache.dirty:
             self._write_in_place(node.extents, offset, data)
         grown = len(cache.staged) or cache.size_bytes != node.size_bytes

@@ -72,6 +72,7 @@ class ExtentMap:
         self._logicals.insert(index, logical)
         self._physicals.insert(index, physical)
         self._counts.insert(index, count)
+        # With the next one first, so that the index is good for the one before.
         self._merge(index)
         if index:
             self._merge(index - 1)

@@ -358,6 +358,7 @@ class SimFs:
             if victim is not None and victim is not node:
                 if not replace or victim.is_directory:
                     raise FileExists(f"{new} exists", context={"path": new})
+                # What is cached of it must not go to blocks that are somebody else's by then.
                 self._contents.forget(victim)
                 self._contents.apply(UnlinkNode(victim.inode))
             self._contents.apply(MoveNode(node.inode, parent.inode, name))

@@ -321,6 +321,7 @@ def journal_records(journal: bytes, epoch: int) -> Iterator[tuple[bytes, int]]:
         number, length, crc = header
         start = position + _RECORD_BYTES
         operations = journal[start : start + length]
+        # The end of the journal, or a record that a crash cut off.
         if number != expected or len(operations) < length or zlib.crc32(operations) != crc:
             break
         position = start + length + -(start + length) % SECTOR_BYTES

@@ -237,6 +237,7 @@ class Metadata:
         self.image_bytes += (len(node.extents) - before) * MAP_BYTES
 
     def _move(self, node: Node, parent: int, name: str) -> None:
+        # Out of its old place first: a change of case alone has the same key.
         del self.nodes[node.parent].children[fold(node.name)]
         self._link(parent, name, node.inode)
         self.image_bytes += node_bytes(name) - node_bytes(node.name)
