@@ -289,6 +289,7 @@ class CopyRun:
         while True:
             states = production.store.states(storages)
             broken = [each.id for each in states if each.state is CopyState.INVALID]
+            # Asked for exactly these: one that the array does not name is gone.
             missing = set(storages) - {each.id for each in states}
             if broken or missing:
                 raise NormalizationFailed(
@@ -320,6 +321,8 @@ class CopyRun:
             self.copy = evolve(self.copy, verdict=Verdict.UNVERIFIED)
             self._record("unverified", "no check was wanted; no log will be truncated")
             return
+        # A correctable page only looks like the old one: it passes with the site's consent alone
+        #
         good = report.image_ok and self._pages_ok(report)
         self.copy = evolve(
             self.copy,
@@ -368,6 +371,7 @@ class CopyRun:
             completion = Completion.UNKNOWN
             self._warn(f"it is not known whether the writers got the outcome: {told(error)}")
         else:
+            # A writer that was told of a failure has completed nothing.
             completion = Completion.DONE if want and report.completed else Completion.FAILED
             self.copy = evolve(self.copy, documents=report.documents)
         self.copy = evolve(self.copy, completion=completion)

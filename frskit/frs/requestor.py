@@ -381,6 +381,7 @@ def _check_unused(copy: Copy, production: Production) -> None:
             hint="Run 'frskit resume'.",
             context={"copy": copy.id},
         )
+    # After a recovery the LUN of a copy may be production's own.
     mounted = {one for each in production.server.volumes() for one in each.storages}
     used = [m.storage for m in copy.members if m.life is MemberLife.HELD]
     if mounted.intersection(used):

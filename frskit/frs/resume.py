@@ -53,6 +53,7 @@ def resume(parts: Parts) -> Sequence[Resumed]:
             continue
         try:
             with parts.locks.hold(f"server-{copy.server}", "resume"):
+                # Read with the lock held: until now an operation may have been running.
                 now = parts.catalog.get(copy.id)
                 if now.life in _UNFINISHED:
                     done.append(_finish(parts, now))

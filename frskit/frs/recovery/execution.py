@@ -97,10 +97,15 @@ class RecoveryRun:
             self._parts,
             copy,
             RecoveryWish(
-                mode=plan.mode, method=plan.method, group=plan.group, accept_unverified=True
+                # Whoever made the plan has decided about unverified copies already.
+                mode=plan.mode,
+                method=plan.method,
+                group=plan.group,
+                accept_unverified=True,
             ),
             self._budget,
         )
+        # Compared whole: to whatever differs nobody has agreed.
         if evolve(fresh, made_at=plan.made_at) != plan:
             raise RecoveryPrecondition(
                 "the plan is out of date: things changed since it was made",

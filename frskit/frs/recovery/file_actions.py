@@ -62,6 +62,7 @@ def _find(source: MountedCopy, path: str) -> FileRef:
 def _move(server: Server, path: str, target: str, undo: Releases) -> None:
     """Rename inside one volume; a file that is not there any more is fine."""
     old, new = server.resolve(path), server.resolve(target)
+    # A rename is one step and is undone by one; a copy between volumes is neither.
     if old.volume != new.volume:
         raise RecoveryFailed(f"{path} and {target} lie on different volumes")
     tree = server.files(old.volume)

@@ -182,6 +182,7 @@ def _hide_from_recovery(parts: Parts, production: Production, copy: Copy) -> Non
     """A copy that was being read for copying back is parked again."""
     budget = Budget.of(parts.clock)
     mounted = {one for each in production.server.volumes() for one in each.storages}
+    # What production has mounted is not the recovery server's to hide.
     held = [
         member.storage
         for member in copy.members

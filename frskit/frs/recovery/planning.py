@@ -153,6 +153,7 @@ def _check_copy(copy: Copy, wish: RecoveryWish) -> None:
 
 def _check_interrupted(parts: Parts, copy: Copy) -> None:
     """P-11: no recovery of this server is under way, not even one whose process died."""
+    # By server and not by copy: two recoveries must not meet on one production server.
     for each in parts.catalog.find(CopyFilter(server=copy.server)):
         if each.stage == RECOVERING:
             raise refuse(
@@ -211,6 +212,7 @@ def _members(copy: Copy, group: GroupInfo, mode: RecoveryMode) -> tuple[CopyMemb
         has = roles.get(member.storage, set())
         if FileRole.DATABASE not in has:
             continue
+        # A swap replaces the whole LUN, and with it the logs that roll forward needs.
         if has & {FileRole.LOG, FileRole.CHECKPOINT}:
             raise refuse(
                 "P-07",

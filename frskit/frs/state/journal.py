@@ -68,6 +68,7 @@ class JournalOperation:
         first = lines[0] if lines else {}
         found = cls(path, clock, str(first.get("kind", "")), str(first.get("subject", "")))
         found.lines = lines
+        # A crash in the middle of a line leaves no end of line.
         found._torn = not path.read_bytes().endswith(b"\n")
         return found
 
@@ -140,6 +141,7 @@ class Journal:
         path = None
         if self._directory is not None:
             number = 1 + max(map(_number, self._directory.glob("*.jsonl")), default=-1)
+            # The subject becomes part of a file's name.
             safe = "".join(each if each.isalnum() or each in "-." else "-" for each in subject)
             path = self._directory / f"{number:06d}-{kind}-{safe}.jsonl"
         operation = JournalOperation(path, self._clock, kind, subject)
@@ -174,6 +176,7 @@ class Journal:
             yield from (each for each in self._operations if not _ended(each.lines))
             return
         for path in sorted(self._directory.glob("*.jsonl")):
+            # Nearly all operations have ended, and are not read whole.
             if _END in _tail(path):
                 continue
             lines = list(_read_lines(path))
