@@ -311,6 +311,7 @@ class LinuxServer:
 
     def _record(self, storage: StorageId, point: str, *, read_only: bool) -> MountRecord:
         seen = self._seen.get(storage)
+        # As it is now: since it was seen the directory may have been replaced.
         if seen is None or _inode(seen.path) != seen.identity:
             raise VolumeNotFound(
                 f"{self._name} has no disk {storage}",

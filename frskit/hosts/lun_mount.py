@@ -86,6 +86,7 @@ class LunMount:
         """
         volume = self.label.volume(self.disk)
         files = SimFs.mount(volume, read_only=self.read_only, clock=clock)
+        # Label and volume are written apart: a disk that was put together of two is refused.
         if files.volume_id != self.label.volume_id:
             raise FileSystemDamaged(
                 f"{self.disk.storage} holds another volume than its label says",

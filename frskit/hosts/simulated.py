@@ -129,6 +129,7 @@ class SimulatedServer:
                 if storage not in self._disks and not mount.failed
             ]
             for mount in lost:
+                # For good: if the disk came back, the file system's cache would be of another time.
                 mount.failed = True
             if lost:
                 points = ", ".join(mount.point for mount in lost)
@@ -423,6 +424,7 @@ class SimulatedServer:
                 if mount.files is not None:
                     mount.files.abandon()
             self._mounts.clear()
+            # Known disks are forgotten as well: after a boot every one is new.
             self._disks.clear()
             self._look()
             return before
