@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ProviderWorld", "check_provider"]
 
+# Two, so that a call can belong to the wrong one.
 _SETS = tuple(SetId(f"{digit * 8}-1111-4111-8111-111111111111") for digit in "12")
 _STEPS = ("begin", "end", "pre", "commit", "post")
 

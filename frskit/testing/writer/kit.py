@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WriterWorld", "check_writer"]
 
+# Two, so that one backup can meet another.
 _SETS = tuple(SetId(f"{digit * 8}-1111-4111-8111-111111111111") for digit in "12")
 _STAGES = ("prepare_backup", "prepare_snapshot", "freeze", "thaw", "post_snapshot")
 
