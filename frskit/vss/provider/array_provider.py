@@ -41,7 +41,7 @@ from frskit.vss.state_tables import PROVIDER_TABLE, ProviderAction, ProviderCall
 
 __all__ = ["ArrayProvider"]
 
-# Best first: only a snapclone becomes independent and fit for recovery on the array [frs.md 2.3].
+# Best first: only a snapclone becomes independent and fit for recovery on the array [FRS 2.3].
 _PREFERRED = (CopyKind.SNAPCLONE, CopyKind.SNAPSHOT, CopyKind.VSNAP)
 _CALL_S = 300.0
 """Time for calls that VSS gives no budget; frskit's choice."""
