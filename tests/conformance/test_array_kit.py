@@ -14,8 +14,8 @@ from frskit.clock import VirtualClock
 from frskit.errors import CopyConflict, InsufficientCapacity
 from frskit.eva import EVA8000, ExhaustionPolicy, SimulatedEva
 from frskit.model.storage import CopyKind
+from frskit.testing.array.histories import run_histories
 from frskit.testing.array.kit import check_disk_array
-from frskit.testing.array.machine import run_histories
 from frskit.testing.array.world import ScsiWorld
 from frskit.testing.report import KitReport
 
