@@ -203,6 +203,7 @@ def read_header_copies(file: Readable, name: str = "database") -> HeaderCopies:
     Raises:
         FormatError: Neither copy is good (native -1018), or the file is of another kind (-1812).
     """
+    # Both copies under every page size, in one read.
     head = read_exactly(file, 0, 2 * max(PAGE_SIZES))
     # A copy names its own page size, so at most one size fits.
     firsts = [size for size in PAGE_SIZES if _copy_is_good(head[:size], size)]

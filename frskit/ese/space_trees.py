@@ -113,6 +113,7 @@ def _last_extent(file: Readable, page_size: int) -> _Extent:
     root = _load(file, _ROOT_PAGE, page_size)
     if not root.flags & _ROOT or root.objid != _DATABASE_OBJID:
         raise FormatError("page 1 is not the root of a database")
+    # Tag 0 of a root is its space header [lab-store.md 2.2].
     external = root.tags[0][1]
     if len(external) < 16:
         raise FormatError("the root has no space header")
@@ -189,6 +190,7 @@ def _u16(data: bytes, at: int) -> int:
 
 def _load(file: Readable, number: int, page_size: int) -> _Page:
     """A page whose checksum is right, cut into its nodes [ese.md 3, lab-store.md 2.1]."""
+    # A damaged number must lead neither outside nor to the header.
     if not 0 < number < file.size_bytes // page_size - 1:
         raise FormatError(f"there is no page {number}")
     data = read_exactly(file, (number + 1) * page_size, page_size)

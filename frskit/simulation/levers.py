@@ -15,6 +15,7 @@ from frskit.simulation.parties import Parties
 
 __all__ = ["Levers"]
 
+# Pages and log headers of the lab's store both have this size [lab-store.md 1].
 PAGE_BYTES = 4096
 # Both headers and the roots behind them: enough that nothing can be mounted (ours).
 _OVERWRITTEN_PAGES = 12

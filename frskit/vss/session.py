@@ -44,6 +44,8 @@ def context_of(request: ShadowRequest) -> int:
 
     That snapclones are plexes and (v)snapshots differential is how [VSS 4.4] reads the EVA.
     """
+    # The two contexts with writers; the others have none or belong to the system provider [VSS
+    # 4.4].
     context = CTX_APP_ROLLBACK if request.persistent else CTX_BACKUP
     if request.transportable:
         context |= Attribute.TRANSPORTABLE
@@ -105,6 +107,7 @@ class EngineSession:
     def plan(self, *, budget: Budget) -> SetPlan:
         """Choose components, volumes and LUNs; nothing on the array changes. Repeatable."""
         components = self.components
+        # Once: a requestor object gathers metadata once [VSS-23].
         if self._plan is None:
             budget.check("planning a shadow copy set")
             components.gather_writer_metadata()
@@ -234,6 +237,7 @@ class EngineSession:
             components.set_backup_succeeded(component, succeeded)
         components.backup_complete()
         statuses = components.gather_writer_status()
+        # A handler that ran out of time may have done its work all the same.
         unclear = [
             each for each in components.writer_failures if isinstance(each.__cause__, Stopped)
         ]
@@ -242,6 +246,7 @@ class EngineSession:
                 f"it is not known whether the writer got the verdict: {unclear[0].message}",
                 key=self._request.key,
             ) from unclear[0]
+        # A failed writer shows in its status and not as an exception [VSS 0.6].
         stable = all(each.state is WriterState.STABLE for each in statuses)
         return CompletionReport(
             completed=stable and not components.writer_failures,
@@ -261,6 +266,7 @@ class EngineSession:
         self._over = True
         components = self._components
         try:
+            # After BackupComplete there is nothing left to abort [VSS-10].
             if components.state is not RequestorState.COMPLETED:
                 self._carefully(components.abort_backup)
         finally:

@@ -41,6 +41,7 @@ CHECKSUM_RECORD_TYPE = 42
 CHECKSUM_RECORD_SIZE = 22
 """Bytes of a checksum record."""
 
+# Flags of the short checksum, seeds of both sums, mark of a shadow [ese.md 7].
 SHORT_USED = 0x9A
 SHORT_NOT_USED = 0xD1
 _CHECKSUM_SEED = 0xFEEDBEAF
@@ -148,6 +149,7 @@ def build_checksum_record(
     """
     sector = at - at % sector_size
     record_end, end = at + CHECKSUM_RECORD_SIZE, at + CHECKSUM_RECORD_SIZE + forward
+    # A short checksum is for ranges of more than one sector only [ese.md 7].
     several = end > sector + sector_size
     record = ChecksumRecord(
         back=at - sector if back is None else back,

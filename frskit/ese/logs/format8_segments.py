@@ -87,6 +87,7 @@ def walk_segments(file: Readable, header: LogHeader) -> SegmentWalk:
     file's length.
     """
     first = header.header_sectors
+    # The last segment is never used [ese.md 8].
     end = min(header.file_sectors, file.size_bytes // SEGMENT_SIZE) - 1
     tally = _Tally(next_segment=first)
     for index, status, start in _statuses(file, first, end):

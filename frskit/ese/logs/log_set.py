@@ -248,6 +248,7 @@ def _place_readable(report: LogReport, header: LogHeader, name: LogName, chain: 
     elif report.status in _WARNINGS:
         kind = _WARNINGS[report.status]
         chain.add(kind, None, report.problem, name=name.name, first=number)
+    # A log with a damaged body still has the header that the next one is compared with.
     chain.previous = (report, header)
 
 
@@ -284,6 +285,7 @@ def _compare_neighbors(
     """Creation times, checksums and versions of two logs that should follow each other."""
     before, after = log_facts(previous, None), log_facts(report, None)
     number = after.generation
+    # All eight bytes of the time, as in recovery [ese.md 11.1].
     if after.previous_created != before.created:
         text = f"{report.name} does not continue {previous.name}"
         chain.add(

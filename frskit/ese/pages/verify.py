@@ -145,6 +145,7 @@ def _flipped_bit(difference: int, bits: int, *, header: bool) -> int | None:
 def _probable_number(stored: Sequence[int], computed: Sequence[int], number: int) -> int | None:
     """The page's own number, if a wrong number explains every block's syndrome."""
     differences = {held ^ expected for held, expected in zip(stored, computed, strict=True)}
+    # The number is mixed into the sum of every block alike [ese.md 4.3].
     if len(differences) != 1:
         return None
     difference = differences.pop()

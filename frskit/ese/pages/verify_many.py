@@ -135,6 +135,7 @@ class PageVerifier:
             np.bitwise_xor.reduceat(words, self._starts[: len(xor)], out=xor)
         else:
             np.bitwise_xor.reduce(words.reshape(len(xor), self._block_words), axis=1, out=xor)
+        # The first 64 bytes have all that is looked at later: sums, dbtime, flags, slots.
         np.copyto(heads, words.reshape(pages, self._page_words)[:, :8])
         has_new = bool(np.bitwise_or.reduce(heads[:, 4]) & _FLAG_BIT)
         if has_new and not self._expect_new:
@@ -170,6 +171,7 @@ class PageVerifier:
             self._conclude_old(numbers, ~new, status, probable)
         if new.any():
             self._conclude_new(numbers, new, status, bits, probable)
+        # Last, because by its flags a page of zeros is an old one, and by its sum a bad one.
         status[zero] = UNINITIALIZED
         return self._with_dbtime(status, bits, probable)
 
@@ -235,6 +237,7 @@ class PageVerifier:
         xor[:: self._blocks] ^= self._heads[:pages, 0]
         # The XOR of all 64-bit words, folded once, is that of all 32-bit words.
         folded = (xor ^ xor >> _SHIFT_32) & _LOW_32
+        # One row per bit of the ECC, of which blocks of 8 KB have 16 [ese.md 4.3].
         levels = np.zeros((16, blocks), np.uint8)
         np.bitwise_count(folded & _INDEX_MASKS[:5, None], out=levels[:5])
         # Bit 5 of a position tells the two halves of a 64-bit word apart.

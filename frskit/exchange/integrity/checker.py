@@ -285,8 +285,10 @@ def _note_pages(item: Item, report: DatabaseReport) -> None:
             EseError.FILE_IO_BEYOND_EOF,
         )
         item.code = EseError.READ_VERIFY_FAILURE
+    # Only whole pages were checked, so that something of the file was not.
     elif report.size_bytes % report.page_size:
         item.damage("the file does not end on a page boundary", EseError.FILE_IO_BEYOND_EOF)
+    # One bad copy is what the engine itself repairs on opening [ese.md 2.2].
     elif report.header_condition not in ("ok", "copies differ"):
         item.warning = f"{item.path}: header {report.header_condition}"
 

@@ -184,6 +184,7 @@ def _judge_chain(
     run = longest_run(stream, through, facts.conflicts)
     if run is None:
         return None
+    # What comes after a break could never be replayed [exchange.md 4.3].
     if run.last < max(stream):
         notes.image.append(
             f"logs after {run.last} do not follow it ({run.code}): transactions would be lost"

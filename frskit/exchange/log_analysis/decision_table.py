@@ -97,6 +97,7 @@ def _a3_signature(case: AnalysisCase) -> Decision | None:
     for database in case.dirty:
         if database.log_signature == stream[0].signature:
             continue
+        # If the stream knows the database, it is a wrong state of the right one.
         attached = {each.db_signature for log in stream for each in log.attached}
         return case.impossible(
             "A3",

@@ -148,6 +148,7 @@ def merge(newest: RecoveryFacts, *older: RecoveryFacts) -> RecoveryFacts:
     for source in older:
         conflicts |= source.conflicts
         for generation, log in source.logs.items():
+            # The newest source decides, and its current log counts as well.
             known = newest.stream.get(generation) or logs.get(generation)
             if known is None:
                 logs[generation] = log

@@ -168,6 +168,7 @@ class _Plan:
         ]
         checkpoint = None if decision.analysis.stale_checkpoint else self._copied_checkpoint()
         yield from self._foreign_to({split_path(path)[1].casefold() for path in logs})
+        # Production's own would point behind the copy's logs.
         if checkpoint is None:
             yield from self._production_checkpoint()
         databases = [path for path, _ in self.files.databases(self.copy)]

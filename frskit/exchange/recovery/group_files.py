@@ -49,6 +49,7 @@ class _ProductionFiles:
         found = []
         for name in tree.listdir(place.path):
             inner = f"{place.path}/{name}" if place.path else name
+            # As Windows compares names, on whatever system this runs.
             if not fnmatchcase(name.casefold(), files.pattern.casefold()):
                 continue
             if not tree.stat(inner).is_directory:

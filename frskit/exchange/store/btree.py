@@ -110,6 +110,7 @@ class MessageTree:
             number = self._path(operation.key)[-1]
             page = self._page(number)
             slot, found = page.find(operation.key)
+            # An insert wants no such row, everything else wants one.
             if found is (kind is NodeChange.INSERT):
                 raise StoreError(
                     "the row exists already" if found else "there is no such row",

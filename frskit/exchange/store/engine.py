@@ -113,6 +113,7 @@ class StorageGroupEngine:
             # Of the engine's settings only those that ours has a use for.
             counters=(0, 0, 0, 0, 0, profile.log_sectors, profile.cache_pages),
         )
+        # For a new stream; recovery takes that of the logs which it finds.
         signature = Signature(random=rng.getrandbits(32), created=LogTime.of(clock.now()))
         instance = Instance(
             directory=LogDirectory(

@@ -203,6 +203,7 @@ class DatabaseAdministration:
             database.check_stream_file()
             self._require_room(database.files)
             self._attach(database)
+            # Looked up and not remembered: a recovery may have brought an older file.
             self.next_ids[name] = self._first_free_id(database)
 
     def _loaded(self, name: str) -> Database:

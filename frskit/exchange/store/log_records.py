@@ -40,6 +40,7 @@ __all__ = [
     "encode_record",
 ]
 
+# The only numbers that are Microsoft's own [lab-store.md 3].
 NOP = 0
 END = 4
 

@@ -173,6 +173,7 @@ class LogStream:
                     f"no log can hold a record of {length} bytes", native=EseError.RECORD_TOO_BIG
                 )
             self.roll()
+        # Records begin behind the checksum record of their range.
         byte = CHECKSUM_RECORD_SIZE + len(self._pending)
         return LgPos(
             generation=self.generation,
@@ -191,6 +192,7 @@ class LogStream:
         if not self._pending:
             return
         with self._must_succeed():
+            # Taken at once: after a failure the stream is broken, and nothing is written twice.
             data, self._pending = bytes(self._pending), bytearray()
             sectors = self._sectors(len(data))
             # The range first and durable, then the pointer to it: a crash in between leaves the old

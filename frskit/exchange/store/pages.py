@@ -188,6 +188,7 @@ class Page:
         while low < high:
             middle = (low + high) // 2
             bound = self.key(middle)
+            # Bounds are exclusive, and the empty one is above every key.
             if bound and bound <= key:
                 low = middle + 1
             else:

@@ -225,6 +225,7 @@ class Redo:
         if cached.torn or found == image.after:
             database.install(image.page, Page.from_image(image.image), position)
             state.skipped.discard(image.page)
+        # An earlier write was lost, which the image must not paper over.
         elif found < image.after:
             raise _unfit(database, image.page, found, image.after)
 

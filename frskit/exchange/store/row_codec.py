@@ -236,6 +236,7 @@ def decode_part(data: bytes) -> MessagePart:
 
 def split_message(message: Message, message_id: int, txid: int) -> list[MessagePart]:
     """The rows of a message: one, or one per kilobyte of body."""
+    # A message without a body has one row all the same.
     pieces = range(0, max(1, len(message.body)), BODY_PART_BYTES)
     return [
         MessagePart(

@@ -196,6 +196,7 @@ class RecoveryRun:
             ):
                 self._take_away(production, member, old)
                 self._put_in_place(production, member)
+            # Only a whole swap counts; it becomes the volume's lineage later.
             self._displaced.append((member, old))
 
     @staticmethod

@@ -116,6 +116,7 @@ def make_plan(parts: Parts, copy: Copy, wish: RecoveryWish, budget: Budget) -> R
         analysis = production.application.analyze(group.name, files, wish.mode)
         if analysis.verdict is LogVerdict.IMPOSSIBLE:
             raise refuse("P-08", analysis.reason, analysis.remedy or None)
+        # While the copy is mounted: which files have to move depends on its own.
         actions = tuple(
             production.application.file_actions(group.name, files, wish.mode, wish.method)
         )
@@ -138,6 +139,7 @@ def make_plan(parts: Parts, copy: Copy, wish: RecoveryWish, budget: Budget) -> R
 
 def _check_copy(copy: Copy, wish: RecoveryWish) -> None:
     """P-01 for the copy as a whole: verified, and not used up or deleted."""
+    # People may accept a copy that was not checked, but none that was found bad.
     usable = copy.recoverable or (
         wish.accept_unverified
         and copy.verdict is Verdict.UNVERIFIED

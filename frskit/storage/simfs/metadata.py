@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Metadata", "Node", "blocks_for", "check_name", "fold"]
 
+# What Windows refuses in names, so that no volume of the lab holds a name it could not have.
 _FORBIDDEN: Final = frozenset('<>:"/\\|?*') | {chr(code) for code in range(32)}
 # In UTF-8; NTFS has as many units of its own kind (ours).
 _NAME_BYTES: Final = 255

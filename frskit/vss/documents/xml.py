@@ -316,6 +316,7 @@ class _Builder:
         return self._root
 
     def _open(self, name: str, attributes: dict[str, str]) -> None:
+        # Counted while parsing: a hostile document is refused before it fills the memory.
         self._count += 1
         if self._count > MAX_ELEMENTS:
             raise damaged(f"it has more than {MAX_ELEMENTS} elements")

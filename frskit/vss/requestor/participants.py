@@ -133,6 +133,7 @@ class Participants:
         Raises:
             WriterVeto, FreezeTimeout: The caller aborts everybody.
         """
+        # Levels are numbered in the order of freezing; within one the order of registration stays.
         for entry in sorted(self.active, key=lambda each: each.metadata.level.value):
             # Counted from before the call, so that a slow Freeze uses up its own window.
             entry.frozen_at = self.clock.monotonic()
@@ -215,6 +216,8 @@ class Participants:
         for entry in self.active:
             verdicts = {each: outcomes.get(each, False) for each in entry.session.components}
             entry.session = evolve(entry.session, succeeded=verdicts)
+            # Asked before the verdict is given: another instance knows nothing of this backup
+            # [EXC-14].
             changed = self._changed(entry)
             if changed is not None:
                 failures.append(changed)

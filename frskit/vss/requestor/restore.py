@@ -53,6 +53,7 @@ class Restoring:
                 native=hresult("VSS_E_OBJECT_NOT_FOUND"),
                 hint="Select components that were explicit in the backup.",
             )
+        # By class id, as VShadow does: the instance of the backup may be long gone [VSS 1.4].
         for member, metadata in writers:
             if metadata.writer_id == component.writer_id:
                 self._selected[component] = member
@@ -117,6 +118,7 @@ class Restoring:
         # Taken away first, so that nobody hears the end twice.
         agreed, self._agreed = self._agreed, []
         for member, session in agreed:
+            # What was said of one component counts more than how the whole went.
             status = {each: self._status.get(each, succeeded) for each in session.components}
             last = evolve(session, succeeded=status)
             call = partial(member.writer.post_restore, last)
