@@ -133,6 +133,7 @@ def command(
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit status; never a traceback for a user's mistake."""
+    # The command line may be refused before click knows of ``--json``.
     output = Output(as_json="--json" in arguments)
     try:
         status = main.main(list(arguments), prog_name="frskit", standalone_mode=False)
@@ -146,6 +147,7 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return _interrupted(output)
     except BrokenPipeError:
+        # Else the interpreter's own last flush would complain once more.
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
         return 0
     except Exception as error:  # noqa: BLE001 - the last line of defence

@@ -195,6 +195,7 @@ def logs(session: Session, words: tuple[str, ...], *, copy: str | None, like_ese
         paths, base = split_base(words)
     worst = 0
     with found_files(session, paths, copy, LOGS | CHECKPOINTS, spare=True) as files:
+        # Logs that were named themselves are looked at alone, the others as streams.
         single = {each.path for each in files} & set(paths)
         for file in files:
             if file.path in single:

@@ -30,6 +30,7 @@ __all__ = [
 
 Facts = dict[str, object]
 
+# Damaged pages that people are shown; JSON has all of them (ours).
 _SHOWN = 20
 _COUNTERS = ("seen", "bad", "correctable", "uninitialized", "wrong_number")
 

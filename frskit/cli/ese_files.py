@@ -40,7 +40,9 @@ __all__ = [
 CHECKPOINTS = frozenset({".chk", ".jcp"})
 DATABASES = frozenset({".edb", ".stm", ".jfm", ".mdb", ".dat", ".db"})
 LOGS = frozenset({".log", ".jtx", ".jrs"})
+# Endings that others use, too: there the header decides.
 _AMBIGUOUS = frozenset({".mdb", ".dat", ".db"})
+# Three characters, as Exchange names its streams [ese.md 10].
 _LOG = re.compile(r"(...)(?:[0-9a-f]{5}|[0-9a-f]{8})?\.(?:log|jtx)", re.IGNORECASE)
 _BASE = re.compile(r"[A-Za-z0-9_]{1,16}")
 

@@ -28,6 +28,7 @@ USAGE = """usage: hpfrscli addcopy  /exchange /server=NAME /sg=NAME[,NAME...]
        hpfrscli delcopy  /exchange /copy=ID
 The site is named by the environment variable FRSKIT_SITE.
 """
+# Per command the switches that it needs, and those that it may have.
 _SWITCHES = {
     "addcopy": ({"server", "sg"}, set[str]()),
     "listcopy": ({"server"}, {"sg"}),
@@ -111,6 +112,7 @@ def _list(values: dict[str, str]) -> None:
         site.parts.production(values["server"])
         found = site.frs.copies(server=values["server"], component=values.get("sg"))
         short = short_ids(site)
+    # Whole ids are what scripts need; they give way only where a terminal is too narrow.
     lines = _listed(found, {copy.id: copy.id for copy in found})
     width = terminal_width(sys.stdout)
     if width is not None and any(cell_width(line) > width for line in lines):

@@ -54,6 +54,7 @@ def fitted(
     roomy = [each.roomy for each in columns]
     tight = [each.tight for each in columns]
     for framed, least in ((True, whole), (True, roomy), (False, whole), (False, tight)):
+        # What frames and padding take, or the blanks between bare columns.
         lines = 3 * len(columns) + 1 if framed else len(columns) - 1
         spare = 0 if width is None else width - lines - sum(least)
         if spare >= 0:
@@ -101,6 +102,7 @@ def _spread(columns: Sequence[_Column], least: Sequence[int], spare: int) -> lis
             widen(number, columns[number].whole)
     for number in by_need:
         widen(number, columns[number].word)
+    # One at a time, to the column that lacks most of what it would like.
     while spare:
         neediest = max(by_need, key=lambda each: columns[each].whole / widths[each])
         if widths[neediest] >= columns[neediest].whole:

@@ -80,6 +80,7 @@ class Output:
         """One JSON document with its schema; nothing unless JSON is wanted."""
         if self.as_json:
             sys.stdout.write(json.dumps({"schema": schema, **facts}, default=str) + "\n")
+            # At once: a program may be waiting for it.
             sys.stdout.flush()
 
     def line(self, text: str = "") -> None:

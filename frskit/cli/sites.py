@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["SITE_VARIABLE", "WAIT_S", "opened", "short_ids"]
 
 SITE_VARIABLE = "FRSKIT_SITE"
+# Seconds that another process may keep the site, and between two tries (ours).
 WAIT_S = 20.0
 _PAUSE_S = 0.1
 

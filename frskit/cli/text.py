@@ -17,9 +17,13 @@ if TYPE_CHECKING:
 
 __all__ = ["beginnings", "cell_width", "printable", "terminal_width", "wrapped"]
 
+# Nothing can be laid out in less; a smaller COLUMNS is taken for a mistake (ours).
 _NARROWEST = 10
+# Where the terminal does not say.
 _USUAL = 80
+# Enough for years of copies; longer where it is not (ours).
 _SHORTEST_ID = 8
+# Unicode's controls, formats, surrogates, and ends of lines and paragraphs.
 _OBEYED = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _JOINERS = "\u200c\u200d"
 """Letters of some scripts, and pictures, are spelled with these; they move nothing."""

@@ -76,15 +76,17 @@ if TYPE_CHECKING:
     from frskit.ese.space_trees import read_owned_pages
     from frskit.ese.streaming_file import check_streaming_file
     from frskit.model.ese_files import (
-        AttachInfo,
-        BackupRange,
         Checkpoint,
         DatabaseHeader,
         DatabaseState,
-        DbmsParameters,
         FileKind,
-        LgPos,
         LogHeader,
+    )
+    from frskit.model.ese_structures import (
+        AttachInfo,
+        BackupRange,
+        DbmsParameters,
+        LgPos,
         LogTime,
         Signature,
     )
@@ -171,8 +173,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "AttachInfo": "frskit.model.ese_files",
-    "BackupRange": "frskit.model.ese_files",
+    "AttachInfo": "frskit.model.ese_structures",
+    "BackupRange": "frskit.model.ese_structures",
     "CHECKPOINT_COPY_SIZE": "frskit.ese.checkpoint",
     "CheckCode": "frskit.ese.chksgfiles",
     "Checkpoint": "frskit.model.ese_files",
@@ -184,21 +186,21 @@ _HOMES = {
     "DatabaseHeader": "frskit.model.ese_files",
     "DatabaseReport": "frskit.model.reports",
     "DatabaseState": "frskit.model.ese_files",
-    "DbmsParameters": "frskit.model.ese_files",
+    "DbmsParameters": "frskit.model.ese_structures",
     "FileKind": "frskit.model.ese_files",
     "FlushMapReport": "frskit.ese.flushmap",
-    "LgPos": "frskit.model.ese_files",
+    "LgPos": "frskit.model.ese_structures",
     "LogFacts": "frskit.ese.recovery_facts",
     "LogHeader": "frskit.model.ese_files",
     "LogReport": "frskit.model.reports",
     "LogSetReport": "frskit.model.reports",
     "LogStatus": "frskit.model.reports",
-    "LogTime": "frskit.model.ese_files",
+    "LogTime": "frskit.model.ese_structures",
     "PageVerdict": "frskit.model.reports",
     "Readable": "frskit.ese.sources",
     "RequiredRange": "frskit.model.reports",
     "RunStop": "frskit.ese.recovery_facts",
-    "Signature": "frskit.model.ese_files",
+    "Signature": "frskit.model.ese_structures",
     "Source": "frskit.ese.sources",
     "StorageGroupCheck": "frskit.ese.chksgfiles",
     "archived_log_name": "frskit.ese.logs.names",

@@ -84,6 +84,7 @@ def read_checkpoint(file: Source) -> Checkpoint:
 def load_checkpoint(file: Readable, name: str = "checkpoint") -> tuple[Checkpoint, HeaderCondition]:
     """The good copy, and what the two look like, of a file that is open already."""
     copies = [read_exactly(file, at, CHECKPOINT_COPY_SIZE) for at in (0, CHECKPOINT_COPY_SIZE)]
+    # A crash while one copy was written leaves the other whole, so each is judged by itself.
     good = [len(each) == CHECKPOINT_COPY_SIZE and header_is_sound(each) for each in copies]
     if not any(good):
         raise FormatError(
@@ -93,6 +94,7 @@ def load_checkpoint(file: Readable, name: str = "checkpoint") -> tuple[Checkpoin
             native=EseError.CHECKPOINT_CORRUPT,
         )
     checkpoint = parse_checkpoint(copies[0] if good[0] else copies[1])
+    # Files from before the type word carry none and are accepted [ese.md 1].
     if checkpoint.file_type not in (FileKind.UNKNOWN, FileKind.CHECKPOINT):
         raise FormatError(
             f"{name} is not a checkpoint", context={"file": name}, native=EseError.FILE_INVALID_TYPE

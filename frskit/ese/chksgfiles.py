@@ -78,6 +78,7 @@ class _Coverage:
     seen: list[tuple[int, int]] = field(factory=list)
 
     def add(self, first: int, end: int) -> None:
+        # Merged at once, so that the list stays short however small the caller's pieces are.
         merged = []
         for low, high in self.seen:
             if high < first or low > end:
@@ -113,6 +114,7 @@ class StorageGroupCheck:
         self._logs = logs
         self._base = base
         self._stage = _Stage.NEW
+        # Guards the coverage, all that threads share; judging pages needs no lock.
         self._lock = threading.Lock()
         self._coverage: dict[str, _Coverage] = {}
         self._page_size = 0
@@ -131,6 +133,8 @@ class StorageGroupCheck:
             return CheckCode.BUSY
         if not self._databases:
             return CheckCode.BAD_PARAMETER
+        # Not CHECKING before every header is good: after a failure here every later call is too
+        # early.
         self._stage = _Stage.READY
         for name, source in self._databases.items():
             try:
@@ -148,6 +152,7 @@ class StorageGroupCheck:
     def _read_header(self, name: str, source: Source) -> None:
         with opened(source) as file:
             copies = read_header_copies(file, name)
+            # All but the header and its shadow, which the caller does not pass [ese.md 2].
             pages = max(0, file.size_bytes // copies.page_size - 2)
         self.headers[name] = copies.header
         self._coverage[name] = _Coverage(pages)
@@ -179,6 +184,7 @@ class StorageGroupCheck:
             result = _judge(page, number, last=number == coverage.pages)
             if result is not None:
                 failed.append(result)
+        # A damaged page was seen too: `term` asks what was checked, not what was good [EXC-53].
         with self._lock:
             coverage.add(first_page, first_page + count)
         return (CheckCode.CHECKSUM if failed else CheckCode.SUCCESS), tuple(failed)
@@ -213,6 +219,7 @@ def _bounded(required: RequiredRange, present: int) -> range:
 
 def _judge(page: bytes, number: int, *, last: bool) -> PageResult | None:
     """The failure of one page; None if it is good or never used."""
+    # The page that a streaming backup appends has a header's checksum [ese.md 5.3].
     trailer = last and is_trailer_page(page)
     verdict = verify_header_page(page) if trailer else verify_page(page, number)
     if verdict.status in ("ok", "uninitialized"):

@@ -46,11 +46,17 @@ Progress: TypeAlias = "Callable[[int, int], None]"
 DAMAGED_LIMIT = 10_000
 """Default for the most damaged pages named in one report (frskit's choice)."""
 
+# Bytes. Ours: a smaller file is read before threads would be of use.
 _INLINE_BYTES = 8 << 20
+# Bytes per task of a foreign executor, which may be far away: few large ones (ours).
 _PART_BYTES = 64 << 20
+# Bytes per task of our own threads, at least; smaller ones would be mostly turns (ours).
 _SMALL_PART_BYTES = 4 << 20
+# Parts handed out at once: bounds what is held, and what a cancellation has to wait for (ours).
 _IN_FLIGHT = 8
+# Parts per second under a limit, so that the disk is read evenly and not in bursts (ours).
 _PACES_PER_S = 8
+# Seconds between two looks at the budget while a part is awaited (ours).
 _POLL_S = 0.1
 
 
@@ -117,11 +123,12 @@ def check_database(
     """
     if limit_bytes_per_s is not None and not limit_bytes_per_s > 0:
         raise UsageError("the limit must be more than zero bytes per second")
+    owned: int | None = None
     with opened(path_or_file) as file:
         name = source_name(path_or_file)
         header, condition, size = _header(file, name, page_size)
-        streaming = header is not None and header.is_streaming_file
         job = _Job(
+            # A worker opens what can be opened again: an open file cannot go to another process.
             source=path_or_file if _reopens(path_or_file) else file,
             name=name,
             size_bytes=file.size_bytes,
@@ -132,21 +139,34 @@ def check_database(
             progress=progress,
         )
         totals = _check_headers(file, job)
-        if not streaming:
+        # The data of a streaming file has no checksums of its own [ese.md 5.4].
+        if header is None or not header.is_streaming_file:
             totals = _check_body(file, job, totals, executor)
-        wanted = (owned_space or totals.bad or totals.correctable) and not streaming
-        owned = load_owned_pages(file, size) if wanted else None
+            if owned_space or totals.bad or totals.correctable:
+                owned = load_owned_pages(file, size)
+    return _report(job, header, condition, totals, owned)
+
+
+def _report(
+    job: _Job,
+    header: DatabaseHeader | None,
+    condition: str,
+    totals: PartResult,
+    owned: int | None,
+) -> DatabaseReport:
+    clean = header is not None and header.is_clean
+    streaming = header is not None and header.is_streaming_file
     return DatabaseReport(
-        name=name,
+        name=job.name,
         size_bytes=job.size_bytes,
-        page_size=size,
+        page_size=job.page_size,
         header=header,
         header_condition=condition,
         pages_seen=totals.pages,
         pages_bad=totals.bad,
         pages_correctable=totals.correctable,
         pages_uninitialized=totals.uninitialized,
-        damaged=locate(totals.damaged, owned, clean=header is not None and header.is_clean),
+        damaged=locate(totals.damaged, owned, clean=clean),
         damaged_limit=job.damaged_limit,
         highest_dbtime=totals.highest_dbtime,
         highest_dbtime_page=totals.highest_page,
@@ -206,6 +226,7 @@ def _check_body(
 ) -> PartResult:
     last = job.pages - 1
     data = read_exactly(file, last * job.page_size, job.page_size) if last >= 2 else b""
+    # A page of zeros would pass for a trailer, but was only never used.
     trailer = bool(data) and any(data) and is_trailer_page(data)
     end = last - 1 if trailer else last
     parts = list(_parts(job, end - 1, own_threads=executor is None)) if end >= 2 else []
@@ -252,6 +273,7 @@ def _results(parts: Iterable[Part], job: _Job, executor: Executor | None) -> Ite
     started_s = job.budget.clock.monotonic()
     asked = 0
     waiting: deque[Future[PartResult]] = deque()
+    # The two header pages are done already.
     done = 2 * job.page_size
     try:
         for part in parts:
@@ -267,6 +289,7 @@ def _results(parts: Iterable[Part], job: _Job, executor: Executor | None) -> Ite
             done += result.pages * job.page_size
             job.report(done)
     finally:
+        # Nothing may read the file once the caller has closed it: what has begun is awaited.
         for future in waiting:
             future.cancel()
         wait(waiting)

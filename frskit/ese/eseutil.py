@@ -17,13 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from frskit.ese.header import HeaderCopies
-    from frskit.model.ese_files import (
-        AttachInfo,
-        BackupRange,
-        Checkpoint,
-        DbmsParameters,
-        LogHeader,
-    )
+    from frskit.model.ese_files import Checkpoint, LogHeader
+    from frskit.model.ese_structures import AttachInfo, BackupRange, DbmsParameters
     from frskit.model.reports import DatabaseReport, LogProblem, LogReport, LogSetReport
 
 __all__ = [
@@ -38,6 +33,7 @@ __all__ = [
     "log_set_lines",
 ]
 
+# Bytes per read of the tool, from which its number of reads follows [ese.md 5.2].
 _READ_BYTES = 256 << 10
 
 
@@ -54,6 +50,7 @@ def checksum_lines(report: DatabaseReport, *, elapsed_s: float = 0.0) -> list[st
     megabytes = report.pages_seen // ((1 << 20) // report.page_size)
     seconds = max(int(elapsed_s), 1)
     milliseconds = int(elapsed_s * 1000)
+    # Single reads are not timed here: their mean stands for the slowest and the fastest, too.
     each = milliseconds // reads if reads else 0
     return [
         f"{report.pages_seen} pages seen",
@@ -119,6 +116,7 @@ def header_lines(header: DatabaseHeader | HeaderCopies) -> list[str]:
 
 
 def _copies_lines(copies: HeaderCopies) -> list[str]:
+    # What is dumped is the copy that is believed [ese.md 2.2].
     index = 1 if copies.condition == "primary bad" else 0
     return [
         *_condition_lines(copies),
@@ -305,6 +303,7 @@ def _log_set_entry(log: LogReport, own: list[LogProblem]) -> list[str]:
 
 
 def _hole_line(base: str, hole: LogProblem) -> str:
+    # Five digits as long as they suffice [ese.md 10].
     digits = 5 if hole.last_generation <= 0xFFFFF else 8
     first, last = (
         f"{generation:0{digits}X}" for generation in (hole.first_generation, hole.last_generation)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from frskit.errors import FormatError
-from frskit.model.ese_files import (
+from frskit.model.ese_structures import (
     AttachInfo,
     BackupRange,
     DbmsParameters,
@@ -51,6 +51,7 @@ ATTACHMENTS_SIZE = 2048
 MAX_PATH_BYTES = 260
 """Longest path in the engine's settings, without its terminator [ese.md 1]."""
 
+# Structures are packed: no alignment gaps [ese.md 1].
 _LGPOS = struct.Struct("<HHi")
 _SIGNATURE = struct.Struct("<I8s16s")
 _BACKUP = struct.Struct("<8s8sII")
@@ -289,6 +290,7 @@ def pack_fields(layout: Layout, value: object, size: int) -> bytearray:
             raise FormatError(
                 f"{row.name} does not fit into its field: {error}", context={"field": row.name}
             ) from error
+        # Some values are bytes already and are packed as long as they are.
         if len(raw) != row.end - row.offset:
             raise FormatError(f"{row.name} has the wrong length", context={"field": row.name})
         area[row.offset : row.end] = raw

@@ -16,7 +16,8 @@ from frskit.ese.header import header_is_sound
 from frskit.ese.pages.checksums import is_new_format, new_checksums, stored_checksums
 from frskit.ese.pages.verify import judge_new
 from frskit.ese.sources import Source, opened, read_exactly, source_name
-from frskit.model.ese_files import FileKind, LogTime, Signature
+from frskit.model.ese_files import FileKind
+from frskit.model.ese_structures import LogTime, Signature
 
 __all__ = ["FLUSH_MAP_PAGE_SIZE", "FlushMapHeader", "FlushMapReport", "check_flush_map"]
 
@@ -137,6 +138,7 @@ def check_flush_map(file: Source) -> FlushMapReport:
 
 
 def _status(page: bytes, number: int) -> str:
+    # As in a database, a page of zeros was never used and has no checksum [ese.md 4.6].
     if not any(page):
         return "uninitialized"
     if len(page) < FLUSH_MAP_PAGE_SIZE or not is_new_format(page):

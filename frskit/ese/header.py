@@ -133,8 +133,10 @@ DATABASE_LAYOUT: Layout = Layout(
 )
 """Offset and kind of every field of DBFILEHDR [ese.md 2.1]."""
 
+# Offsets of what must be known before the layout can be read [ese.md 1, 2.1].
 _PAGE_SIZE_AT = 236
 _FILE_TYPE_AT = 667
+# Bytes of a log header and of one copy of a checkpoint [ese.md 2.2, 6].
 _SMALL_HEADER = 4096
 
 
@@ -201,7 +203,9 @@ def read_header_copies(file: Readable, name: str = "database") -> HeaderCopies:
     Raises:
         FormatError: Neither copy is good (native -1018), or the file is of another kind (-1812).
     """
+    # Both copies under every page size, in one read.
     head = read_exactly(file, 0, 2 * max(PAGE_SIZES))
+    # A copy names its own page size, so at most one size fits.
     firsts = [size for size in PAGE_SIZES if _copy_is_good(head[:size], size)]
     seconds = [size for size in PAGE_SIZES if _copy_is_good(head[size : 2 * size], size)]
     size = next(iter(firsts or seconds), None)
@@ -214,7 +218,10 @@ def read_header_copies(file: Readable, name: str = "database") -> HeaderCopies:
     return HeaderCopies(
         header=header,
         condition=copies_condition(
-            first=bool(firsts), second=size in seconds, same=first == second
+            # A shadow that is good under another size is no shadow of this header.
+            first=bool(firsts),
+            second=size in seconds,
+            same=first == second,
         ),
         page_size=size,
         stored=(_stored(first, size), _stored(second, size)),
@@ -272,6 +279,7 @@ def identify(file: Source) -> FileKind:
     """
     with opened(file) as reader:
         for size in (_SMALL_HEADER, *PAGE_SIZES):
+            # The copy at the beginning may be torn; its shadow lies one header length behind it.
             for offset in (0, size):
                 data = read_exactly(reader, offset, size)
                 if len(data) == size and header_is_sound(data):
@@ -281,6 +289,7 @@ def identify(file: Source) -> FileKind:
 
 def _kind_of(data: bytes) -> FileKind:
     value = int.from_bytes(data[_FILE_TYPE_AT : _FILE_TYPE_AT + 4], "little")
+    # Old files tell the two apart by the attribute at byte 12 only [ese.md 2.1].
     if value == 0 and int.from_bytes(data[4:8], "little") == DATABASE_MAGIC:
         return FileKind.STREAMING_FILE if data[12] == 1 else FileKind.DATABASE
     return FileKind(value) if value in set(FileKind) else FileKind.UNKNOWN

@@ -14,13 +14,15 @@ from attrs import evolve, field, frozen
 
 from frskit.codes.ese import EseError
 from frskit.errors import FormatError
-from frskit.model.ese_files import DatabaseState, LgPos, LogTime, Signature
+from frskit.model.ese_files import DatabaseState
+from frskit.model.ese_structures import LgPos, LogTime, Signature
 from frskit.model.reports import LogStatus, RequiredRange
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from frskit.model.ese_files import AttachInfo, Checkpoint, DatabaseHeader, LogHeader
+    from frskit.model.ese_files import Checkpoint, DatabaseHeader, LogHeader
+    from frskit.model.ese_structures import AttachInfo
     from frskit.model.reports import LogReport
 
 __all__ = [
@@ -333,6 +335,7 @@ def log_header_facts(
         previous_created=header.previous_created,
         error=error,
         previous_checksum=header.previous_checksum,
+        # Update-minor 12 stored the sum of the last segment only [ese.md 8].
         previous_is_last_only=header.has_segments and header.update_minor == 12,
         attached=header.attachments,
     )
@@ -358,6 +361,7 @@ def logs_by_generation(logs: Iterable[LogFacts]) -> dict[int, LogFacts]:
     An archived log goes before the current one [ese.md 11.2, 5].
     """
     found: dict[int, LogFacts] = {}
+    # False sorts first: an archived log is kept, the current one only fills a gap.
     for log in sorted(logs, key=lambda each: each.is_current):
         found.setdefault(log.sought_generation, log)
     return dict(sorted(found.items()))
@@ -371,6 +375,7 @@ def missing_generations(
     found: list[int] = []
     for generation in range(first, last + 1):
         if len(found) >= limit:
+            # A damaged header may claim millions; the list is for people to read (ours).
             break
         if generation not in have:
             found.append(generation)
@@ -408,6 +413,8 @@ def contiguous_run(
     generation = start
     stop, error = RunStop.END, None
     while (log := found.get(generation)) is not None:
+        # The caller's signature is for the first log; each further one must agree with the one
+        # before.
         wanted = signature if previous is None else previous.signature
         refusal = _unfit(log, wanted, conflicts) or _apart(log, previous)
         if refusal is not None:

@@ -80,6 +80,7 @@ class PathFile:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path: str = os.fspath(path)
+        # Where there is no pread, seeking and reading are two steps that threads must not mix.
         self._lock = threading.Lock()
         try:
             self._file = Path(self.path).open("rb", buffering=0)  # noqa: SIM115 - closed by close()
@@ -110,6 +111,7 @@ class PathFile:
         Raises:
             HostError: The operating system could not read.
         """
+        # A read allocates what it is asked for, so it is not asked for more than there is.
         length = min(length, max(0, self.size_bytes - offset))
         pieces: list[bytes] = []
         try:
@@ -268,6 +270,7 @@ class _Directory:
         self._path = Path(path)
 
     def listdir(self, path: str = "", /) -> Sequence[str]:
+        # The order of a directory is the file system's; reports shall not depend on it.
         try:
             return sorted(each.name for each in (self._path / path).iterdir() if each.is_file())
         except (FileNotFoundError, NotADirectoryError) as error:

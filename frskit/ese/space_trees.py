@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["load_owned_pages", "locate", "read_owned_pages"]
 
+# Page, object id and flags of the root [ese.md 3, lab-store.md 2.4]; tag flags [lab-store.md 2.1].
 _ROOT_PAGE = 1
 _DATABASE_OBJID = 1
 _ROOT, _LEAF, _SPACE_TREE = 0x1, 0x2, 0x20
@@ -112,14 +113,17 @@ def _last_extent(file: Readable, page_size: int) -> _Extent:
     root = _load(file, _ROOT_PAGE, page_size)
     if not root.flags & _ROOT or root.objid != _DATABASE_OBJID:
         raise FormatError("page 1 is not the root of a database")
+    # Tag 0 of a root is its space header [lab-store.md 2.2].
     external = root.tags[0][1]
     if len(external) < 16:
         raise FormatError("the root has no space header")
     _, parent, multiple, number = struct.unpack_from("<4I", external)
+    # The database's root has no parent, and its space is kept in a tree [lab-store.md 2.2].
     if parent or multiple & 0xFF != 1:
         raise FormatError("the root has no tree of extents")
     for level in range(_MAX_DEPTH):
         page = _load(file, number, page_size)
+        # Only the topmost page of a tree is a root.
         root_flag = _ROOT if level == 0 else 0
         if (
             page.objid != root.objid
@@ -171,6 +175,7 @@ def _node(flags: int, node: bytes, prefix: bytes) -> tuple[bytes, bytes]:
     at = 0
     start = b""
     if flags & _COMPRESSED:
+        # 13 bits: on large pages the upper three are the node's flags [lab-store.md 2.1].
         start = prefix[: _u16(node, 0) & 0x1FFF]
         at = 2
     end = at + 2 + (_u16(node, at) & 0x1FFF)
@@ -185,13 +190,16 @@ def _u16(data: bytes, at: int) -> int:
 
 def _load(file: Readable, number: int, page_size: int) -> _Page:
     """A page whose checksum is right, cut into its nodes [ese.md 3, lab-store.md 2.1]."""
+    # A damaged number must lead neither outside nor to the header.
     if not 0 < number < file.size_bytes // page_size - 1:
         raise FormatError(f"there is no page {number}")
     data = read_exactly(file, (number + 1) * page_size, page_size)
     if len(data) < page_size or verify_page(data, number).status != "ok":
         raise FormatError(f"page {number} is damaged")
+    # Above 8 KB the header has 80 bytes and a tag two numbers of 15 bits [ese.md 3].
     large = page_size > 8192
     begin, mask = (80, 0x7FFF) if large else (40, 0x1FFF)
+    # The upper four bits are reserved [ese.md 3].
     count = _u16(data, 34) & 0x0FFF
     if count < 1 or begin + 4 * count > page_size:
         raise FormatError(f"page {number} has no room for {count} nodes")

@@ -144,6 +144,7 @@ class SimulatedExchange:
         )
         group = StorageGroup(settings, self._host)
         group.create()
+        # The stream is on disk now; the engine runs when the service does.
         group.close()
         self._groups[name] = group
 
@@ -243,6 +244,7 @@ class SimulatedExchange:
         if self.running:
             return
         self.running = True
+        # A new GUID at each start, by which requestors notice a restart [EXC-01, EXC-14].
         self.instance_id = self._ids.guid()
         offline = {each.casefold() for each in leave_offline}
         for group in self._groups.values():
@@ -252,6 +254,7 @@ class SimulatedExchange:
     def stop(self, *, clean: bool = True) -> None:
         """Stop the service; not clean is a crash. Every backup in progress is lost [EXC-14]."""
         if clean:
+            # The writer hears it first, while its sessions still have an engine.
             self.writer.service_stopped()
         else:
             self.writer.service_crashed()

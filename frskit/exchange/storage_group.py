@@ -126,6 +126,7 @@ class StorageGroup:
         """Whether a backup is in progress; one whose freeze timed out is not [EXC-13, EXC-22]."""
         if self.backup is None:
             return False
+        # Without an engine nobody can say, so the mark counts until the job ends [EXC-13].
         return self._engine is None or self._engine.snapshot_session is not None
 
     # --- starting and stopping
@@ -150,6 +151,7 @@ class StorageGroup:
             FileExists: The file is there already.
             StoreError: The source is not a database.
         """
+        # Making a database is a log record first, and only a running engine writes one.
         self.open()
         engine = self._running()
         fs, path = self._host.place(database.path)
@@ -177,6 +179,7 @@ class StorageGroup:
             self._errors = self._register(engine)
             report = engine.recover()
         except FrskitError as error:
+            # None of them can be mounted, and each shows why.
             self._errors = {each.name: error for each in self.settings.databases}
             self._report_events(engine)
             raise
@@ -189,6 +192,7 @@ class StorageGroup:
 
         A backup in progress loses its state and cannot be completed any more [EXC-14].
         """
+        # Taken away first: a close that fails must not leave half an engine behind.
         engine, self._engine = self._engine, None
         self._held_by = None
         if engine is None:
@@ -224,6 +228,7 @@ class StorageGroup:
         if database.foreign:
             engine.adopt_database(database.name, fs, path)
             return
+        # Registered anew, because its file may lie on another volume by now.
         if database.name in engine.database_files:
             engine.forget_database(database.name)
         engine.register_database(self._files(database))
@@ -245,6 +250,7 @@ class StorageGroup:
             self.collect_events()
         self.change(name, mounted=False)
         self._errors.pop(name, None)
+        # A backup in progress needs the engine to hear its end.
         if not self.mounted and not self.busy:
             self.close()
 
@@ -260,6 +266,7 @@ class StorageGroup:
             try:
                 self.dismount(database.name)
             except FrskitError as error:
+                # A shadow copy being made is no damage: refuse, and crash nothing.
                 if error.native == EseError.OS_SNAPSHOT_NOT_ALLOWED:
                     raise
                 clean = False
@@ -271,6 +278,7 @@ class StorageGroup:
         for name in names:
             try:
                 self.mount(name)
+            # `mount` has remembered the reason.
             except FrskitError:
                 continue
 
@@ -298,6 +306,7 @@ class StorageGroup:
         places = Places(
             *host.place(settings.log_path), *host.place(settings.system_path), settings.base
         )
+        # A new engine counts its events from zero.
         self._seen_events = 0
         return make(
             places,

@@ -86,6 +86,7 @@ def _database_status(
     if not _is_there(locate, database.path):
         return DatabaseStatus(name=name, state="missing", detail=str(error or ""))
     if error is not None:
+        # One bad database keeps the whole group down; the others are not damaged by that.
         culprit = error.context.get("database", name)
         state = "damaged" if culprit == name else "dismounted"
         return DatabaseStatus(name=name, state=state, detail=str(error))
@@ -108,6 +109,7 @@ def _log_state(
         return engine.lowest_generation, engine.current_generation, engine.checkpoint_generation
     try:
         return look_at_logs(locate, settings)
+    # A look at the state never fails; what cannot be read is unknown.
     except FrskitError:
         return None, None, None
 

@@ -126,8 +126,10 @@ class CopyRun:
         if not self._wish.components:
             raise UsageError("name at least one component")
         production = self._parts.production(self._wish.server)
+        # One operation per server, so that no two freezes can ever meet [FRS-43].
         with self._parts.locks.hold(f"server-{self._wish.server}", "copy"):
             self._precheck(production)
+            # Durable before anything is asked of anybody: from here on a resume can find it.
             self._record("requested")
             self._journal = self._parts.journal.begin(
                 RequestorOperation.COPY,
@@ -158,6 +160,8 @@ class CopyRun:
 
     def _make(self, production: Production) -> None:
         """Session, verdict, completion, parking."""
+        # Open until the verdict is in: leaving it would tell the writers that the backup is over
+        # [VSS-65].
         with production.service.session(self._wish.request()) as session:
             plan = session.plan(budget=self._budget)
             self._planned(plan)
@@ -167,6 +171,7 @@ class CopyRun:
             try:
                 report = self._judge(production)
             except BaseException:
+                # No verdict: the writers hear failure, so that no log goes, and the set is deleted.
                 self._tell(session, dict.fromkeys(self._selected(), False))
                 self._discard(production)
                 raise
@@ -209,6 +214,7 @@ class CopyRun:
 
     def _created(self, created: ShadowSet) -> None:
         """The copies exist and the application runs again; make that durable."""
+        # One member per LUN, whatever lies on it.
         members = {
             shadow.storage: CopyMember(
                 volume=shadow.volume,
@@ -235,6 +241,7 @@ class CopyRun:
     def _judge(self, production: Production) -> IntegrityReport | None:
         """Import, wait, mount, check; None if no check was wanted."""
         recovery = self._parts.recovery
+        # Bounds how long the writers wait for their verdict.
         budget = self._budget.at_most(self._parts.policy.verdict_deadline_s)
         if self.copy.documents is None:
             raise WriterError("the shadow copy service returned no documents")
@@ -275,12 +282,14 @@ class CopyRun:
     def _wait_normalized(self, production: Production, budget: Budget) -> None:
         """Wait until no member is normalizing; the array is the only witness [FRS-07]."""
         policy = self._parts.policy
+        # Monotonic, because the clock may be set during a night of copying [R-32].
         limit = self._parts.clock.monotonic() + policy.normalization_timeout_s
         storages = [member.storage for member in self.copy.members]
         self._stage("normalizing")
         while True:
             states = production.store.states(storages)
             broken = [each.id for each in states if each.state is CopyState.INVALID]
+            # Asked for exactly these: one that the array does not name is gone.
             missing = set(storages) - {each.id for each in states}
             if broken or missing:
                 raise NormalizationFailed(
@@ -292,6 +301,7 @@ class CopyRun:
             self._progress("normalization")(total - left, total)
             if not running:
                 break
+            # Late is a failure: no check ever starts on a copy that still normalizes [R-18].
             if self._parts.clock.monotonic() >= limit:
                 raise NormalizationTimeout(
                     f"{len(running)} members still normalize after "
@@ -311,6 +321,8 @@ class CopyRun:
             self.copy = evolve(self.copy, verdict=Verdict.UNVERIFIED)
             self._record("unverified", "no check was wanted; no log will be truncated")
             return
+        # A correctable page only looks like the old one: it passes with the site's consent alone
+        # [R-2].
         good = report.image_ok and self._pages_ok(report)
         self.copy = evolve(
             self.copy,
@@ -327,6 +339,7 @@ class CopyRun:
         for component, objection in objections.items():
             if good and objection:
                 self._warn(f"logs of {component.name} are kept: {objection}")
+        # Looked at right before and after; only what is gone then counts as truncated [R-12].
         before = log_files(production.server, self.copy.files)
         self._tell(session, success)
         after = log_files(production.server, self.copy.files)
@@ -344,6 +357,7 @@ class CopyRun:
     def _tell(self, session: ShadowSession, success: Mapping[ComponentId, bool]) -> None:
         """Tell the writers the outcome; what came of it is recorded, never raised."""
         want = all(success.values())
+        # With time of its own: that the caller's is used up must not leave the writers waiting.
         try:
             with self._step(CopyStep.COMPLETE, success=want):
                 report = session.complete(success, budget=Budget.of(self._parts.clock))
@@ -357,6 +371,7 @@ class CopyRun:
             completion = Completion.UNKNOWN
             self._warn(f"it is not known whether the writers got the outcome: {told(error)}")
         else:
+            # A writer that was told of a failure has completed nothing.
             completion = Completion.DONE if want and report.completed else Completion.FAILED
             self.copy = evolve(self.copy, documents=report.documents)
         self.copy = evolve(self.copy, completion=completion)
@@ -371,6 +386,7 @@ class CopyRun:
         with self._step(CopyStep.HIDE):
             production.store.unpresent(storages, budget=self._budget)
             recovery.server.rescan(budget=self._budget)
+        # A corrupt copy is parked, too, for whoever wants to look into it, but stays FAILED.
         if self.copy.life is not CopyLife.FAILED:
             self.copy = evolve(self.copy, life=CopyLife.PARKED)
         self._record("parked")
@@ -383,6 +399,7 @@ class CopyRun:
         storages = [member.storage for member in self.copy.members]
         budget = Budget.of(self._parts.clock)
         releases = Releases()
+        # Unwound from the last: mounts, set, members.
         releases.push("members on the array", lambda: self._delete(production, storages, budget))
         releases.push(
             "set on the recovery server",
@@ -403,6 +420,7 @@ class CopyRun:
         code = error.code if isinstance(error, FrskitError) else type(error).__name__
         stage = self.copy.stage
         leftovers = (*self.copy.leftovers, *getattr(error, "leftovers", ()))
+        # A durable verdict outlives whatever fails after it.
         verified = self.copy.verdict is Verdict.VERIFIED
         self.copy = evolve(
             self.copy,

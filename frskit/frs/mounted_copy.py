@@ -50,6 +50,7 @@ class MountedCopy:
         Raises:
             VolumeNotFound: No mounted member holds it.
         """
+        # The longest mount point wins, because a member may be mounted below another.
         best: tuple[int, CopyMember, str] | None = None
         for member in self._copy.members:
             inner = inside(member.mount_point, path)

@@ -49,6 +49,7 @@ def held_against_files(
         )
     judged = [_judged(report, target, each) for each in target.selected]
     chosen = {each.id for each in target.selected}
+    # What it says beyond the question stays in the report, and decides nothing.
     others = [each for each in report.components if each.component not in chosen]
     return evolve(report, components=(*judged, *others))
 
@@ -57,6 +58,7 @@ def _judged(report: IntegrityReport, target: CheckTarget, selected: Component) -
     """The one verdict on a selected component; failed if there is not exactly one, or a gap."""
     checks = [each for each in report.components if each.component == selected.id]
     gaps = list(_gaps(report, target, selected.id))
+    # Two verdicts on one component could contradict each other.
     if len(checks) != 1:
         times = f"{len(checks)} times" if checks else "not"
         gaps.insert(0, f"{selected.caption or selected.id.full_path} was {times} judged")
@@ -91,6 +93,7 @@ def _paths(target: CheckTarget, component: Component) -> Iterator[str]:
     for files in component.files:
         found = [path for path, _ in target.find(files)]
         yield from found
+        # Only a plain name can be missed: a pattern may mean nothing at all.
         if not found and files.role is FileRole.DATABASE and not _wild(files):
             yield files.path.rstrip("\\/") + separator(files.path) + files.pattern
 

@@ -59,6 +59,7 @@ class RunningCopy:
         self._run = run
         self._token = token
         self._error: BaseException | None = None
+        # A daemon, because the process may end at any time: a resume finishes what it leaves.
         self._thread = threading.Thread(target=self._work, name=f"copy-{run.copy.id}", daemon=True)
         self._thread.start()
 
@@ -213,6 +214,7 @@ class FastRecovery:
             Busy: Another operation on the server is running.
         """
         wanted = self._id(copy)
+        # What was typed counts, not what it stands for: a slip must not delete a copy.
         if len(copy) < _DELETE_BY:
             raise UsageError(
                 f"{copy!r} is too little of an id to delete a copy by",
@@ -225,6 +227,8 @@ class FastRecovery:
             production = self.parts.production(server)
             _check_unused(record, production)
             journal = self.parts.journal.begin(RequestorOperation.DELETION, record.id)
+            # On record before the first effect: a deletion that breaks off is gone on with
+            # [HAZ-14].
             record = evolve(record, life=CopyLife.DELETING)
             self.parts.catalog.put(record)
             held = [m.storage for m in record.members if m.life is MemberLife.HELD]
@@ -397,6 +401,7 @@ def _check_unused(copy: Copy, production: Production) -> None:
             hint="Run 'frskit resume'.",
             context={"copy": copy.id},
         )
+    # After a recovery the LUN of a copy may be production's own.
     mounted = {one for each in production.server.volumes() for one in each.storages}
     used = [m.storage for m in copy.members if m.life is MemberLife.HELD]
     if mounted.intersection(used):

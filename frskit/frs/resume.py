@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Resumed", "resume"]
 
+# Lives in which a copy waits for somebody; all others are ends.
 _UNFINISHED = frozenset(
     {CopyLife.REQUESTED, CopyLife.CREATED, CopyLife.IMPORTED, CopyLife.VERIFIED, CopyLife.DELETING}
 )
@@ -52,6 +53,7 @@ def resume(parts: Parts) -> Sequence[Resumed]:
             continue
         try:
             with parts.locks.hold(f"server-{copy.server}", "resume"):
+                # Read with the lock held: until now an operation may have been running.
                 now = parts.catalog.get(copy.id)
                 if now.life in _UNFINISHED:
                     done.append(_finish(parts, now))
@@ -124,6 +126,7 @@ def _let_go(parts: Parts, copy: Copy, budget: Budget) -> None:
 def _roll_back(parts: Parts, production: Production, copy: Copy) -> Resumed:
     """Delete whatever the array has of the set, looked up by its key."""
     budget = Budget.of(parts.clock)
+    # By key and by record: the array may have members of which no record speaks [HAZ-10].
     found = {each.id for each in production.store.find(CopyKey(copy.id))}
     storages = [*{*found, *(member.storage for member in copy.members)}]
     releases = Releases()
@@ -133,6 +136,7 @@ def _roll_back(parts: Parts, production: Production, copy: Copy) -> Resumed:
     leftovers = tuple(releases.unwind())
     parts.recovery.server.rescan(budget=budget)
     gone = CopyLife.DELETED if copy.life is CopyLife.DELETING else CopyLife.FAILED
+    # A deletion that left something behind stays one, and is tried again.
     life = copy.life if leftovers and gone is CopyLife.DELETED else gone
     ended = evolve(
         copy,

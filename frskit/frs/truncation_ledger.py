@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["log_files", "outcomes", "truncated_since", "truncations"]
 
+# After COPY and DIFFERENTIAL no log is deleted [EXC-34].
 _TRUNCATING = frozenset({BackupType.FULL, BackupType.INCREMENTAL})
 
 
@@ -112,6 +113,7 @@ def truncations(
     after: Mapping[ComponentId, set[str]],
 ) -> tuple[Truncation, ...]:
     """What disappeared between two looks at production's logs."""
+    # By name alone: all else differs between production's paths and the copy's.
     generations = {
         file.path.replace("\\", "/").rsplit("/", 1)[-1].casefold(): file.generation
         for file in report.files

@@ -152,8 +152,10 @@ class LinuxServer:
             for storage in array.storage(mine):
                 presentation = mine[storage.id]
                 assert isinstance(presentation.access, HostPath)
+                # By its real place, which no link can change behind our back.
                 path = os.path.realpath(presentation.access.path)
                 identity = _inode(path)
+                # Presented, and removed from the machine since.
                 if identity is None:
                     continue
                 disk = Disk(
@@ -180,6 +182,7 @@ class LinuxServer:
             for record in self._table.records
             if record.storage not in self._failed and self._now(record) is None
         }
+        # Until it is detached: what comes back under the path may be another directory.
         self._failed |= gone
         if gone:
             raise VolumeBusy(
@@ -264,6 +267,7 @@ class LinuxServer:
     def hold_writes(self, volumes: Collection[VolumeId], *, budget: Budget) -> Iterator[WriteHold]:
         """Flush every file of the volumes, then measure; the application holds its own writes."""
         trees = [self.files(volume) for volume in volumes]
+        # Flushed before the hold begins, which then lasts no longer than the cut.
         for tree in trees:
             budget.check("flushing volumes")
             tree.sync()
@@ -298,6 +302,7 @@ class LinuxServer:
             ]
             fresh = [each for each in wanted if each not in self._table.records]
             self._check(fresh)
+            # Only now: a refused attach must leave no file behind.
             fresh = [self._identified(each) for each in fresh]
             self._table.add(fresh)
         self._failed.difference_update(at)
@@ -306,12 +311,14 @@ class LinuxServer:
 
     def _record(self, storage: StorageId, point: str, *, read_only: bool) -> MountRecord:
         seen = self._seen.get(storage)
+        # As it is now: since it was seen the directory may have been replaced.
         if seen is None or _inode(seen.path) != seen.identity:
             raise VolumeNotFound(
                 f"{self._name} has no disk {storage}",
                 hint="Present it to this server and rescan.",
                 context={"storage": storage},
             )
+        # Never mounted for writing: an id that comes out the same each time.
         volume = _volume_id(seen.path) or str(uuid.uuid5(uuid.NAMESPACE_URL, storage))
         return MountRecord(
             storage=storage,
@@ -355,6 +362,7 @@ class LinuxServer:
         with self._table.change(budget):
             mounted = [each for each in self._table.records if each.storage in storages]
             healthy = [each for each in mounted if _inode(each.path) == each.identity]
+            # Asked before anything is taken away: all or none.
             users = _users({each.path for each in healthy})
             if users:
                 raise VolumeBusy(
@@ -401,6 +409,7 @@ def _users(roots: Collection[str]) -> list[tuple[int, str]]:
     for process in Path("/proc").iterdir():
         if not process.name.isdigit():
             continue
+        # Processes end, or forbid the look, while they are being asked.
         with suppress(OSError):
             for link in (process / "cwd", *(process / "fd").iterdir()):
                 with suppress(OSError):

@@ -101,6 +101,7 @@ class LunDisk:
             )
 
     def _check_identity(self) -> None:
+        # At every access, because an array changes its LUNs without telling the servers.
         found = self._target.lun_storage(self.lun.host, self.lun.number)
         if found != self.storage:
             raise StaleLun(

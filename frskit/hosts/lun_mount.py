@@ -86,6 +86,7 @@ class LunMount:
         """
         volume = self.label.volume(self.disk)
         files = SimFs.mount(volume, read_only=self.read_only, clock=clock)
+        # Label and volume are written apart: a disk that was put together of two is refused.
         if files.volume_id != self.label.volume_id:
             raise FileSystemDamaged(
                 f"{self.disk.storage} holds another volume than its label says",
@@ -106,6 +107,7 @@ def check_online(server: str, fresh: Sequence[LunMount], online: Iterable[LunMou
         check_free(server, wish.point, others)
         for other in others:
             same_disk = other.label.signature == wish.label.signature
+            # A failed mount touches nothing any more, so its successor may come.
             if not other.failed and (same_disk or other.volume_id == wish.volume_id):
                 raise DuplicateSignature(
                     f"{server}: {other.disk.storage} and {wish.disk.storage} have the same"

@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["MountRecord", "MountTable"]
 
 SCHEMA: Final = "frskit.mounts"
+# Names in the mount directory that are no mount points.
 _OWN: Final = frozenset({".table.json", ".table.json.new", ".lock"})
+# Seconds that another process may take for its change, at most (ours).
 _PATIENCE_S: Final = 10.0
 
 
@@ -150,11 +152,13 @@ class MountTable:
         before, after = self.records, (*self.records, *fresh)
         if not fresh:
             return
+        # The record before the links: a link without a record would be nobody's.
         self._save(after)
         try:
             for record in fresh:
                 self._link(record)
         except OSError as error:
+            # All of them, because those that were not made are left alone.
             for record in fresh:
                 self._unlink(record)
             self._save(before)
@@ -164,6 +168,7 @@ class MountTable:
     def _link(self, record: MountRecord) -> None:
         path = self.root / record.point
         path.parent.mkdir(parents=True, exist_ok=True)
+        # An empty directory makes room, as the ones that are mounted over do elsewhere.
         if path.is_dir() and not path.is_symlink():
             path.rmdir()
         path.symlink_to(record.path)
@@ -181,6 +186,7 @@ class MountTable:
 
     def remove(self, gone: Sequence[MountRecord]) -> None:
         """Dismount."""
+        # The links before the record, for the same reason as in `add`.
         for record in gone:
             self._unlink(record)
         self.records = tuple(each for each in self.records if each not in gone)

@@ -129,6 +129,7 @@ class SimulatedServer:
                 if storage not in self._disks and not mount.failed
             ]
             for mount in lost:
+                # For good: if the disk came back, the file system's cache would be of another time.
                 mount.failed = True
             if lost:
                 points = ", ".join(mount.point for mount in lost)
@@ -147,6 +148,7 @@ class SimulatedServer:
                     found = LunDisk(target, lun, target.lun_storage(self._host, lun.number))
                 except DeviceError:
                     continue  # Unpresented between the two questions.
+                # A known disk keeps its object, which mounted file systems use, under its new path.
                 disk = before.get(found.storage, found)
                 disk.move_to(found)
                 self._disks[found.storage] = disk
@@ -303,6 +305,7 @@ class SimulatedServer:
             DeviceError: The flush failed; nothing is held.
         """
         held = {mount.disk.storage: mount.disk for mount in map(self._mounted, volumes)}
+        # Flushed before the hold begins, which then lasts no longer than the cut.
         for tree in [self.files(volume) for volume in volumes]:
             budget.check("flushing volumes")
             tree.sync()
@@ -350,6 +353,7 @@ class SimulatedServer:
                 for wish in fresh:
                     wish.open(self._clock)
             except BaseException:
+                # Opened and not used: there is nothing to write back.
                 for wish in fresh:
                     if wish.files is not None:
                         wish.files.abandon()
@@ -397,6 +401,7 @@ class SimulatedServer:
         budget.check("dismounting")
         with self._lock:
             mounts = [self._mounts[each] for each in storages if each in self._mounts]
+            # All are asked before any is touched.
             for mount in mounts:
                 check_idle(self._name, mount)
             for mount in mounts:
@@ -419,6 +424,7 @@ class SimulatedServer:
                 if mount.files is not None:
                     mount.files.abandon()
             self._mounts.clear()
+            # Known disks are forgotten as well: after a boot every one is new.
             self._disks.clear()
             self._look()
             return before

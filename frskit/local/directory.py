@@ -32,29 +32,24 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from attrs import evolve
 
 from frskit._typing import override
-from frskit.bases import ArrayBase
-from frskit.clock import Budget
 from frskit.errors import (
     ArrayError,
     CopyConflict,
     CopyInvalid,
-    FrskitError,
     InsufficientCapacity,
     NameInUse,
     OutcomeUnknown,
     PresentationFailed,
-    StillPresented,
     StorageNotFound,
     UnsupportedKind,
     UsageError,
 )
+from frskit.local.directory_storage import DirectoryStorage
 from frskit.local.records import (
     NEW,
     ArrayRecords,
@@ -64,9 +59,8 @@ from frskit.local.records import (
     StorageRecord,
     boot_id,
     file_name,
-    load_records,
 )
-from frskit.local.reflink import can_reflink, clone_tree, measure_tree, sync_tree
+from frskit.local.reflink import clone_tree, measure_tree, sync_tree
 from frskit.model.ids import StorageId
 from frskit.model.storage import (
     AccessKind,
@@ -78,26 +72,24 @@ from frskit.model.storage import (
     Presentation,
     SetAtomicity,
     StagedCopies,
-    Storage,
 )
-from frskit.storage import file_lock, require_posix, sync_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
-    from frskit.clock import Clock
+    from frskit.clock import Budget
     from frskit.model.ids import CopyKey, HostRef
     from frskit.model.storage import CopyRequest
     from frskit.protocols import DiskArray
 
 __all__ = ["DirectoryArray"]
 
-_NAME_BYTES: Final = 200
+# No space and no quota mean the same to a caller.
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
-class DirectoryArray(ArrayBase):
+class DirectoryArray(DirectoryStorage):
     """An array made of directories below `root`. Threads and processes may share it.
 
     Args:
@@ -112,44 +104,6 @@ class DirectoryArray(ArrayBase):
         Busy: Another process holds the array.
     """
 
-    def __init__(
-        self,
-        root: Path,
-        *,
-        clock: Clock,
-        name: str = "local",
-        hosts: Collection[HostRef] | None = None,
-        lock_timeout_s: float = 10.0,
-    ) -> None:
-        require_posix("an array of directories")
-        super().__init__()
-        self._root = root.absolute()
-        self._clock = clock
-        self._name = name
-        self._hosts = hosts
-        self._lock_timeout_s = lock_timeout_s
-        for folder in ("storage", "copies"):
-            (self._root / folder).mkdir(parents=True, exist_ok=True)
-        with self._change(Budget(clock=clock)):
-            self._reflinks = can_reflink(self._root)
-        with suppress(ArrayError):  # it is on record which copy is invalid by that
-            self.make_durable(budget=Budget(clock=clock))
-
-    @property
-    def name(self) -> str:
-        """Name of the array for messages."""
-        return self._name
-
-    @property
-    def root(self) -> Path:
-        """Where everything lies."""
-        return self._root
-
-    @property
-    def reflinks(self) -> bool:
-        """Whether copies share data with their originals until one of them is written."""
-        return self._reflinks
-
     @property
     def capabilities(self) -> ArrayCapabilities:
         """Full copies only, one after the other; the length of the instant is a guess."""
@@ -160,164 +114,6 @@ class DirectoryArray(ArrayBase):
             estimate_commit_s=0.1 if self._reflinks else 2.0,
             proven_on="Linux: ext4 (copied), btrfs and xfs (reflinked)",
         )
-
-    # -- records -------------------------------------------------------------------------------
-
-    @contextmanager
-    def _change(self, budget: Budget) -> Iterator[RecordsFile]:
-        """The records, locked, after whatever a dead process left was settled."""
-        waiting = Budget.of(self._clock, self._lock_timeout_s, budget.token)
-        remaining_s = budget.remaining_s()
-        if remaining_s is not None:
-            waiting = waiting.at_most(remaining_s)
-        with file_lock(self._root / "lock", "changing the array", budget=waiting):
-            change = RecordsFile(self._root)
-            change.settle()
-            yield change
-
-    def _read(self) -> ArrayRecords:
-        return load_records(self._root / "array.json")
-
-    def _now(self, records: ArrayRecords) -> datetime:
-        now = self._clock.now()
-        return now if records.last_time is None else max(records.last_time, now)
-
-    def directory(self, storage: StorageId) -> Path:
-        """Where the files of a storage object lie.
-
-        Raises:
-            StorageNotFound: Unknown.
-            CopyInvalid: Known, but its directory is gone.
-        """
-        return self._existing(self._read(), storage)[1]
-
-    def _existing(self, records: ArrayRecords, storage: StorageId) -> tuple[StorageRecord, Path]:
-        record = records.find(storage)
-        if record is None:
-            raise StorageNotFound(
-                f"{self._name} has no storage {storage}", context={"storage": storage}
-            )
-        path = record.locate(self._root)
-        if path is None:
-            raise CopyInvalid(
-                f"{storage} was not on the disk when the machine stopped, or the disk refused it"
-                if record.is_lost
-                else f"the directory of {storage} is gone",
-                context={"storage": storage},
-            )
-        return record, path
-
-    # -- durability ----------------------------------------------------------------------------
-
-    def make_durable(self, storage: StorageId | None = None, *, budget: Budget) -> None:
-        """Return when a copy, or every copy, is on the disk; nothing to do if it is already.
-
-        `commit_copies` leaves it to a call after the writes were released: `present` calls it. It
-        does not hold the array's lock while it waits for the disk. Unknown ids are fine.
-
-        Raises:
-            ArrayError: The disk refused a copy; that copy is invalid from now on.
-        """
-        changes: list[tuple[StorageRecord, StorageRecord]] = []
-        refusals: list[Exception] = []
-        for record in self._read().storages:
-            if storage not in (None, record.id) or not record.is_unsynced or record.is_lost:
-                continue
-            budget.check("making a copy durable")
-            error = self._sync(record)
-            if error is not None:
-                refusals.append(error)
-            changes.append((record, record.synced(as_lost=error is not None)))
-        if changes:
-            with self._change(budget) as change:
-                change.save(change.records.replacing(changes))
-        if refusals:
-            raise ArrayError(
-                f"the disk refused a copy: {refusals[0]}", context={"storage": storage}
-            ) from refusals[0]
-
-    def _sync(self, record: StorageRecord) -> Exception | None:
-        """Sync one copy; the error if that failed, though the copy is where it was.
-
-        A failure is final: the system forgets what it could not write, and the next attempt would
-        succeed for nothing.
-        """
-        path = record.locate(self._root)
-        while path is not None:
-            try:
-                sync_tree(path)
-            except (FrskitError, OSError) as error:
-                before, path = path, record.locate(self._root)
-                if path == before:  # else it got its final name meanwhile, or was deleted
-                    return error
-            else:
-                return None
-        return None
-
-    # -- storage -------------------------------------------------------------------------------
-
-    def add_storage(self, name: str, *, comment: str = "") -> StorageId:
-        """Make an empty directory that can be presented and copied.
-
-        Raises:
-            NameInUse: There is one of this name.
-            UsageError: The name is empty or too long.
-        """
-        with self._change(Budget(clock=self._clock)) as change:
-            records = change.records
-            self._check_name(records, name)
-            now = self._now(records)
-            record = StorageRecord(
-                id=StorageId(f"file:{name}"),
-                name=name,
-                directory=f"storage/{file_name(name)}",
-                created_at=now,
-                comment=comment,
-            )
-            path = self._root / record.directory
-            if path.exists():
-                raise NameInUse(f"{path} exists and is not of this array")
-            path.mkdir()
-            sync_directory(path.parent)
-            change.save(evolve(records, storages=(*records.storages, record), last_time=now))
-        return record.id
-
-    def _check_name(self, records: ArrayRecords, name: str) -> None:
-        if not name or len(file_name(name)) > _NAME_BYTES:
-            raise UsageError(f"{name!r} cannot be the name of a directory")
-        if any(each.name == name for each in records.storages):
-            raise NameInUse(f"{self._name} has a storage {name!r}", context={"name": name})
-
-    def storage(self, ids: Iterable[StorageId] | None = None) -> Sequence[Storage]:
-        """The storage objects with these ids; sizes are counted now, file by file."""
-        wanted = None if ids is None else set(ids)
-        return tuple(
-            self._storage(record)
-            for record in self._read().storages
-            if wanted is None or record.id in wanted
-        )
-
-    def _storage(self, record: StorageRecord) -> Storage:
-        facts = measure_tree(self._root / record.directory)
-        return Storage(
-            id=record.id,
-            name=record.name,
-            size_bytes=facts.size_bytes,
-            allocated_bytes=None if self._reflinks else facts.allocated_bytes,
-            comment=record.comment,
-            created_at=record.created_at,
-        )
-
-    def delete_storage(self, storage: StorageId, *, budget: Budget) -> None:
-        """Delete a storage object and its files. Unknown ids are fine."""
-        with self._change(budget) as change:
-            record = change.records.find(storage)
-            if record is None:
-                return
-            if any(each.storage == storage for each in change.records.presentations):
-                raise StillPresented(f"{storage} is presented", context={"storage": storage})
-            change.save(change.records.without(record))
-            change.settle()
 
     # -- copies --------------------------------------------------------------------------------
 
@@ -394,7 +190,8 @@ class DirectoryArray(ArrayBase):
         """Copy every member, then record them all at once.
 
         The record is durable when it returns, the copies are after `make_durable` or `present`:
-        the application holds its writes now and need not wait for the disk. A budget that ends in between undoes everything.
+        the application holds its writes now and need not wait for the disk. A budget that ends in
+        between undoes everything.
         """
         with self._change(budget) as change:
             known = change.records.sets.get(staged.key)
@@ -410,6 +207,7 @@ class DirectoryArray(ArrayBase):
     def _make_set(self, change: RecordsFile, staged: StagedCopies, budget: Budget) -> None:
         if self._staged.get(staged.key) != staged:
             raise CopyConflict(f"key {staged.key} is not staged", context={"key": staged.key})
+        # Again, now with the lock held: others may have changed things since the staging.
         try:
             self._check_set(change.records, staged.key, staged.requests)
         except (StorageNotFound, CopyInvalid, NameInUse) as error:
@@ -423,6 +221,7 @@ class DirectoryArray(ArrayBase):
                 for number in range(len(staged.requests))
             )
         except OSError as error:
+            # Recorded by nobody, so it is no copy.
             change.sweep()
             kind = InsufficientCapacity if error.errno in _FULL else ArrayError
             raise kind(
@@ -501,6 +300,7 @@ class DirectoryArray(ArrayBase):
         """Tell a host where the directory is, once it is durable; several hosts may know."""
         if self._hosts is not None and host not in self._hosts:
             raise StorageNotFound(f"{self._name} knows no host {host}", context={"host": host})
+        # Before the lock is taken, because it takes as long as the disk likes.
         self.make_durable(storage, budget=budget)
         wanted = PresentationRecord(storage=storage, host=host, read_only=read_only)
         with self._change(budget) as change:

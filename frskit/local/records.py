@@ -48,6 +48,7 @@ NEW: Final = ".new-"
 """Prefix of directories whose copying is not recorded yet."""
 LOST: Final = "lost"
 """In the place of a start of the machine: the disk refused the copy."""
+# Version 2 knows copies that are not on the disk yet.
 _VERSION: Final = 2
 
 UPGRADES[SCHEMA] = {1: lambda plain: plain}  # all copies of version 1 are on the disk
@@ -171,6 +172,7 @@ class ArrayRecords:
     def without(self, record: StorageRecord) -> ArrayRecords:
         """The records after the removal of a storage object has begun."""
         storages = tuple(each for each in self.storages if each.id != record.id)
+        # A key is forgotten with its last copy and may then be used again.
         held = {each.copy.key for each in storages if each.copy}
         return evolve(
             self,
@@ -227,6 +229,7 @@ class RecordsFile:
 
     def settle(self) -> None:
         """Finish what was recorded: removals, and the naming of new copies; then sweep."""
+        # The trees first: removing once more what is gone already does no harm.
         for directory in self.records.doomed:
             remove_tree(self._root / directory)
         if self.records.doomed:

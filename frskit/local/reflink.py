@@ -49,6 +49,7 @@ __all__ = [
 FICLONE: Final = 0x40049409
 """Request number of the clone ioctl, ``_IOW(0x94, 9, int)`` of linux/fs.h [feasibility 0]."""
 
+# What file systems answer that cannot do it, or not between these two files.
 _UNSUPPORTED: Final = frozenset(
     {
         errno.EOPNOTSUPP,
@@ -59,6 +60,7 @@ _UNSUPPORTED: Final = frozenset(
         errno.EPERM,
     }
 )
+# Bytes per call, so that a deadline is noticed in large files too (ours).
 _PIECE_BYTES: Final = 16 * 1024 * 1024
 _READ: Final = flags("O_RDONLY", "O_NOFOLLOW", "O_CLOEXEC", "O_NONBLOCK")
 _WRITE: Final = flags("O_WRONLY", "O_CREAT", "O_EXCL", "O_NOFOLLOW", "O_CLOEXEC")
@@ -141,6 +143,7 @@ def _copy_range(source: int, target: int, offset: int, length: int) -> int:
 
 def _copy_data(source: int, target: int, size_bytes: int, check: Callable[[], None]) -> None:
     """Copy the data and leave the holes."""
+    # The length first: what no call writes stays a hole.
     os.ftruncate(target, size_bytes)
     offset = 0
     while offset < size_bytes:
@@ -148,6 +151,7 @@ def _copy_data(source: int, target: int, size_bytes: int, check: Callable[[], No
             offset = os.lseek(source, offset, os.SEEK_DATA)
         except OSError as error:
             if error.errno == errno.ENXIO:
+                # Nothing but a hole from here on.
                 return
             raise
         end = min(os.lseek(source, offset, os.SEEK_HOLE), size_bytes)
@@ -161,12 +165,14 @@ def _copy_data(source: int, target: int, size_bytes: int, check: Callable[[], No
 
 def _copy_attributes(source: int, target: int) -> None:
     facts = os.fstat(source)
+    # Only root may give files away; the copy is as good without.
     with suppress(PermissionError):
         os.fchown(target, facts.st_uid, facts.st_gid)
     for name in os.listxattr(source):
         with suppress(OSError):
             os.setxattr(target, name, os.getxattr(source, name))
     os.fchmod(target, stat.S_IMODE(facts.st_mode))
+    # Times last: everything above changes them.
     os.utime(target, ns=(facts.st_atime_ns, facts.st_mtime_ns))
 
 

@@ -2,8 +2,9 @@
 
 One module per party: `ids`, `storage` (the array), `volumes` (a server), `components` (a writer),
 `shadows` (the shadow copy service), `copies` (the catalog), `checks` and `reports` (verdicts),
-`plans` (the requestor), `files`, `ese_files`. Every name can be imported from here; it is loaded on
-first use. `Value` is what they have in common, `json_records` their form on disk.
+`plans` (the requestor), `files`, `ese_files` and `ese_structures` (headers, and what they are made
+of). Every name can be imported from here; it is loaded on first use. `Value` is what they have in
+common, `json_records` their form on disk.
 """
 
 from __future__ import annotations
@@ -47,15 +48,17 @@ if TYPE_CHECKING:
         Verdict,
     )
     from frskit.model.ese_files import (
-        AttachInfo,
-        BackupRange,
         Checkpoint,
         DatabaseHeader,
         DatabaseState,
-        DbmsParameters,
         FileKind,
-        LgPos,
         LogHeader,
+    )
+    from frskit.model.ese_structures import (
+        AttachInfo,
+        BackupRange,
+        DbmsParameters,
+        LgPos,
         LogTime,
         Signature,
     )
@@ -260,8 +263,8 @@ _HOMES = {
     "AccessKind": "frskit.model.storage",
     "ArrayCapabilities": "frskit.model.storage",
     "ArrayCopy": "frskit.model.storage",
-    "AttachInfo": "frskit.model.ese_files",
-    "BackupRange": "frskit.model.ese_files",
+    "AttachInfo": "frskit.model.ese_structures",
+    "BackupRange": "frskit.model.ese_structures",
     "BackupSchema": "frskit.model.components",
     "BackupType": "frskit.model.components",
     "CheckedFile": "frskit.model.checks",
@@ -291,7 +294,7 @@ _HOMES = {
     "DatabaseState": "frskit.model.ese_files",
     "DatabaseStatus": "frskit.model.plans",
     "DatabaseVerdict": "frskit.model.reports",
-    "DbmsParameters": "frskit.model.ese_files",
+    "DbmsParameters": "frskit.model.ese_structures",
     "Disk": "frskit.model.volumes",
     "DiskFlags": "frskit.model.volumes",
     "DiskGroup": "frskit.model.storage",
@@ -311,7 +314,7 @@ _HOMES = {
     "IdFactory": "frskit.model.ids",
     "ImportedSet": "frskit.model.shadows",
     "IntegrityReport": "frskit.model.checks",
-    "LgPos": "frskit.model.ese_files",
+    "LgPos": "frskit.model.ese_structures",
     "LogAnalysis": "frskit.model.plans",
     "LogHeader": "frskit.model.ese_files",
     "LogProblem": "frskit.model.reports",
@@ -319,7 +322,7 @@ _HOMES = {
     "LogReport": "frskit.model.reports",
     "LogSetReport": "frskit.model.reports",
     "LogStatus": "frskit.model.reports",
-    "LogTime": "frskit.model.ese_files",
+    "LogTime": "frskit.model.ese_structures",
     "LogVerdict": "frskit.model.plans",
     "LunInformation": "frskit.model.shadows",
     "MemberLife": "frskit.model.copies",
@@ -350,7 +353,7 @@ _HOMES = {
     "ShadowRequest": "frskit.model.shadows",
     "ShadowSet": "frskit.model.shadows",
     "ShadowState": "frskit.model.shadows",
-    "Signature": "frskit.model.ese_files",
+    "Signature": "frskit.model.ese_structures",
     "StagedCopies": "frskit.model.storage",
     "Storage": "frskit.model.storage",
     "StorageId": "frskit.model.ids",

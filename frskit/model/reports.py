@@ -11,7 +11,8 @@ from typing import Literal, TypeAlias
 
 from attrs import frozen
 
-from frskit.model.ese_files import Checkpoint, DatabaseHeader, LgPos, LogHeader, Signature
+from frskit.model.ese_files import Checkpoint, DatabaseHeader, LogHeader
+from frskit.model.ese_structures import LgPos, Signature
 from frskit.model.values import Value
 
 __all__ = [

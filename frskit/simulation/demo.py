@@ -169,6 +169,7 @@ def _check_adopted(site: Lab, edbs: Sequence[Path]) -> tuple[AdoptedFile, ...]:
     files = () if copy.report is None else copy.report.files
     found: list[AdoptedFile] = []
     for number, path in enumerate(edbs, 1):
+        # The lab numbers the files that it adopts, so that two may have one name.
         wanted = f"{number}-{path.name}".casefold()
         found += [
             AdoptedFile(name=str(path), checked=file)

@@ -62,6 +62,7 @@ class ServiceMemory(MutableMapping[str, bytes]):
         except (sqlite3.Error, OSError) as error:
             raise ConfigurationError(f"{file} cannot be opened: {error}") from error
         try:
+            # The coordinator's records must survive a loss of power once they are written.
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.execute(
                 f"CREATE TABLE IF NOT EXISTS {self._table} (k TEXT PRIMARY KEY, v BLOB)"

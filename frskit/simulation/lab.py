@@ -154,6 +154,7 @@ def lab(
         made = open_directory(Path(path), _settings(Path(path)), policy=policy)
         try:
             _refuse_conflicts(made, seed=seed, model=model, layout=layout, groups=groups)
+            # It need not have a length, so it is asked for a first one.
             if any(True for _ in edbs):
                 raise UsageError(
                     f"there is a lab in {path} already; it adopts no more databases",
@@ -234,6 +235,7 @@ def create_directory(
         policy,
         lambda parties: _furnish(parties, groups, layout, adopted),
     )
+    # Last: a directory without it is no lab yet.
     replace_file(directory / SITE_FILE, toml_text(settings).encode("utf-8"))
     return made
 
@@ -264,6 +266,7 @@ def _open(
             for name in (PRODUCTION, RECOVERY)
         }
         save_record(directory / "lab.json", evolve(kept, boots=kept.boots + 1))
+        # Counted before anything is drawn: no boot repeats the ids of another.
         parties = Parties.boot(
             clock=LabClock(directory / "time"),
             rng=random.Random(f"{settings.get('seed', 0)}:{kept.boots}"),
@@ -282,6 +285,7 @@ def _open(
         keep = stack.pop_all()
 
     def close() -> None:
+        # Whatever fails, the array is closed and the lock let go.
         with keep:
             _save(directory, parties)
             parties.shut_down()
@@ -390,6 +394,7 @@ def _being_recovered(directory: Path, parties: Parties) -> list[str]:
     found = [
         each.component for each in journal.unfinished() if each.kind == RequestorOperation.RECOVERY
     ]
+    # The journal does not tell which group: then none of them is mounted.
     if None in found:
         return [group.name for group in parties.exchange.groups]
     return [name for name in found if name is not None]

@@ -62,6 +62,7 @@ def group_layout(number: int, server: str, layout: str) -> GroupLayout:
     points = ("L:\\", "M:\\", "P:\\") if number == 1 else _below_c(name)
     parts = ("logs", "mailbox", "public") if layout == "separate" else ("all",)
     places = points if layout == "separate" else (points[1],) * 3
+    # 2 GiB each, of which the array keeps what is written (ours).
     volumes = tuple(
         VolumeLayout(disk=f"{server}-{name}-{part}", mount_point=point, size_bytes=2 * GIB)
         for part, point in zip(parts, dict.fromkeys(places), strict=True)
@@ -79,6 +80,7 @@ def group_layout(number: int, server: str, layout: str) -> GroupLayout:
 
 def foreign_layout(server: str, size_bytes: int) -> GroupLayout:
     """The group that holds adopted databases, on a LUN of its own with room for them [R-22]."""
+    # Twice what is adopted, in whole gigabytes (ours).
     room = -(-max(size_bytes * 2, GIB) // GIB) * GIB
     logs, stores = "F:\\", "N:\\"
     return GroupLayout(

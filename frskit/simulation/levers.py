@@ -15,7 +15,9 @@ from frskit.simulation.parties import Parties
 
 __all__ = ["Levers"]
 
+# Pages and log headers of the lab's store both have this size [lab-store.md 1].
 PAGE_BYTES = 4096
+# Both headers and the roots behind them: enough that nothing can be mounted (ours).
 _OVERWRITTEN_PAGES = 12
 
 
@@ -48,10 +50,12 @@ class Levers:
         if page is not None:
             with self._parties.production.files(place.volume).open(place.path) as file:
                 page_size = read_database_header(file).page_size
+            # Page P lies at (P+1) x page size [ese.md 2]; 100 bytes into it are behind its header.
             self._flip(place, (page + 1) * page_size + 100)
             return f"flipped one bit in page {page} of {names[name]}"
         owner = self._parties.exchange.group(group)
         mounted = owner.mounted
+        # A running engine would write its own pages over the damage.
         owner.close(clean=False)
         noise = self._parties.rng.randbytes(_OVERWRITTEN_PAGES * PAGE_BYTES)
         files = self._parties.production.files(place.volume)
@@ -73,6 +77,7 @@ class Levers:
         ]
         if not names:
             raise UsageError(f"{group} has no closed log")
+        # Behind the log's header, in its first records.
         self._flip(evolve(place, path=f"{place.path}/{names[-1]}"), PAGE_BYTES + 300)
         return f"flipped one bit in {settings.log_path}\\{names[-1]}"
 

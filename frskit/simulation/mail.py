@@ -59,6 +59,7 @@ def messages(rng: random.Random, count: int) -> Iterator[Message]:
     """`count` messages; bodies of 40 bytes to 60 KB, about 3 KB in the mean."""
     for _ in range(count):
         subject = " ".join(rng.choices(_WORDS, k=rng.randint(2, 5))).capitalize()
+        # Many short ones and a few long ones: half of them are shorter than 1.8 KB.
         length = min(60_000, int(rng.lognormvariate(7.5, 1.0)) + 40)
         text = " ".join(rng.choices(_WORDS, k=length // 7 + 1))
         yield Message(subject=subject, body=text.encode("ascii")[:length], folder=rng.randint(1, 5))

@@ -25,6 +25,7 @@ __all__ = ["DISK_GROUP", "PRODUCTION", "RECOVERY", "Parties", "model_profile"]
 PRODUCTION = "evs1"
 RECOVERY = "frs1"
 DISK_GROUP = "Default Disk Group"
+# Room for a good many copies of everything (ours).
 DISK_GROUP_BYTES = 512 << 30
 COMMIT_S = 0.25  # how long the lab's array takes for a commit, on the lab's clock
 _PORTS = {PRODUCTION: "1000-0000-C9F0-0001", RECOVERY: "1000-0000-C9F0-0002"}
@@ -129,6 +130,7 @@ class Parties:
             _service(eva, server, clock, ids, sink, memories) for server in (production, recovery)
         )
         services[0].register_writer(exchange.writer)
+        # Only now that all writers and providers are registered, as `recover` wants it.
         for service in services:
             service.recover(budget=Budget.of(clock))
         return cls(

@@ -66,6 +66,7 @@ class Site:
         """Release everything. Idempotent."""
         if self._closed:
             return
+        # First, because a close that failed is not tried again.
         self._closed = True
         try:
             if self._on_close is not None:

@@ -73,6 +73,7 @@ def _opener(kind: str, file: Path) -> Opener:
             f"{file}: a site of kind {kind!r} is not known",
             hint=f"Installed are: {known}. A plugin is an entry point of the group {_GROUP}.",
         )
+    # One plugin may be installed twice; which of two different ones is meant, people must say.
     if len({point.value for point in mine}) > 1:
         raise ConfigurationError(
             f"{file}: several plugins offer sites of kind {kind!r}: "

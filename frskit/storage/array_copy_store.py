@@ -50,6 +50,7 @@ class ArrayCopyStore:
             PresentationFailed: As `DiskArray.present`.
         """
         self._demand(storages)
+        # What was shown before may be somebody else's and stays.
         before = {each.storage for each in self._array.presentations() if each.host == host}
         shown: list[Presentation] = []
         try:
@@ -98,6 +99,7 @@ class ArrayCopyStore:
             StillPresented: A member could not be hidden.
         """
         failures = [*self._hide(storages, budget)]
+        # Tried even where hiding failed: the array decides, and both failures are told.
         failures += _each(
             storages,
             lambda storage: self._array.delete_storage(storage, budget=budget),

@@ -57,8 +57,10 @@ def replace_file(path: str | os.PathLike[str], data: bytes, *, mode: int = 0o600
     with open(descriptor, "wb") as file:
         file.write(data)
         file.flush()
+        # The content before the name, else a crash could leave the name on an empty file.
         os.fsync(descriptor)
     os.replace(temporary, target)
+    # The name lies in the directory.
     sync_directory(os.path.dirname(target) or ".")
 
 

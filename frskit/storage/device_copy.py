@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["copy_device", "find_difference"]
 
+# Bytes per read: bounds the memory (ours).
 _COPY_BYTES: Final = 1024 * 1024
 
 
@@ -37,6 +38,7 @@ def copy_device(source: BlockDevice, target: BlockDevice, *, budget: Budget | No
         if budget is not None:
             budget.check("copying a device")
         data = source.read(offset, min(_COPY_BYTES, source.size_bytes - offset))
+        # Counting goes at the speed of memory, unlike a loop.
         if data.count(0) == len(data):
             target.discard(offset, len(data))
         else:

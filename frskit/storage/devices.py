@@ -38,6 +38,7 @@ __all__ = [
 SECTOR_BYTES: Final = 512
 """Unit of atomic writes (lab-store.md 4)."""
 
+# Bytes: unit of sparse allocation, and of a discard's zeros (ours).
 _CHUNK_BYTES: Final = 64 * 1024
 _STEP_BYTES: Final = 1024 * 1024
 
@@ -183,6 +184,7 @@ class FileDevice:
     def __init__(self, path: str | Path, *, read_only: bool = False) -> None:
         self._path = os.fspath(path)
         self._read_only = read_only
+        # For `__del__`, if opening fails.
         self._handle = -1
         try:
             self._handle = os.open(self._path, os.O_RDONLY if read_only else os.O_RDWR)
@@ -280,6 +282,7 @@ class FileDevice:
         if self._handle < 0:
             raise self._failure("is closed", None)
         try:
+            # The size never changes, so data is all that has to become durable.
             os.fdatasync(self._handle)
         except OSError as error:
             raise self._failure("cannot be flushed", error) from error
@@ -296,6 +299,7 @@ class FileDevice:
         end = offset + length
         while offset < end:
             step = min(_STEP_BYTES, end - offset)
+            # Looked at first: a sparse file must not be filled with zeros.
             if self.read(offset, step).count(0) != step:
                 self.write(offset, bytes(step))
             offset += step

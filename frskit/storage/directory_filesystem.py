@@ -55,10 +55,12 @@ if TYPE_CHECKING:
 __all__ = ["DirectoryFile", "PathFileSystem", "PathRef"]
 
 _DIRECTORY: Final = flags("O_RDONLY", "O_DIRECTORY", "O_NOFOLLOW", "O_CLOEXEC")
+# Bytes per call: Linux moves at most 2 GiB at once (read(2)); half of it is ours.
 _PIECE_BYTES: Final = 1 << 30
 _ERRORS: Final[dict[int, type[FrskitError]]] = {
     errno.ENOENT: FileMissing,
     errno.ENOTDIR: FileMissing,
+    # A link stands where a name was wanted, or a pipe or device that nobody can open.
     errno.ELOOP: FileMissing,
     errno.ENXIO: FileMissing,
     errno.EISDIR: FileMissing,
@@ -102,6 +104,7 @@ def _parts(path: str) -> tuple[str, ...]:
 @contextmanager
 def _opened(root: str, parts: tuple[str, ...]) -> Iterator[int]:
     """A descriptor of a directory below `root`, reached without following any link."""
+    # The root itself may be a link: whoever named it meant it.
     current = os.open(root, flags("O_RDONLY", "O_DIRECTORY", "O_CLOEXEC"))
     try:
         for part in parts:
@@ -121,6 +124,7 @@ def _open_regular(root: str, path: str, how: int) -> int:
     with _typed(path), _opened(root, parts[:-1]) as directory:
         safe = how | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
         descriptor = os.open(parts[-1], safe, 0o644, dir_fd=directory)
+        # Asked of the descriptor, because the name may mean another file by now.
         if stat.S_ISREG(os.fstat(descriptor).st_mode):
             return descriptor
         os.close(descriptor)
@@ -178,6 +182,7 @@ class DirectoryFile:
                 os.posix_fallocate(descriptor, offset, len(view))
                 _write_all(descriptor, offset, view)
             except OSError:
+                # Allocating may have made the file longer before it failed.
                 with suppress(OSError):
                     os.ftruncate(descriptor, before)
                 raise
@@ -191,6 +196,7 @@ class DirectoryFile:
         """Return when data, size and, for a new file, its name are durable."""
         with _typed(self._path):
             os.fsync(self._fd())
+            # A new file is not durable before its name is.
             if self._new_in is not None:
                 sync_directory(self._new_in)
                 self._new_in = None
@@ -381,6 +387,7 @@ class PathFileSystem:
                 with _opened(self._root, parts[:depth]) as above, suppress(FileExistsError):
                     os.mkdir(name, dir_fd=above)
                     os.fsync(above)
+            # Whatever was there already has to be a directory.
             with _opened(self._root, parts):
                 pass
 
@@ -401,6 +408,7 @@ class PathFileSystem:
             _opened(self._root, target[:-1]) as into,
         ):
             os.rename(source[-1], target[-1], src_dir_fd=out_of, dst_dir_fd=into)
+            # Both directories have changed; the one that has the file now goes first.
             os.fsync(into)
             if source[:-1] != target[:-1]:
                 os.fsync(out_of)

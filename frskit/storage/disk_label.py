@@ -52,12 +52,16 @@ __all__ = [
 LABEL_BYTES: Final = 1024 * 1024
 """Length of the label area; volumes start behind it (frskit's choice)."""
 
+# Half the area apart, so that one bad stretch does not take both (ours).
 _COPIES: Final = (0, LABEL_BYTES // 2)
 _MAGIC: Final = b"FRSLABEL"
 _VERSION: Final = 1
 _HEADER: Final = struct.Struct("<8sHHIQ16s16sQQH")
+# Byte of the checksum, which counts as zero in its own sum.
 _CRC_AT: Final = 12
+# Bytes: what a sector has left beside the header, rounded down.
 _TEXT_BYTES: Final = 400
+# Bits of the flags, the lowest first.
 _FLAGS: Final = ("hidden", "read_only", "no_drive_letter", "shadow_copy")
 
 
@@ -134,6 +138,7 @@ def write_label(device: BlockDevice, label: DiskLabel) -> None:
     try:
         copies = _read_copies(device)
     except FileSystemDamaged:
+        # Both are damaged: there is nothing to be careful with.
         copies = []
     sequence = 1 + max((copy[0] for copy in copies), default=0)
     sector = _encode(label, sequence)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["VolatileDevice"]
 
+# Bytes of zeros per write of a discard (ours).
 _STEP_BYTES: Final = 1024 * 1024
 
 
@@ -106,6 +107,7 @@ class VolatileDevice:
     def _store(self, sector: int, start: int, part: memoryview) -> None:
         base = sector * SECTOR_BYTES
         versions = self._sectors.setdefault(sector, [])
+        # A part of a sector goes on top of its newest version.
         if len(part) < SECTOR_BYTES:
             size = min(SECTOR_BYTES, self.size_bytes - base)
             content = bytearray(versions[-1] if versions else self.device.read(base, size))
@@ -146,6 +148,7 @@ class VolatileDevice:
         if random is None:
             return
         for sector in sorted(sectors):
+            # Zero: no version survives.
             choice = random.randrange(len(sectors[sector]) + 1)
             if choice:
                 self.device.write(sector * SECTOR_BYTES, sectors[sector][choice - 1])
@@ -158,7 +161,7 @@ class VolatileDevice:
         if self._remaining is None:
             return
         if self._remaining < operations:
-            self._remaining = -1
+            self._remaining = -1  # off, until `crash` switches it on again
             raise DeviceError("the power of the device is cut")
         self._remaining -= operations
 

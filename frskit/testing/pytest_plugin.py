@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RuleReport"]
 
+# From best to worst; a rule is as good as its worst test.
 _WORST = ("passed", "not-applicable", "skipped", "failed")
 
 

@@ -51,6 +51,7 @@ class Attribute(IntFlag):
     FILE_SHARE = 0x4000000
 
 
+# The values of VSS_CTX_* [VSS 4.4].
 CTX_BACKUP = 0x0
 CTX_FILE_SHARE_BACKUP = 0x10
 CTX_NAS_ROLLBACK = 0x19
@@ -88,6 +89,7 @@ _NAMED = frozenset(
 
 def _refusal(context: int) -> str:
     """Why this context cannot be; empty if it can."""
+    # Without what may be chosen freely, a context of the table must remain.
     base = context & ~int(SELECTABLE)
     chosen = Attribute(context & int(SELECTABLE))
     if base not in _NAMED:

@@ -134,6 +134,7 @@ class Coordinator:
             if provider is party:
                 self.engine.providers.unregister(provider)
                 return
+        # By identity: writers and providers need not be comparable.
         for writer in self.engine.roster.writers():
             if writer is party:
                 self.engine.roster.unregister(writer)
@@ -226,6 +227,7 @@ class Coordinator:
 
     def _end_session(self, record: SessionRecord, leftovers: list[str]) -> None:
         """Tell the writers of a dead session that it is over."""
+        # What the dead process knew of its writers is gone: they are found again by class id.
         participants = Participants(roster=self.engine.roster, clock=self.engine.clock)
         present = self.engine.roster.identify()
         for role in record.writers:
@@ -258,6 +260,8 @@ class Coordinator:
 
     @staticmethod
     def _auto_release(record: SetRecord) -> bool:
+        # Sets that outlive their requestor by their context, or belong to the server that imports
+        # them.
         lasting = Attribute.PERSISTENT | Attribute.NO_AUTO_RELEASE | Attribute.TRANSPORTABLE
         return not record.context & lasting
 
@@ -272,6 +276,7 @@ class Coordinator:
             else:
                 remains.append(f"whatever provider {provider.info.name} made for set {record.id}")
         leftovers += remains
+        # As long as anything remains the record stays, so that the next `recover` tries again.
         if not remains:
             self.engine.records.drop_set(record.id)
 

@@ -111,6 +111,7 @@ class OpenSet:
         """The providers of the set, each once, in order of first use."""
         found: list[HardwareProvider] = []
         for member in self.members:
+            # By identity: nothing asks a provider to be comparable or hashable.
             if not any(member.provider is each for each in found):
                 found.append(member.provider)
         return found
@@ -198,6 +199,8 @@ class Engine:
             VolumeNotSupported: It lies on more than one place; such volumes need dynamic disks,
                 which transported sets do not have [VSS 1.1 row 27a].
         """
+        # Ours: a document keeps one extent per shadow copy, so striped or spanned volumes are
+        # refused.
         if len(volume.extents) != 1:
             raise VolumeNotSupported(
                 f"volume {name} has {len(volume.extents)} extents; exactly one can be copied",
@@ -216,6 +219,7 @@ class Engine:
 
 
 def _plain(mount_point: str) -> str:
+    # Compared as Windows does, case and kind of separator aside.
     return mount_point.replace("\\", "/").rstrip("/").casefold()
 
 

@@ -147,6 +147,7 @@ def _encoded(table: str, record: SetRecord | SessionRecord) -> bytes:
 
 def _decoded(table: str, key: str, data: bytes, kind: type[R]) -> R:
     schema = _SCHEMAS[table]
+    # The first schema was a bare number; `load` knows names only.
     if _FIRST in data:
         data = data.replace(_FIRST, f'"schema": "{schema}/1"'.encode(), 1)
     return load(

@@ -36,6 +36,7 @@ __all__ = ["Providers", "SupportsReconcile"]
 
 T = TypeVar("T")
 
+# What a provider may raise; everything else is an unexpected error [VSS-29].
 _LISTED = (ProviderError, ArrayError, HostError, Stopped, Busy)
 
 
@@ -136,6 +137,7 @@ class Providers:
         if provider_id is not None:
             candidates = [self.by_id(provider_id)]
         else:
+            # The values are the order of preference; among equals the first registered goes first.
             candidates = sorted(self._members, key=lambda each: each.info.kind.value)
         if not candidates:
             raise ProviderNotRegistered(
@@ -217,6 +219,7 @@ class Providers:
                 closing=closing,
             )
         except BaseException as error:
+            # An interrupt, too, is on the trace before it goes on.
             why = str(error) or type(error).__name__
             self.trace.row("P", step, set_id=set_id, subject=name, outcome=why)
             if isinstance(error, _LISTED) or not isinstance(error, Exception):

@@ -52,6 +52,8 @@ def context_of(request: ShadowRequest) -> int:
 
     That snapclones are plexes and (v)snapshots differential is how [VSS 4.4] reads the EVA.
     """
+    # The two contexts with writers; the others have none or belong to the system provider [VSS
+    # 4.4].
     context = CTX_APP_ROLLBACK if request.persistent else CTX_BACKUP
     if request.transportable:
         context |= Attribute.TRANSPORTABLE
@@ -115,6 +117,7 @@ class EngineSession:
     def plan(self, *, budget: Budget) -> SetPlan:
         """Choose components, volumes and LUNs; nothing on the array changes. Repeatable."""
         components = self.components
+        # Once: a requestor object gathers metadata once [VSS-23].
         if self._plan is None:
             budget.check("planning a shadow copy set")
             components.gather_writer_metadata()
@@ -135,6 +138,7 @@ class EngineSession:
             backup_type=self._request.backup_type,
         )
         storages = self._check_storages(selection)
+        # Last, because a component cannot be taken back: everything that may refuse comes before.
         for each in selection.explicit:
             components.add_component(each.id)
             if each.id in self._request.previous_stamps:
@@ -169,6 +173,8 @@ class EngineSession:
             else:
                 group[lun.storage] = lun
         for provider, luns in groups:
+            # One LUN was asked about above; together they may exceed what the array does at one
+            # instant.
             if len(luns) > 1:
                 engine.providers.choose(
                     list(luns.values()),
@@ -221,6 +227,7 @@ class EngineSession:
             if components.writer_failures:
                 raise components.writer_failures[0]
             created = components.do_snapshot_set(budget=budget)
+            # The status must be gathered after each of these steps [VSS 0.6].
             components.gather_writer_status()
             components.save_as_xml()
         except SnapshotSetInProgress:
@@ -245,11 +252,13 @@ class EngineSession:
         if self._created is None:
             raise BadState("nothing was created", native=hresult("VSS_E_BAD_STATE"))
         budget.check("completing a backup")
+        # Every explicit component gets a verdict, and what was not named failed [VSS-64].
         verdicts = {each.id: False for each in self.plan(budget=budget).explicit}
         for component, succeeded in {**verdicts, **outcomes}.items():
             components.set_backup_succeeded(component, succeeded)
         components.backup_complete()
         statuses = components.gather_writer_status()
+        # A handler that ran out of time may have done its work all the same.
         unclear = [
             each for each in components.writer_failures if isinstance(each.__cause__, Stopped)
         ]
@@ -258,6 +267,7 @@ class EngineSession:
                 f"it is not known whether the writer got the verdict: {unclear[0].message}",
                 key=self._request.key,
             ) from unclear[0]
+        # A failed writer shows in its status and not as an exception [VSS 0.6].
         stable = all(each.state is WriterState.STABLE for each in statuses)
         return CompletionReport(
             completed=stable and not components.writer_failures,
@@ -278,6 +288,7 @@ class EngineSession:
             return
         components = self._components
         try:
+            # After BackupComplete there is nothing left to abort [VSS-10].
             if components.state is not RequestorState.COMPLETED:
                 self._carefully(components.abort_backup)
         finally:

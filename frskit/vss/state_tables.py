@@ -81,63 +81,67 @@ _IN_SNAPSHOT = (
 _IDLE = tuple(state for state in WriterState if state not in _IN_SNAPSHOT)
 
 
+# Event, the states it may come in, where success and failure lead, whether an Abort follows a
+# failure: only one in Freeze or Thaw makes the service abort [VSS-37].
+_WRITER_ROWS = (
+    (WriterEvent.PREPARE_FOR_BACKUP, _IDLE, "STABLE", "FAILED_AT_PREPARE_BACKUP", False),
+    (
+        WriterEvent.PREPARE_FOR_SNAPSHOT,
+        (WriterState.STABLE,),
+        "WAITING_FOR_FREEZE",
+        "FAILED_AT_PREPARE_SNAPSHOT",
+        False,
+    ),
+    (
+        WriterEvent.FREEZE,
+        (WriterState.WAITING_FOR_FREEZE,),
+        "WAITING_FOR_THAW",
+        "FAILED_AT_FREEZE",
+        True,
+    ),
+    (
+        WriterEvent.THAW,
+        (WriterState.WAITING_FOR_THAW,),
+        "WAITING_FOR_POST_SNAPSHOT",
+        "FAILED_AT_THAW",
+        True,
+    ),
+    (
+        WriterEvent.FREEZE_TIMER,
+        (WriterState.WAITING_FOR_THAW,),
+        "FAILED_AT_FREEZE",
+        "FAILED_AT_FREEZE",
+        True,
+    ),
+    (
+        WriterEvent.POST_SNAPSHOT,
+        (WriterState.WAITING_FOR_POST_SNAPSHOT,),
+        "WAITING_FOR_BACKUP_COMPLETE",
+        "FAILED_AT_POST_SNAPSHOT",
+        False,
+    ),
+    (
+        WriterEvent.BACKUP_COMPLETE,
+        (WriterState.WAITING_FOR_BACKUP_COMPLETE,),
+        "STABLE",
+        "FAILED_AT_BACKUP_COMPLETE",
+        False,
+    ),
+    (WriterEvent.PRE_RESTORE, _IDLE, "STABLE", "FAILED_AT_PRE_RESTORE", False),
+    (
+        WriterEvent.POST_RESTORE,
+        (WriterState.STABLE,),
+        "STABLE",
+        "FAILED_AT_POST_RESTORE",
+        False,
+    ),
+)
+
+
 def _writer_table() -> dict[tuple[WriterEvent, WriterState], WriterTransition]:
     """All cells of [VSS 2.1]."""
     table: dict[tuple[WriterEvent, WriterState], WriterTransition] = {}
-    simple = (
-        (WriterEvent.PREPARE_FOR_BACKUP, _IDLE, "STABLE", "FAILED_AT_PREPARE_BACKUP", False),
-        (
-            WriterEvent.PREPARE_FOR_SNAPSHOT,
-            (WriterState.STABLE,),
-            "WAITING_FOR_FREEZE",
-            "FAILED_AT_PREPARE_SNAPSHOT",
-            False,
-        ),
-        (
-            WriterEvent.FREEZE,
-            (WriterState.WAITING_FOR_FREEZE,),
-            "WAITING_FOR_THAW",
-            "FAILED_AT_FREEZE",
-            True,
-        ),
-        (
-            WriterEvent.THAW,
-            (WriterState.WAITING_FOR_THAW,),
-            "WAITING_FOR_POST_SNAPSHOT",
-            "FAILED_AT_THAW",
-            True,
-        ),
-        (
-            WriterEvent.FREEZE_TIMER,
-            (WriterState.WAITING_FOR_THAW,),
-            "FAILED_AT_FREEZE",
-            "FAILED_AT_FREEZE",
-            True,
-        ),
-        (
-            WriterEvent.POST_SNAPSHOT,
-            (WriterState.WAITING_FOR_POST_SNAPSHOT,),
-            "WAITING_FOR_BACKUP_COMPLETE",
-            "FAILED_AT_POST_SNAPSHOT",
-            False,
-        ),
-        (
-            WriterEvent.BACKUP_COMPLETE,
-            (WriterState.WAITING_FOR_BACKUP_COMPLETE,),
-            "STABLE",
-            "FAILED_AT_BACKUP_COMPLETE",
-            False,
-        ),
-        (WriterEvent.PRE_RESTORE, _IDLE, "STABLE", "FAILED_AT_PRE_RESTORE", False),
-        (
-            WriterEvent.POST_RESTORE,
-            (WriterState.STABLE,),
-            "STABLE",
-            "FAILED_AT_POST_RESTORE",
-            False,
-        ),
-    )
-    for event, states, success, failure, aborts in simple:
+    for event, states, success, failure, aborts in _WRITER_ROWS:
         for state in states:
             table[event, state] = WriterTransition(
                 success=WriterState[success], failure=WriterState[failure], abort_follows=aborts
@@ -300,6 +304,7 @@ class ShadowStep(Enum):
 
 def _shadow_table() -> dict[tuple[ShadowStep, ShadowState], ShadowState]:
     """The path 1-2-3-4-5-6-7-8-15-9-10-11-12, and the ways off it [VSS 2.3]."""
+    # ShadowState's numbers are not in the order of time: 15 lies between 8 and 9 [VSS 2.3].
     path = [ShadowState(number) for number in (0, 1, 2, 3, 4, 5, 6, 7, 8, 15, 9, 10, 11, 12)]
     steps = list(ShadowStep)[: len(path) - 1]
     table = {
@@ -389,6 +394,7 @@ def _provider_table() -> dict[tuple[ProviderCall, ProviderState], ProviderTransi
         (ProviderCall.POST_COMMIT, _P.COMMITTED, _P.CREATED),
     )
     for state in ProviderState:
+        # A set under way is cleaned up before another begins [VSS-33].
         begin = ProviderAction.START if state in _SETTLED else ProviderAction.RESTART
         table[ProviderCall.BEGIN_OTHER, state] = cell(begin, _P.PREPARING)
         same = ProviderAction.APPEND if state is _P.PREPARING else begin
@@ -404,6 +410,7 @@ def _provider_table() -> dict[tuple[ProviderCall, ProviderState], ProviderTransi
             table[ProviderCall.ABORT, state] = cell(ProviderAction.IGNORE, _P.CREATED)
         else:
             table[ProviderCall.ABORT, state] = cell(ProviderAction.CLEAN_UP, _P.ABORTED)
+        # Only a creation under way leaves anything to clean up [VSS 2.4].
         unload = ProviderAction.IGNORE if state in _SETTLED else ProviderAction.CLEAN_UP
         table[ProviderCall.UNLOAD, state] = cell(unload, _P.UNKNOWN)
     return table

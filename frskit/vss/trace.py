@@ -58,12 +58,14 @@ class Tracer:
     def _drain(self) -> None:
         try:
             self._buffer.drain(self._sink)
+        # A subscriber's failure must not become the backup's.
         except Exception:
             logging.getLogger(__name__).exception("the event sink of a coordinator failed")
 
     @contextmanager
     def quiet(self) -> Iterator[None]:
         """Keep rows back for the length of the block, whatever happens in it."""
+        # Counted, because a block may lie within another.
         self._quiet += 1
         try:
             yield

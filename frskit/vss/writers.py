@@ -31,6 +31,7 @@ from frskit.watchdog import ANSWER_S, CLOSING_S, Watchdog
 
 __all__ = ["Enrolled", "Limits", "Roster", "veto_of"]
 
+# The five codes of SetWriterFailure [VSS-38]; with the two hopeless ones a retry is in vain.
 _CODES = {code.value for code in WriterFailure}
 _HOPELESS = {WriterFailure.NONRETRYABLE.value, WriterFailure.INCONSISTENT_SNAPSHOT.value}
 
@@ -103,6 +104,7 @@ def veto_of(name: str, event: WriterEvent, error: BaseException) -> WriterError:
     if isinstance(error, (FreezeTimeout, Stopped)):
         code = WriterFailure.TIMEOUT.value
     if code not in _CODES:
+        # A writer that says how it failed is believed; anything else is taken for hopeless.
         again = isinstance(error, WriterError) and error.retryable
         code = (WriterFailure.RETRYABLE if again else WriterFailure.NONRETRYABLE).value
     frozen = event in (WriterEvent.FREEZE, WriterEvent.THAW)
@@ -171,6 +173,7 @@ class Roster:
 
     def enrolled(self, member: Enrolled) -> bool:
         """Whether this writer is still registered."""
+        # By identity, for the class has eq=False.
         return member in self._members
 
     def identify(self) -> list[tuple[Enrolled, WriterMetadata]]:
@@ -224,6 +227,7 @@ class Roster:
         and goes on to the caller.
         """
         opens = event in (WriterEvent.PREPARE_FOR_BACKUP, WriterEvent.PRE_RESTORE)
+        # Late events of an older session reach the writer and leave its state alone [HAZ-12].
         drives = opens or member.session == session.session_id
         if drives and (event, member.state) not in WRITER_TABLE:
             raise BadState(
@@ -232,6 +236,7 @@ class Roster:
                 context={"writer": member.name, "state": member.state.name},
                 native=hresult("VSS_E_BAD_STATE"),
             )
+        # Before the call, so that even a veto counts for the new session.
         if opens:
             member.session = session.session_id
         # The cell of now: a writer that hangs is aborted while it is at this event.

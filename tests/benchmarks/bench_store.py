@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import frskit
 from frskit import BackupType, RecoveryMode
 from frskit.exchange.writer.writer import ExchangeWriter
-from frskit.model.ese_files import LgPos
+from frskit.model.ese_structures import LgPos
 
 if TYPE_CHECKING:
     from collections.abc import Callable

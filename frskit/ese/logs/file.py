@@ -16,6 +16,7 @@ from frskit.model.reports import LogReport, LogStatus
 
 __all__ = ["check_log", "check_open_log"]
 
+# Bytes. Logs have 1 or 5 MB [ese.md 6]; held whole, thousands of small reads become one (ours).
 _WHOLE_BYTES = 16 << 20
 
 _CHAIN_STATUS = {
@@ -53,6 +54,7 @@ def check_open_log(file: Readable, name: str) -> LogReport:
             problem=str(error),
             problem_offset=0,
         )
+    # To the engine a wrong length is an error of its own (-541), whatever the body says [ese.md 6].
     if size != header.file_size_bytes:
         return LogReport(
             name=name,

@@ -19,7 +19,7 @@ from frskit.errors import FormatError
 from frskit.ese.logs.header import LOG_HEADER_SIZE
 from frskit.ese.pages.checksums import word_xor
 from frskit.ese.sources import read_exactly
-from frskit.model.ese_files import LgPos
+from frskit.model.ese_structures import LgPos
 
 if TYPE_CHECKING:
     from frskit.ese.sources import Readable
@@ -36,16 +36,19 @@ __all__ = [
     "walk_chain",
 ]
 
+# Type, flags, seeds and the mark of a shadow: [ese.md 7].
 CHECKSUM_RECORD_TYPE = 42
 CHECKSUM_RECORD_SIZE = 22
 """Bytes of a checksum record."""
 
+# Flags of the short checksum, seeds of both sums, mark of a shadow [ese.md 7].
 SHORT_USED = 0x9A
 SHORT_NOT_USED = 0xD1
 _CHECKSUM_SEED = 0xFEEDBEAF
 _SHORT_SEED = 0xDEADC0DE
 _SHADOW_MARK = 0x5AD05EC7
 _RECORD = struct.Struct("<BIIIIIB")
+# Bytes per read; a multiple of four, so that words stay in step from piece to piece (ours).
 _CHUNK = 1 << 20
 
 
@@ -146,6 +149,7 @@ def build_checksum_record(
     """
     sector = at - at % sector_size
     record_end, end = at + CHECKSUM_RECORD_SIZE, at + CHECKSUM_RECORD_SIZE + forward
+    # A short checksum is for ranges of more than one sector only [ese.md 7].
     several = end > sector + sector_size
     record = ChecksumRecord(
         back=at - sector if back is None else back,
@@ -250,6 +254,8 @@ def walk_chain(
         record = parse_checksum_record(read_exactly(file, at, CHECKSUM_RECORD_SIZE))
         problem = _record_problem(body, record, at)
         if record is None or problem:
+            # What fails here may stand whole in the next sector: then the write was torn, not the
+            # log.
             torn = _shadow_is_good(file, at, generation, sector_size)
             return ChainWalk(
                 end=ChainEnd.TORN if torn else ChainEnd.DAMAGED,
@@ -261,6 +267,7 @@ def walk_chain(
         records += 1
         end_offset = at + CHECKSUM_RECORD_SIZE + record.forward
         if record.next_offset == 0:
+            # Behind the last record lies fill pattern, which nothing covers [ese.md 7].
             return ChainWalk(end=ChainEnd.COMPLETE, records=records, end_offset=end_offset)
         at += CHECKSUM_RECORD_SIZE + record.next_offset
 
@@ -282,6 +289,7 @@ def _record_problem(body: _Body, record: ChecksumRecord | None, at: int) -> str:
     boundary = at - at % body.sector_size + body.sector_size
     if end <= boundary:
         return "" if record.short == 0 else "a short checksum where none belongs"
+    # The short checksum covers the range up to the end of the record's own sector [ese.md 7].
     head = covered ^ _file_xor(body.file, after, boundary)
     if record.short != _sealed(record, _SHORT_SEED, head, body.generation):
         return "the short checksum is wrong"
@@ -304,6 +312,7 @@ def _shape_problem(record: ChecksumRecord, at: int, sector_size: int, size: int)
     if end > boundary and end % sector_size:
         return "a range of several sectors does not end on a sector boundary"
     if record.next_offset:
+        # At the earliest the sector behind the record's own, however short the range is.
         following = max(boundary, -(-end // sector_size) * sector_size)
         target = at + CHECKSUM_RECORD_SIZE + record.next_offset
         if not following <= target < following + sector_size:
@@ -318,6 +327,7 @@ def _shadow_is_good(file: Readable, at: int, generation: int, sector_size: int) 
     record = parse_checksum_record(shadow[inside:])
     if record is None or record.next_offset or len(shadow) < sector_size:
         return False
+    # A shadow is always a single sector, so it must fit into one.
     if _shape_problem(record, inside, sector_size, sector_size):
         return False
     begin, after = inside - record.back, inside + CHECKSUM_RECORD_SIZE
@@ -331,6 +341,7 @@ def _file_xor(file: Readable, start: int, end: int) -> int:
     value = 0
     for at in range(start, end, _CHUNK):
         piece = read_exactly(file, at, min(_CHUNK, end - at))
+        # Whole words by numpy; the last partial word counts as padded with zeros [ese.md 7].
         whole = len(piece) - len(piece) % 4
         value ^= int(np.bitwise_xor.reduce(np.frombuffer(piece[:whole], "<u4"), initial=0))
         value ^= int.from_bytes(piece[whole:], "little")

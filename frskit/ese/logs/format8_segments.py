@@ -15,7 +15,7 @@ from frskit.ese.pages.checksums import NEW_FORMAT_FLAG
 from frskit.ese.pages.verify import verify_page
 from frskit.ese.pages.verify_many import BAD, CORRECTABLE, OK, UNINITIALIZED, PageVerifier, as_words
 from frskit.ese.sources import read_exactly
-from frskit.model.ese_files import LgPos
+from frskit.model.ese_structures import LgPos
 from frskit.model.reports import LogStatus
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ __all__ = ["SEGMENT_SIZE", "SegmentWalk", "walk_segments"]
 SEGMENT_SIZE = 4096
 """Bytes of a log segment [ese.md 8]."""
 
+# Segments per pass of the verifier, 1 MB (ours).
 _RUN = 256
 
 
@@ -86,6 +87,7 @@ def walk_segments(file: Readable, header: LogHeader) -> SegmentWalk:
     file's length.
     """
     first = header.header_sectors
+    # The last segment is never used [ese.md 8].
     end = min(header.file_sectors, file.size_bytes // SEGMENT_SIZE) - 1
     tally = _Tally(next_segment=first)
     for index, status, start in _statuses(file, first, end):
@@ -97,11 +99,13 @@ def walk_segments(file: Readable, header: LogHeader) -> SegmentWalk:
             here = LgPos(generation=header.generation, sector=index)
             found = parse_lgpos(start[8:16])
             if found < here:
+                # A position below its place: left over in a file that was used again [ese.md 8].
                 tally.empty += 1
             elif found > here or tally.empty:
                 problem = "a segment of another position" if found > here else _AFTER_EMPTY
             else:
                 tally.take(index, stored, corrected=status == CORRECTABLE)
+        # Good under the number before: a shadow copy of that segment [ese.md 8].
         elif _good_under(file, index, index - 1):
             tally.empty += end - index
             break
@@ -149,6 +153,7 @@ def _statuses(file: Readable, first: int, end: int) -> Iterator[tuple[int, int, 
         count = len(data) // SEGMENT_SIZE
         words = as_words(data[: count * SEGMENT_SIZE])
         status = verifier.verify(words, begin).status
+        # The flags at byte 36 are the upper half of the fifth word [ese.md 3].
         old = words[4 :: SEGMENT_SIZE // 8] >> np.uint64(32) & np.uint64(NEW_FORMAT_FLAG) == 0
         status[old & (status != UNINITIALIZED)] = BAD
         for index, value in enumerate(status.tolist()):

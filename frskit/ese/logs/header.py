@@ -93,6 +93,8 @@ def load_log_header(file: Readable, name: str = "log") -> LogHeader:
     header = parse_log_header(data)
     if header.file_type not in (FileKind.UNKNOWN, FileKind.LOG):
         raise _refuse(f"{name} is not a log file", name, EseError.FILE_INVALID_TYPE)
+    # 6 and 7 have chained bodies, 8 has segments; older headers are laid out differently [ese.md
+    # 6].
     if header.major not in (6, 7, 8):
         raise _refuse(
             f"{name} has log format {header.major}, which is unknown",
@@ -111,6 +113,7 @@ def _require_geometry(header: LogHeader, name: str) -> None:
             name,
             EseError.LOG_FILE_CORRUPT,
         )
+    # The header is 4096 bytes whatever the sector, so sectors have to divide it [ese.md 6].
     if sector < 512 or sector > LOG_HEADER_SIZE or LOG_HEADER_SIZE % sector:
         raise _refuse(
             f"{name} cannot have sectors of {sector} bytes", name, EseError.LOG_FILE_CORRUPT

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from frskit.ese.recovery_facts import CheckpointFacts
     from frskit.ese.sources import NamedFiles, Source
-    from frskit.model.ese_files import Checkpoint, LogHeader, Signature
+    from frskit.model.ese_files import Checkpoint, LogHeader
+    from frskit.model.ese_structures import Signature
 
 __all__ = ["check_logs", "facts_of_checkpoint", "facts_of_logs"]
 
@@ -116,6 +117,7 @@ def check_logs(
         budget.check(f"checking {name.name}")
         report = _check_one(files, name)
         if name.kind is LogFileKind.CURRENT:
+            # Only its header says which generation it is, so it is read before it can be left out.
             if not _within(report.generation, first_generation, last_generation):
                 continue
             current = name.name
@@ -161,6 +163,7 @@ def _sort_names(files: NamedFiles, base: str, first: int | None, last: int | Non
         each for each in by_kind[LogFileKind.ARCHIVED] if _within(each.generation, first, last)
     ]
     archived.sort(key=lambda each: (each.generation or 0, each.name))
+    # The name makes the order of two logs with one number the same on every file system.
     return _Names(
         logs=(*archived, *by_kind[LogFileKind.CURRENT][:1]),
         temporary=_first_name(by_kind[LogFileKind.TEMPORARY]),
@@ -185,6 +188,7 @@ def _check_one(files: NamedFiles, name: LogName) -> LogReport:
         report = check_open_log(file, name.name)
     finally:
         file.close()
+    # Only the log in use may be torn; a closed one was written to its end [ese.md 7].
     if report.status is LogStatus.TORN and name.kind is LogFileKind.ARCHIVED:
         return evolve(report, error=EseError.LOG_FILE_CORRUPT)
     return report
@@ -202,6 +206,7 @@ def _place(report: LogReport, name: LogName, chain: _Chain) -> LogReport:
             name=name.name,
             first=generation or 0,
         )
+        # Without its header nothing can be said of what should follow: the chain starts again.
         chain.previous = None
     else:
         _place_readable(report, report.header, name, chain)
@@ -243,6 +248,7 @@ def _place_readable(report: LogReport, header: LogHeader, name: LogName, chain: 
     elif report.status in _WARNINGS:
         kind = _WARNINGS[report.status]
         chain.add(kind, None, report.problem, name=name.name, first=number)
+    # A log with a damaged body still has the header that the next one is compared with.
     chain.previous = (report, header)
 
 
@@ -279,6 +285,7 @@ def _compare_neighbors(
     """Creation times, checksums and versions of two logs that should follow each other."""
     before, after = log_facts(previous, None), log_facts(report, None)
     number = after.generation
+    # All eight bytes of the time, as in recovery [ese.md 11.1].
     if after.previous_created != before.created:
         text = f"{report.name} does not continue {previous.name}"
         chain.add(
@@ -319,6 +326,7 @@ def _checkpoint(
         return None, error.native if isinstance(error.native, int) else EseError.CHECKPOINT_CORRUPT
     finally:
         file.close()
+    # Returned all the same, so that a report can show what it says.
     if signature is not None and checkpoint.log_signature != signature:
         return checkpoint, EseError.BAD_CHECKPOINT_SIGNATURE
     return checkpoint, None

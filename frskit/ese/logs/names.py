@@ -15,7 +15,9 @@ from frskit.errors import UsageError
 
 __all__ = ["LogFileKind", "LogName", "archived_log_name", "check_base", "parse_log_name"]
 
+# Ours: up to 16 characters where Exchange has 3 [ese.md 10], none that means something in a path.
 _BASE = re.compile(r"[A-Za-z0-9_]{1,16}")
+# Five digits, then eight; .jtx and .jrs are the newer endings [ese.md 10].
 _ARCHIVED = re.compile(r"([0-9a-f]{5}|[0-9a-f]{8})\.(?:log|jtx)")
 _RESERVE = re.compile(r"res[0-9a-f]{1,8}\.(?:log|jrs)")
 _MAX_FIVE_DIGITS = 0xFFFFF

@@ -39,6 +39,7 @@ NEW_FORMAT_FLAG = 0x2000
 _FLAGS = struct.Struct("<I")
 _WORD = struct.Struct("<I")
 _SLOT = struct.Struct("<Q")
+# Bytes into a page: its flags, and the three further checksums above 8 KB [ese.md 3].
 _FLAGS_AT = 36
 _SLOTS_AT = 40
 _MASK_32 = 0xFFFFFFFF
@@ -50,6 +51,7 @@ def word_xor(data: bytes | bytearray | memoryview) -> int:
     Words count from the start of `data`, wherever that lies in memory [ese.md 7].
     """
     value = int.from_bytes(data, "little")
+    # Folding one big integer by halves handles thousands of bits per step of the interpreter.
     bits = 32
     while bits < 8 * len(data):
         bits *= 2
@@ -116,6 +118,7 @@ def block_checksum(block: bytes | bytearray | memoryview, number: int, *, first:
     width = 8 * len(block)
     value = int.from_bytes(block, "little")
     if first:
+        # The first 8 bytes are where the checksum will be stored; they count as zero [ese.md 4.3].
         value = value >> 64 << 64
     mask = width - 1
     ecc = xor = 0
@@ -127,6 +130,7 @@ def block_checksum(block: bytes | bytearray | memoryview, number: int, *, first:
         value = upper ^ (value & ((1 << width) - 1))
         if width == 32:
             xor = value
+    # What is left is the parity of all bits, which decides about the complement [ese.md 4.3].
     complement = ecc ^ mask if value else ecc
     return (complement << 16 | ecc) << 32 | (xor ^ number & _MASK_32)
 
@@ -188,6 +192,7 @@ def _set_format(page: bytearray, *, new_format: bool) -> None:
 
 def _seal_new(page: bytearray, number: int) -> None:
     size = block_size(len(page))
+    # The other blocks first: their checksums lie inside block 0 [ese.md 4.4].
     for index, at in enumerate(range(size, len(page), size)):
         checksum = block_checksum(page[at : at + size], number, first=False)
         _SLOT.pack_into(page, _SLOTS_AT + 8 * index, checksum)

@@ -30,6 +30,7 @@ __all__ = ["is_trailer_page", "judge_new", "verify_header_page", "verify_page"]
 FORMAT_FLAG_BIT = 301
 """Position of the new-format flag in a page [ese.md 3]."""
 
+# Bits of block 0 in which a large page keeps the checksums of its other blocks [ese.md 4.5].
 _SLOTS_BEGIN, _SLOTS_END = 320, 512
 
 
@@ -51,6 +52,7 @@ def verify_page(page: bytes | bytearray | memoryview, number: int) -> PageVerdic
         )
     if not any(page):
         return PageVerdict(status="uninitialized", format="zero")
+    # -1 and 0 are the header and its shadow [ese.md 5.2].
     if number <= 0:
         return verify_header_page(page)
     return _verify_new(page, number) if is_new_format(page) else _verify_old(page, number)
@@ -79,6 +81,7 @@ def _verify_old(page: bytes | bytearray | memoryview, number: int) -> PageVerdic
     computed = old_checksum(page, number)
     stored = int.from_bytes(page[:8], "little")
     good = stored == computed and (len(page) <= 8192 or not any(page[40:64]))
+    # The words agree and only the number differs: a whole page that belongs elsewhere [ese.md 4.2].
     moved = not good and (stored ^ computed) & 0xFFFFFFFF == 0 and stored != computed
     return PageVerdict(
         status="ok" if good else "bad",
@@ -122,6 +125,7 @@ def judge_new(
             return True, None, _probable_number(stored, computed, number)
         if first is None:
             first = index * bits + bit
+        # A flipped slot would blame its block: judge that block by what the slot held before.
         if index == 0 and len(held) > 1 and _SLOTS_BEGIN <= bit < _SLOTS_END:
             slot, place = divmod(bit - _SLOTS_BEGIN, 64)
             held[1 + slot] ^= 1 << place
@@ -131,6 +135,7 @@ def judge_new(
 def _flipped_bit(difference: int, bits: int, *, header: bool) -> int | None:
     """The one bit whose flip explains a block's syndrome exactly; None if there is none."""
     bit = difference >> 32 & 0xFFFF
+    # Bits 0 to 63 hold the checksum itself, and the flag has chosen this method [ese.md 4.5].
     if bit >= bits or (header and (bit < 64 or bit == FORMAT_FLAG_BIT)):
         return None
     expected = ((bits - 1 - bit) << 16 | bit) << 32 | 1 << (bit % 32)
@@ -140,6 +145,7 @@ def _flipped_bit(difference: int, bits: int, *, header: bool) -> int | None:
 def _probable_number(stored: Sequence[int], computed: Sequence[int], number: int) -> int | None:
     """The page's own number, if a wrong number explains every block's syndrome."""
     differences = {held ^ expected for held, expected in zip(stored, computed, strict=True)}
+    # The number is mixed into the sum of every block alike [ese.md 4.3].
     if len(differences) != 1:
         return None
     difference = differences.pop()

@@ -39,6 +39,7 @@ _WORD = np.dtype("<u8")
 _SHIFT_32 = np.uint64(32)
 _FLAG_BIT = np.uint64(NEW_FORMAT_FLAG << 32)
 _LOW_32 = np.uint64(0xFFFFFFFF)
+# Which bits of a word have bit k in their index: their parity is bit k of the ECC [ese.md 4.3].
 _INDEX_MASKS = np.array(
     [sum(1 << i for i in range(64) if i >> level & 1) for level in range(6)], dtype=_WORD
 )
@@ -134,12 +135,14 @@ class PageVerifier:
             np.bitwise_xor.reduceat(words, self._starts[: len(xor)], out=xor)
         else:
             np.bitwise_xor.reduce(words.reshape(len(xor), self._block_words), axis=1, out=xor)
+        # The first 64 bytes have all that is looked at later: sums, dbtime, flags, slots.
         np.copyto(heads, words.reshape(pages, self._page_words)[:, :8])
         has_new = bool(np.bitwise_or.reduce(heads[:, 4]) & _FLAG_BIT)
         if has_new and not self._expect_new:
             self._count_parities(words, at)
         self._expect_new = has_new
         self._zero[at:end] = False
+        # A page of zeros begins with a zero word; only then are whole pages looked at.
         if not heads[:, 0].all():
             starts = self._starts[: len(xor) : self._blocks]
             np.equal(np.bitwise_or.reduceat(words, starts), 0, out=self._zero[at:end])
@@ -156,6 +159,7 @@ class PageVerifier:
     def conclude(self, pages: int, first_number: int) -> PageRun:
         """Verdicts on the `pages` pages taken in since the last conclusion."""
         numbers = np.arange(first_number, first_number + pages, dtype=_WORD)
+        # Page numbers have 32 bits, and only those enter the sums.
         if first_number + pages > 1 << 32:
             numbers &= _LOW_32
         new = (self._heads[:pages, 4] & _FLAG_BIT) != 0
@@ -167,6 +171,7 @@ class PageVerifier:
             self._conclude_old(numbers, ~new, status, probable)
         if new.any():
             self._conclude_new(numbers, new, status, bits, probable)
+        # Last, because by its flags a page of zeros is an old one, and by its sum a bad one.
         status[zero] = UNINITIALIZED
         return self._with_dbtime(status, bits, probable)
 
@@ -183,6 +188,7 @@ class PageVerifier:
         whole = self._xor[: pages * self._blocks]
         if self._blocks > 1:
             whole = np.bitwise_xor.reduce(whole.reshape(pages, self._blocks), axis=1)
+        # Word 0 holds the stored checksum, which does not count: a second XOR takes it out.
         computed = whole >> _SHIFT_32
         computed ^= whole
         computed ^= first
@@ -227,10 +233,14 @@ class PageVerifier:
         pages = len(numbers)
         blocks = pages * self._blocks
         xor = self._xor[:blocks].copy()
+        # The stored checksum does not count [ese.md 4.3].
         xor[:: self._blocks] ^= self._heads[:pages, 0]
+        # The XOR of all 64-bit words, folded once, is that of all 32-bit words.
         folded = (xor ^ xor >> _SHIFT_32) & _LOW_32
+        # One row per bit of the ECC, of which blocks of 8 KB have 16 [ese.md 4.3].
         levels = np.zeros((16, blocks), np.uint8)
         np.bitwise_count(folded & _INDEX_MASKS[:5, None], out=levels[:5])
+        # Bit 5 of a position tells the two halves of a 64-bit word apart.
         np.bitwise_count(xor >> _SHIFT_32, out=levels[5])
         self._fold(blocks, levels)
         levels &= 1
@@ -266,6 +276,7 @@ class PageVerifier:
         if status.any():
             dbtimes = np.where((status == OK) | (status == CORRECTABLE), dbtimes, np.uint64(0))
             for index, bit in bits.items():
+                # The flipped bit may lie in the dbtime itself, the second word of the page.
                 if 64 <= bit < 128:
                     dbtimes[index] ^= np.uint64(1 << (bit - 64))
         index = int(dbtimes.argmax()) if len(dbtimes) else 0

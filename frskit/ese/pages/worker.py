@@ -133,6 +133,7 @@ def _check_pages(file: Readable, part: Part) -> PartResult:
 
 def _read_words(file: Readable, offset: int, length: int, buffer: np.ndarray) -> Words:
     """`length` bytes as words: into `buffer` if the file can do that, else as they come."""
+    # Into the one buffer: a large file is read without an allocation per piece.
     if isinstance(file, PathFile):
         count = file.read_into(offset, memoryview(cast("bytearray", buffer[:length])))
         data: bytes | np.ndarray = buffer[:count]
@@ -151,6 +152,7 @@ def _read_words(file: Readable, offset: int, length: int, buffer: np.ndarray) ->
 def _summary(run: PageRun, first_page: int, damaged_limit: int) -> PartResult:
     status = run.status
     counts = np.bincount(status, minlength=4).tolist()
+    # What the report will not name is only counted.
     damaged = np.flatnonzero((status == BAD) | (status == CORRECTABLE))[:damaged_limit]
     return PartResult(
         pages=len(status),

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ExchangeChecker"]
 
+# Bytes per read of a log's blank rest (ours).
 _TAIL_BYTES = 1 << 20
 
 _VERDICTS = {
@@ -141,6 +142,8 @@ class _Meter:
 
 def _units(target: CheckTarget) -> Iterator[Inspection]:
     """One inspection per selected component, and one for components under none of them."""
+    # What lies under no selected component is checked as well: all of it, or the copy fails
+    # [EXC-53].
     left = list(target.components)
     for selected in target.selected:
         mine = [
@@ -170,6 +173,7 @@ def _items(target: CheckTarget, component: Component, files: FileSet) -> Iterato
     """The files of a file set; one that must exist and does not is an item without a file."""
     try:
         found: Sequence[tuple[str, FileRef]] = target.find(files)
+    # The copy lacks the volume: that is a verdict on the file, not a failure of the check.
     except VolumeNotFound:
         found = ()
     for path, ref in found:
@@ -180,6 +184,7 @@ def _items(target: CheckTarget, component: Component, files: FileSet) -> Iterato
             ref=ref,
             foreign=is_foreign(component),
         )
+    # Named, because a missing file must be a failed check and not a shorter list [HAZ-17].
     if not found:
         yield Item(
             component=component,
@@ -219,6 +224,7 @@ def _check_unit(
     for item in unit.items:
         if item.role is FileRole.CHECKPOINT:
             _check_checkpoint(item, meter, budget)
+        # Configuration files carry no checksum; there is nothing to verify in them.
         elif item.role is FileRole.CONFIG and item.ref is not None:
             meter.finished(item.size_bytes)
 
@@ -246,8 +252,8 @@ def _check_pages(item: Item, meter: _Meter, executor: Executor | None, budget: B
             executor=executor,
             progress=meter.within,
             budget=budget,
-            damaged_limit=100,
-            owned_space=True,
+            damaged_limit=100,  # the report names the first one; the counts stay exact (ours)
+            owned_space=True,  # also of a sound file: nothing else can tell that its tail is lost
         )
     except FormatError as error:
         item.damage(str(error), error.native)
@@ -279,8 +285,10 @@ def _note_pages(item: Item, report: DatabaseReport) -> None:
             EseError.FILE_IO_BEYOND_EOF,
         )
         item.code = EseError.READ_VERIFY_FAILURE
+    # Only whole pages were checked, so that something of the file was not.
     elif report.size_bytes % report.page_size:
         item.damage("the file does not end on a page boundary", EseError.FILE_IO_BEYOND_EOF)
+    # One bad copy is what the engine itself repairs on opening [ese.md 2.2].
     elif report.header_condition not in ("ok", "copies differ"):
         item.warning = f"{item.path}: header {report.header_condition}"
 
@@ -302,6 +310,7 @@ def _check_log(item: Item, base: str, policy: CheckPolicy, meter: _Meter, budget
 def _note_log(item: Item, report: LogReport) -> None:
     item.log = report
     item.pages = report.records or report.segments_used
+    # The current log's name has no number.
     if item.log_kind is LogFileKind.CURRENT and report.header is not None:
         item.generation = report.header.generation
     archived = item.generation if item.log_kind is LogFileKind.ARCHIVED else None
@@ -318,12 +327,16 @@ def _note_log(item: Item, report: LogReport) -> None:
 def _check_tail(item: Item, report: LogReport) -> None:
     """What follows the last record of an old log: no checksum covers it, but it is blank."""
     header, end = report.header, report.end
+    # Logs of segments were walked to their last one; only the old chain ends somewhere [ese.md 7,
+    # 8].
     if item.ref is None or header is None or end is None or header.has_segments:
         return
     offset = end.sector * header.sector_size + end.offset
     with item.ref.open() as file:
         while offset < file.size_bytes:
             data = file.read_at(offset, _TAIL_BYTES)
+            # The lab's engine leaves zeros there. A real one leaves a fill pattern: hence the
+            # profile.
             if not data or data.strip(b"\0"):
                 item.damage(
                     "something was written behind the last record", EseError.LOG_FILE_CORRUPT

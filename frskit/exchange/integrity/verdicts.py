@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CheckPolicy", "judge"]
 
+# Those that hold records; temporary and reserve logs hold none.
 _LOGS = (LogFileKind.ARCHIVED, LogFileKind.CURRENT)
 
 
@@ -66,6 +67,7 @@ def judge(unit: Inspection, strays: Sequence[Inspection], policy: CheckPolicy) -
     facts = unit.facts()
     first_relevant = _first_relevant(facts)
     _mark_needed(unit, first_relevant, policy)
+    # What belongs to nobody counts against everybody: no other verdict would cover it.
     for item in [*unit.items, *(item for stray in strays for item in stray.items)]:
         _judge_file(item, policy, notes)
     _judge_headers(unit, notes)
@@ -96,6 +98,7 @@ def _first_relevant(facts: StorageGroupFacts) -> int:
     bounds = [needed.first] if (needed := _needed(facts)) else []
     if facts.checkpoint is not None and facts.checkpoint.usable:
         bounds.append(facts.checkpoint.generation)
+    # Without any bound every log counts as needed.
     return min(bounds, default=0)
 
 
@@ -114,6 +117,7 @@ def _judge_file(item: Item, policy: CheckPolicy, notes: _Notes) -> None:
     text = f"{item.path}: {item.detail}" + (f" ({item.code})" if item.code else "")
     if item.verdict is FileVerdict.CORRECTABLE:
         notes.warnings.append(text)  # whether it may pass is the requestor's choice
+    # Recovery does without a checkpoint; only predicting the truncation needs it.
     elif item.role is FileRole.CHECKPOINT and item.verdict is FileVerdict.DAMAGED:
         item.needed = False
         notes.warnings.append(text)
@@ -177,6 +181,7 @@ def _judge_chain(
     run = longest_run(stream.values(), through, conflicts=facts.conflicts)
     if run.last is None:
         return None
+    # What comes after a break could never be replayed [exchange.md 4.3].
     if run.last < max(stream):
         notes.image.append(
             f"logs after {run.last} do not follow it ({run.stop_error}): transactions would be lost"

@@ -110,6 +110,7 @@ class AnalysisCase:
             set_aside=set_aside,
             stale_checkpoint=bool(self.checkpoint_code),
         )
+        # Where nothing is reached, nothing is replayed.
         stops = reaches if reaches is not None else -1
         kept = (g for g in self.facts.stream if g <= stops and g not in set_aside)
         return Decision(

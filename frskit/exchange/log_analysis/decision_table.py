@@ -105,6 +105,7 @@ def _a3_signature(case: AnalysisCase) -> Decision | None:
     for database in case.dirty:
         if database.log_signature == stream[0].signature:
             continue
+        # If the stream knows the database, it is a wrong state of the right one.
         attached = {each.db_signature for log in stream for each in log.attached}
         return case.impossible(
             "A3",
@@ -119,6 +120,7 @@ def _a3_signature(case: AnalysisCase) -> Decision | None:
 def _a4_missing(case: AnalysisCase) -> Decision | None:
     """A database that the stream has attached and that is not there; others are not missed."""
     listed = {each.path.casefold() for log in case.facts.stream.values() for each in log.attached}
+    # Without a path, or without any list in the logs, every missing database is missed.
     for database in case.facts.databases:
         known = not database.path or not listed or database.path.casefold() in listed
         if database.facts is None and not database.foreign and known:
@@ -368,6 +370,7 @@ def _reachable(case: AnalysisCase, run: ContiguousRun) -> Decision:
         gap_at = run.stop_generation
         reason += f"; the chain breaks at {gap_at}"
     recreated = _recreated_at(case, run) if case.mode is RecoveryMode.ROLL_FORWARD else None
+    # Within the committed logs there is no stopping before it.
     if recreated is not None and recreated > case.committed_last:
         rule, gap_at, last = "F3", recreated, recreated - 1
         reason = f"log {recreated} makes a database anew and would wipe the restored one"
@@ -410,6 +413,7 @@ def _promotion(case: AnalysisCase, last: int, above: tuple[int, ...]) -> int | N
     current = case.facts.current
     if current is not None and current.generation == last:
         return None
+    # The engine makes its current log of the temporary one, unless logs above have to go first.
     bridged = case.facts.temporary and case.profile.temporary_log_suffices and not above
     return None if bridged else last
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["plan_actions"]
 
+# Ours; numbered, so that no recovery writes over what an earlier one set aside.
 _ASIDE = "frskit-aside-"
 _LATER = 2
 """Generations that a dismount after the plan was made may still close (frskit's choice)."""
@@ -107,11 +108,14 @@ class _Plan:
         """Keep production's logs; move the checkpoint and whatever lies behind a break."""
         facts = self.files.facts(self.copy, RecoveryMode.ROLL_FORWARD, swap=self.in_place)
         decision = decide(facts, RecoveryMode.ROLL_FORWARD, profile=self.profile)
+        # Swapped in with the databases, the checkpoint is the copy's own.
         comes_along = self.in_place and (
             self.files.volume(self.files.settings.system_path) in self.files.database_volumes
         )
+        # A running engine moves its checkpoint on, beyond what this plan has seen.
         moves = self.running and not comes_along
         if facts.checkpoint is not None and (decision.analysis.stale_checkpoint or moves):
+            # Judged again: which logs are of use depends on where replay begins.
             without = evolve(facts, checkpoint=None)
             decision = decide(without, RecoveryMode.ROLL_FORWARD, profile=self.profile)
             yield self._aside(
@@ -129,6 +133,7 @@ class _Plan:
         settings = self.files.settings
         names = {split_path(path)[1] for path, _ in self.files.logs(source)}
         current = f"{settings.base}.log"
+        # Once a log above the usable ones has to go, so has the current one, which comes after it.
         above = bool(aside) and max(aside) > (decision.analysis.reaches or 0)
         doomed = [name for name in names if self._generation(name) in aside]
         if above:
@@ -164,6 +169,7 @@ class _Plan:
         ]
         checkpoint = None if decision.analysis.stale_checkpoint else self._copied_checkpoint()
         yield from self._foreign_to({split_path(path)[1].casefold() for path in logs})
+        # Production's own would point behind the copy's logs.
         if checkpoint is None:
             yield from self._production_checkpoint()
         databases = [path for path, _ in self.files.databases(self.copy)]
@@ -179,6 +185,8 @@ class _Plan:
                 yield from self._production_checkpoint()
             yield from self._broken_logs(decision, self.copy)
         else:
+            # Production's logs stay as far as the copy needs them; later ones would roll it
+            # forward.
             facts = self.files.facts(self.copy, RecoveryMode.ROLL_FORWARD)
             needed = needed_logs(facts.dirty)
             last = 0 if needed is None else needed.last
@@ -196,6 +204,7 @@ class _Plan:
         names = {split_path(path)[1] for path, _ in self.files.logs(self.files.production)}
         generations = [self._generation(name) or 0 for name in names]
         doomed = {name for name in names if name.casefold() not in kept}
+        # The current log gets the next number when the dismount closes it.
         later = self._later_names(max(generations, default=0) + 1)
         doomed |= {name for name in later if name.casefold() not in kept}
         for name in sorted(doomed):

@@ -49,6 +49,7 @@ class _ProductionFiles:
         found = []
         for name in tree.listdir(place.path):
             inner = f"{place.path}/{name}" if place.path else name
+            # As Windows compares names, on whatever system this runs.
             if not fnmatchcase(name.casefold(), files.pattern.casefold()):
                 continue
             if not tree.stat(inner).is_directory:
@@ -128,6 +129,7 @@ class GroupFiles:
         """
         databases = self.production if copy is None else copy
         logs = databases if mode is RecoveryMode.POINT_IN_TIME else self.production
+        # A checkpoint on a volume of the databases comes along when they are swapped.
         shared = self.volume(self.settings.system_path) in self.database_volumes
         checkpoint = self.checkpoint(databases if swap and shared else logs)
         return gather(
@@ -140,6 +142,7 @@ class GroupFiles:
     def _source(self, source: CopyFiles, database: DatabaseSettings) -> DatabaseSource:
         """A database of the source; of production if the source does not have its volume."""
         files = database_files(database)[0]
+        # A copy of one database leaves the others where they are.
         if not self.has_volume(source, files):
             source = self.production
         found = _find(source, files)

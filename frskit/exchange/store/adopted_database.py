@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AdoptedDatabase"]
 
+# Bytes per read and write: bounds the memory (ours).
 _CHUNK = 1 << 20
 
 
@@ -68,6 +69,7 @@ class AdoptedDatabase:
                     file.write_at(at, source.read_at(at, min(_CHUNK, source.size_bytes - at)))
                 file.sync()
         except NoSpace:
+            # Half a copy would be taken for a damaged database.
             files.fs.remove(files.path)
             raise
         return cls(files, header)

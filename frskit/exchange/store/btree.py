@@ -34,8 +34,11 @@ __all__ = ["MessageTree"]
 _BRANCH_ROOM = 48
 """Bytes a branch page must have left to take one more child with the longest key."""
 
+# Levels of a tree, and steps towards room for one row. Trees have three levels [lab-store.md 1], so
+# more is a circle (ours).
 _MAX_STEPS = 32
 
+# Behind every key, which all begin with 0x7F [lab-store.md 2.5].
 _HIGHEST_KEY = b"\xff" * 16
 
 
@@ -66,6 +69,7 @@ class MessageTree:
     def leaves(self, *, backwards: bool = False) -> Iterator[Page]:
         """The leaf pages from left to right, or from right to left."""
         number = self._path(_HIGHEST_KEY if backwards else b"")[-1]
+        # There cannot be more leaves than pages, so a damaged chain ends here.
         left = self._database.owned_pages
         while number:
             if left == 0:
@@ -101,10 +105,12 @@ class MessageTree:
             StoreError: The key exists already (native -1605), or does not exist (-1601).
         """
         kind = operation.kind
+        # Each turn makes one structural step, after which the way down may be another.
         for _ in range(_MAX_STEPS):
             number = self._path(operation.key)[-1]
             page = self._page(number)
             slot, found = page.find(operation.key)
+            # An insert wants no such row, everything else wants one.
             if found is (kind is NodeChange.INSERT):
                 raise StoreError(
                     "the row exists already" if found else "there is no such row",
@@ -152,6 +158,7 @@ class MessageTree:
         """One structural step towards room for `key` in its leaf."""
         path = self._path(key)
         level = len(path) - 1
+        # A full parent could not take a second child: the highest full page is split first.
         while level and self._page(path[level - 1]).free_bytes < _BRANCH_ROOM:
             level -= 1
         if level == 0:
@@ -167,6 +174,7 @@ class MessageTree:
         below.fill(root.nodes())
         kind = PageFlag.PARENT_OF_LEAF if root.is_leaf else PageFlag(0)
         root.flags = (root.flags & ~(PageFlag.LEAF | PageFlag.PARENT_OF_LEAF)) | kind
+        # The root keeps its number, by which the catalog knows the table.
         root.fill([(b"", number.to_bytes(4, "little"))])
         pages = {number: below, MESSAGES_ROOT: root, **space}
         self._writer.restructure(self._database, pages, frozenset({number}))
@@ -188,6 +196,7 @@ class MessageTree:
             pages[right.following] = after = self._page(right.following).copy()
             after.previous = new_number
         pages[parent_number] = self._parent_of(parent_number, number, new_number, bound)
+        # The new page reaches the disk before the pages that point to it.
         self._writer.restructure(self._database, pages, frozenset({new_number}))
 
     def _parent_of(self, parent_number: int, left: int, right: int, bound: bytes) -> Page:
@@ -214,10 +223,12 @@ class MessageTree:
 
     def _extend(self) -> None:
         """Let the file grow and give the new extent to the table."""
+        # Copies, because what is in memory may change only together with its record in the log.
         database_owned = self._database.page(DATABASE_ROOT + OWNED_OFFSET).copy()
         table_owned = self._page(MESSAGES_ROOT + OWNED_OFFSET).copy()
         available = self._page(MESSAGES_ROOT + AVAILABLE_OFFSET).copy()
         last = self._database.owned_pages + self._growth_pages
+        # The pages exist before any record speaks of them.
         self._database.extend_file(last)
         database_owned.fill([space_entry(last, last)])
         table_owned.fill([space_entry(last, last - MESSAGES_ROOT + 1)])
@@ -250,6 +261,7 @@ def _divide(
     """Nodes that stay, nodes that move, and the exclusive upper bound of those that stay."""
     nodes = page.nodes()
     if page.is_leaf:
+        # Mail comes in at the end: an empty right page leaves the pages before it full.
         at_end = page.following == 0 and bool(nodes) and key > nodes[-1][0]
         cut = len(nodes) if at_end else len(nodes) // 2
         return nodes[:cut], nodes[cut:], key if at_end else nodes[cut][0]

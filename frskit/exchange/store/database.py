@@ -24,15 +24,16 @@ from frskit.exchange.store.system_catalog import (
     space_nodes,
 )
 from frskit.exchange.store.versions import StoreKind
-from frskit.model.ese_files import AttachInfo, DatabaseHeader, DatabaseState, FileKind, LgPos
+from frskit.model.ese_files import DatabaseHeader, DatabaseState, FileKind
+from frskit.model.ese_structures import AttachInfo, LgPos
 
 if TYPE_CHECKING:
     from frskit.protocols.small import FileSystem, WritableFile
 
 __all__ = ["CachedPage", "Database", "DatabaseFiles"]
 
-_UNICODE_NAMES = 0x20
-_HEADER_PAGES = 2
+_UNICODE_NAMES = 0x20  # attachment flag [ese.md 1]
+_HEADER_PAGES = 2  # header and shadow [ese.md 2]
 
 
 @frozen(kw_only=True)
@@ -174,6 +175,7 @@ class Database:
             cache_pages: As for the constructor.
         """
         content = build_database(pages, legacy=legacy)
+        # A header's dbtime is never below that of a page [lab-store.md 2.10].
         header = evolve(header, dbtime_dirtied=max(page.dbtime for page in content.values()))
         with files.fs.create(files.path, exclusive=False) as file:
             file.truncate((pages + _HEADER_PAGES) * PAGE_SIZE)
@@ -196,9 +198,11 @@ class Database:
         raw = pack_database_header(header)
         with fs.create(path, exclusive=False) if create else fs.edit(path) as file:
             if create:
+                # A body of blank pages, so that a copy of it has something to copy (ours).
                 file.truncate((_HEADER_PAGES + 16) * PAGE_SIZE)
             for copy in range(_HEADER_PAGES):
                 file.write_at(copy * PAGE_SIZE, raw)
+                # Inside the loop: a write that tears must leave the other copy whole.
                 file.sync()
 
     def check_stream_file(self) -> None:
@@ -239,6 +243,7 @@ class Database:
         file = self._opened()
         for copy in range(_HEADER_PAGES):
             file.write_at(copy * PAGE_SIZE, raw)
+            # Inside the loop, for the same reason as in `write_stream_file`.
             file.sync()
         self._on_disk = self.header
 
@@ -297,6 +302,7 @@ class Database:
 
     def mark(self, cached: CachedPage, position: LgPos) -> None:
         """Note that a page was changed by the record at `position`."""
+        # What counts is the oldest change that is not on disk, so a later one changes nothing.
         if cached.first is None:
             cached.first = position
             self._waiting[cached.number] = cached
@@ -341,6 +347,7 @@ class Database:
         A page that points to a new page is written after it, so that a reader of the file never
         follows a pointer into nothing (frskit's choice).
         """
+        # A stack and no recursion: chains of splits can be long.
         order: dict[int, None] = {}
         stack = list(reversed(numbers))
         while stack:
@@ -361,6 +368,7 @@ class Database:
         The log must be durable as far as these pages go, and the header must have been raised.
         """
         file = self._opened()
+        # After a crash the file may be shorter than its own space tree says.
         self.extend_file(self.owned_pages)
         for number in numbers:
             page = self._cache[number].page
@@ -368,6 +376,7 @@ class Database:
             seal_page(page.data, number)
             file.write_at((number + 1) * PAGE_SIZE, page.data)
         file.sync()
+        # Only now, when the pages are durable, do they stop holding the checkpoint back.
         for number in numbers:
             cached = self._cache[number]
             cached.first = None
@@ -402,6 +411,7 @@ class Database:
 
     def _read(self, number: int) -> CachedPage:
         raw = self._opened().read_at((number + 1) * PAGE_SIZE, PAGE_SIZE).ljust(PAGE_SIZE, b"\0")
+        # Never written, so neither good nor torn [ese.md 4.6].
         if not any(raw):
             return CachedPage(number=number, page=Page(bytearray(PAGE_SIZE)))
         status = verify_page(raw, number).status

@@ -25,7 +25,7 @@ from frskit.exchange.store.message_store import MessageStore
 from frskit.exchange.store.snapshot_session import SnapshotKind
 from frskit.exchange.store.soft_recovery import SoftRecoveryReport, detach, recover
 from frskit.exchange.store.versions import STORE_2003
-from frskit.model.ese_files import DbmsParameters, LogTime, Signature
+from frskit.model.ese_structures import DbmsParameters, LogTime, Signature
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -110,8 +110,10 @@ class StorageGroupEngine:
             system_path=places.system_dir,
             log_path=places.log_dir,
             flags=int(circular),
+            # Of the engine's settings only those that ours has a use for.
             counters=(0, 0, 0, 0, 0, profile.log_sectors, profile.cache_pages),
         )
+        # For a new stream; recovery takes that of the logs which it finds.
         signature = Signature(random=rng.getrandbits(32), created=LogTime.of(clock.now()))
         instance = Instance(
             directory=LogDirectory(
@@ -151,8 +153,10 @@ class StorageGroupEngine:
         with self._gate.lock:
             if self._gate.closed:
                 return
+            # With a broken log nothing can be written any more: recovery will find what is on disk.
             if clean and self.is_running and not self._instance.stream.is_broken:
                 self._close_cleanly()
+            # Closed before the files are released, so that nobody begins anything in between.
             self._gate.closed = True
             self._gate.session = None
             for database in self._instance.databases.values():

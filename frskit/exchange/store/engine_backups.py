@@ -54,6 +54,7 @@ class BackupSessions:
                 kind,
                 lock=gate.settled,
                 all_attached=self._databases.all_attached,
+                # Late calls of an old session must not act on a newer one.
                 is_current=lambda session: session is gate.session,
                 release=self._release,
             )

@@ -19,7 +19,8 @@ from frskit.exchange.store.database import Database, DatabaseFiles
 from frskit.exchange.store.log_records import Attach, CreateDatabase, encode_record
 from frskit.exchange.store.row_codec import decode_part
 from frskit.exchange.store.soft_recovery import detach, new_header
-from frskit.model.ese_files import AttachInfo, DatabaseState, Signature
+from frskit.model.ese_files import DatabaseState
+from frskit.model.ese_structures import AttachInfo, Signature
 
 if TYPE_CHECKING:
     from frskit.ese import Readable
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["DatabaseAdministration"]
 
+# A dbid is one byte [ese.md 1]; the last few numbers stay free (ours).
 _MAX_DBID = 250
+# MsgId is a signed Long [lab-store.md 1].
 _MAX_MESSAGE_ID = (1 << 31) - 1
 
 
@@ -135,6 +138,7 @@ class DatabaseAdministration:
             path=files.display_path,
         )
         position = instance.stream.append(encode_record(record))
+        # Durable before there is a file: of the record recovery can make the file, not vice versa.
         instance.stream.flush()
         database = Database.create(
             files,
@@ -199,6 +203,7 @@ class DatabaseAdministration:
             database.check_stream_file()
             self._require_room(database.files)
             self._attach(database)
+            # Looked up and not remembered: a recovery may have brought an older file.
             self.next_ids[name] = self._first_free_id(database)
 
     def _loaded(self, name: str) -> Database:
@@ -209,6 +214,7 @@ class DatabaseAdministration:
         if name not in self.files:
             raise NotFound(f"the group has no database {name}", context={"database": name})
         if database is not None:
+            # Read again, because a recovery may have changed the file meanwhile.
             database.close()
         database = Database.load(self.files[name], cache_pages=self._instance.profile.cache_pages)
         self._instance.databases[name] = database
@@ -218,6 +224,7 @@ class DatabaseAdministration:
         instance = self._instance
         others = {each.dbid for each in instance.databases.values() if each is not database}
         dbid = database.dbid
+        # One that comes from another stream may carry a number that is taken here.
         if dbid == 0 or dbid in others:
             database.header = evolve(database.header, dbid=0)
             dbid = self._free_dbid()
@@ -242,6 +249,7 @@ class DatabaseAdministration:
         )
         instance.raise_required(database)
         database.attached = True
+        # After the record: a dirty header without one could not be explained by any log.
         database.write_header()
         database.write_stream_file()
 
@@ -259,6 +267,7 @@ class DatabaseAdministration:
             if database is None or not database.attached:
                 return
             self._gate.require_no_freeze("dismount")
+            # A rollback that waits for room would keep the dismount out for ever.
             self._gate.settle_doomed()
             if self._gate.transaction is not None:
                 raise Busy("a transaction is open", context={"database": name})

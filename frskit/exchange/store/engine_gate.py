@@ -35,6 +35,7 @@ class EngineGate:
 
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
+        # Taken again by its holder: `writing` polls, and a poll may end a freeze, which writes.
         self.lock: AbstractContextManager[bool] = threading.RLock()
         self.transaction: Transaction | None = None
         self.session: SnapshotSession | None = None
@@ -69,6 +70,7 @@ class EngineGate:
             Busy: It is frozen for a backup.
         """
         with self.lock:
+            # The time first: nobody is refused because of a freeze that has lasted too long.
             self.poll()
             self.require_running()
             if self.session is not None and self.session.is_frozen:

@@ -15,7 +15,8 @@ from frskit.errors import FormatError
 from frskit.ese import CHECKPOINT_COPY_SIZE, pack_checkpoint_copy, read_checkpoint
 from frskit.exchange.store.log_directory import join
 from frskit.exchange.store.logged_changes import PageChanges
-from frskit.model.ese_files import Checkpoint, LgPos, LogTime
+from frskit.model.ese_files import Checkpoint
+from frskit.model.ese_structures import LgPos, LogTime
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from frskit.exchange.store.log_directory import LogDirectory
     from frskit.exchange.store.log_writer import LogStream, StreamSettings
     from frskit.exchange.store.versions import StoreProfile
-    from frskit.model.ese_files import AttachInfo
+    from frskit.model.ese_structures import AttachInfo
     from frskit.protocols.small import FileSystem
 
 __all__ = ["CheckpointFile", "EngineEvent", "Instance"]
@@ -84,6 +85,7 @@ class CheckpointFile:
         """Remove it, if it is there."""
         if self.fs.exists(self.path):
             self.fs.remove(self.path)
+            # One that came back after a crash could hide logs that are needed [EXC-66].
             self.fs.sync()
 
 
@@ -162,6 +164,7 @@ class Instance:
             left = None if limit is None else limit - written
             if left is not None and left <= 0:
                 break
+            # Pages that these need come along, so that it may be more than the limit.
             numbers = database.write_order(database.dirty()[:left])
             if numbers:
                 self.write_pages(database, numbers)
@@ -179,12 +182,14 @@ class Instance:
     def raise_required(self, database: Database) -> None:
         """Make the header promise the logs that changes up to now need."""
         generation = self.stream.generation
+        # Exchange 2003 knows no committed generation [ese.md 2.1].
         committed = generation if self.profile.tracks_committed else 0
         database.header = evolve(
             database.header,
             dbtime_dirtied=max(database.header.dbtime_dirtied, database.dbtime),
             gen_max_required=max(database.header.gen_max_required, generation),
             gen_max_committed=max(database.header.gen_max_committed, committed),
+            # Tells the log that is needed from another one of its number [ese.md 2.1].
             gen_max_creation_time=self.stream.header.created,
         )
 
@@ -201,6 +206,7 @@ class Instance:
         """How far the checkpoint may go: nothing before it is needed any more."""
         waiting = [each.oldest_change for each in self.databases.values()]
         positions = [each for each in [*waiting, self.transaction_begin] if each is not None]
+        # What is not durable can still be lost, so the checkpoint stays before it.
         return min([*positions, self.stream.durable_position])
 
     def advance_checkpoint(self) -> None:
@@ -208,6 +214,7 @@ class Instance:
         self.stream.flush()
         position = self.possible_checkpoint()
         if position > self.checkpoint.position:
+            # A checkpoint ahead of a header would make a good log set look incomplete [HAZ-22].
             for database in self.attached():
                 self._raise_minimum(database, position.generation)
             self.write_checkpoint(position)
@@ -223,6 +230,7 @@ class Instance:
         if minimum == database.header.gen_min_required:
             return
         database.header = evolve(database.header, gen_min_required=minimum)
+        # A range must not end before it begins.
         if minimum > database.header.gen_max_required:
             self.raise_required(database)
         database.write_header()
@@ -241,6 +249,7 @@ class Instance:
 
     def _drop_unneeded_logs(self) -> None:
         """Circular logging: logs below the checkpoint go [exchange.md 1.3]."""
+        # Ascending, so that the logs that stay are contiguous whenever this stops [EXC-42].
         for generation, path in self.directory.archived().items():
             if generation >= self.checkpoint.generation:
                 break
@@ -258,6 +267,7 @@ class Instance:
 
     def _catch_up(self) -> None:
         """Write the pages that hold the checkpoint back, then move it."""
+        # Half the depth, so that the next commits need not come here again (ours).
         target = self.stream.generation - self.profile.checkpoint_depth_logs // 2
         for database in self.attached():
             numbers = database.write_order(database.dirty_before(target))

@@ -22,7 +22,8 @@ from frskit.ese.logs import (
     walk_chain,
 )
 from frskit.exchange.store.log_records import END, Record, decode_records
-from frskit.model.ese_files import LgPos, LogHeader
+from frskit.model.ese_files import LogHeader
+from frskit.model.ese_structures import LgPos
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,6 +101,7 @@ def read_log(file: ReadableFile, name: str) -> LogContent:
             context={"file": name},
             native=EseError.BAD_LOG_VERSION,
         )
+    # Every range is verified before a record of any is believed.
     walk = walk_chain(file, header.generation, SECTOR_SIZE, header.file_size_bytes)
     if walk.end is not ChainEnd.COMPLETE:
         raise StoreError(
@@ -109,6 +111,7 @@ def read_log(file: ReadableFile, name: str) -> LogContent:
             native=EseError.LOG_FILE_CORRUPT,
         )
     ranges, tail = _ranges(file)
+    # A log that was closed ends with this record; one that a crash left does not.
     ended = ranges[-1][1].rstrip(b"\0").endswith(bytes([END]))
     return LogContent(header=header, ranges=tuple(ranges), tail_offset=tail, ended=ended)
 

@@ -17,7 +17,7 @@ from attrs import frozen
 from frskit.codes.ese import EseError
 from frskit.errors import FormatError, StoreError
 from frskit.ese import pack_lgpos, pack_signature, parse_lgpos, parse_signature
-from frskit.model.ese_files import LgPos, Signature
+from frskit.model.ese_structures import LgPos, Signature
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,9 +40,11 @@ __all__ = [
     "encode_record",
 ]
 
+# The only numbers that are Microsoft's own [lab-store.md 3].
 NOP = 0
 END = 4
 
+# Bodies of the records; the layouts are ours [lab-store.md 3].
 _FRAME = struct.Struct("<BH")
 _TXID = struct.Struct("<Q")
 _OPERATION = struct.Struct("<QBIQQHBHHH")
@@ -240,6 +242,7 @@ Record: TypeAlias = (
     | BackupMark
 )
 
+# Ours, from the unassigned numbers 102 to 127 [lab-store.md 3].
 _BEGIN, _COMMIT, _ROLLBACK = 102, 103, 104
 _NEW_PAGES, _TORN_PAGE, _CREATE_DB, _ATTACH, _DETACH, _BACKUP_MARK = range(108, 114)
 _OPERATIONS = {kind.value: kind for kind in NodeChange}
@@ -367,6 +370,7 @@ def decode_records(data: bytes, *, administrative: bool = False) -> Iterator[tup
     at = 0
     while at < len(data):
         if data[at] == NOP:
+            # Padding up to the next sector, skipped at once because there may be much of it.
             at = len(data) - len(data[at:].lstrip(b"\0"))
             continue
         if data[at] == END:
@@ -379,6 +383,7 @@ def decode_records(data: bytes, *, administrative: bool = False) -> Iterator[tup
         if start + length > len(data):
             raise _damaged(at)
         at_record, at = at, start + length
+        # From this number on records are about whole databases.
         if administrative and number < _CREATE_DB:
             continue
         try:

@@ -24,20 +24,23 @@ from frskit.ese.logs import (
 )
 from frskit.exchange.store.log_directory import SECTOR_SIZE
 from frskit.exchange.store.log_records import END
-from frskit.model.ese_files import DbmsParameters, LgPos, LogHeader, LogTime
+from frskit.model.ese_files import LogHeader
+from frskit.model.ese_structures import DbmsParameters, LgPos, LogTime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from frskit.clock import Clock
     from frskit.exchange.store.log_directory import LogContent, LogDirectory
-    from frskit.model.ese_files import AttachInfo, Signature
+    from frskit.model.ese_structures import AttachInfo, Signature
     from frskit.protocols.small import WritableFile
 
 __all__ = ["LogStream", "StreamSettings"]
 
 _FIRST_SECTOR = LOG_HEADER_SIZE // SECTOR_SIZE
+# Five hexadecimal digits, as Exchange 2003 names its logs [ese.md 10].
 _LAST_GENERATION = 0xFFFFF
+# Bytes per write while space is allocated: bounds the memory (ours).
 _CHUNK = 1 << 20
 
 
@@ -111,6 +114,7 @@ class LogStream:
         stream = cls(directory, settings, clock, attachments)
         stream._begin(*stream._prepare(previous, not_before))
         directory.fs.rename(directory.temporary_path, directory.current_path)
+        # The name is durable before anything is logged under it.
         directory.fs.sync()
         stream._open_current()
         stream.keep_prepared()
@@ -132,8 +136,10 @@ class LogStream:
         stream._next_sector = content.end_position.sector
         stream._tail_sector = content.tail_offset // SECTOR_SIZE
         length = (stream._next_sector - stream._tail_sector) * SECTOR_SIZE
+        # The next flush rewrites the first sector of the last range.
         stream._tail = stream._file.read_at(content.tail_offset, length)
         stream._ended = content.ended
+        # Closed by its last record; the crash came before it got its number.
         if content.ended:
             stream.roll()
         return stream
@@ -161,11 +167,13 @@ class LogStream:
         Rolls to the next generation if the current log has no room for it.
         """
         if self._sectors(len(self._pending) + length) > self._sectors_left:
+            # Two sectors are never free: the first, empty range, and the one kept for END.
             if self._sectors(length) > self._settings.sectors - _FIRST_SECTOR - 2:
                 raise StoreError(
                     f"no log can hold a record of {length} bytes", native=EseError.RECORD_TOO_BIG
                 )
             self.roll()
+        # Records begin behind the checksum record of their range.
         byte = CHECKSUM_RECORD_SIZE + len(self._pending)
         return LgPos(
             generation=self.generation,
@@ -184,8 +192,11 @@ class LogStream:
         if not self._pending:
             return
         with self._must_succeed():
+            # Taken at once: after a failure the stream is broken, and nothing is written twice.
             data, self._pending = bytes(self._pending), bytearray()
             sectors = self._sectors(len(data))
+            # The range first and durable, then the pointer to it: a crash in between leaves the old
+            # end.
             self._write_range(data, sectors)
             self._link_tail()
             start = self._next_sector
@@ -208,16 +219,19 @@ class LogStream:
             StoreError: The volume is full (native -529) or failed (-510); the current log stays.
         """
         self.flush()
+        # It may be there already, from a roll that failed after it.
         if not self._ended:
             self._pending += bytes([END])
             self.flush()
             self._ended = True
         directory, closed = self._directory, self._header
         try:
+            # Made before anything is given up: a full volume leaves the log as it was.
             header, tail = self._prepare(closed, None)
             self.close()
             directory.fs.rename(directory.current_path, directory.archive_path(closed.generation))
         except FrskitError as error:
+            # It is still the current log, and is gone on with.
             self._file = self._file or directory.fs.edit(directory.current_path)
             raise _log_failure(error) from error
         with self._must_succeed():
@@ -284,6 +298,7 @@ class LogStream:
         """Make the previous checksum record point to the range just written."""
         file = self._require_file()
         data = self._tail[CHECKSUM_RECORD_SIZE:]
+        # The records stay; `next` changes and with it the checksum, both in the first sector.
         linked = self._range(data, len(self._tail) // SECTOR_SIZE, len(data))
         file.write_at(self._tail_sector * SECTOR_SIZE, linked[:SECTOR_SIZE])
         file.sync()
@@ -322,7 +337,7 @@ class LogStream:
             previous_created=previous.created if previous else LogTime(),
             log_signature=self._settings.signature,
             parameters=parameters,
-            flags=2 if parameters.circular_logging else 0,
+            flags=2 if parameters.circular_logging else 0,  # circular logging now [ese.md 6]
             attachments=tuple(self._attachments()),
         )
         tail = _flush_range(b"", 1, generation)
@@ -336,10 +351,13 @@ class LogStream:
         """The temporary log with all its space, so that no later write finds the volume full."""
         fs, path = self._directory.fs, self._directory.temporary_path
         size_bytes = self._settings.sectors * SECTOR_SIZE
+        # Kept since it was prepared, with all its space; only its content is new.
         if fs.exists(path) and fs.stat(path).size_bytes == size_bytes:
             return fs.edit(path)
         file = fs.create(path, exclusive=False)
         try:
+            # Written and not just extended: a hole would have to find its blocks later, in a
+            # freeze.
             for at in range(0, size_bytes, _CHUNK):
                 file.write_at(at, bytes(min(_CHUNK, size_bytes - at)))
         except FrskitError:
@@ -364,6 +382,7 @@ class LogStream:
         moment = self._clock.now()
         for each in before:
             earlier = each.to_datetime()
+            # Headers keep nothing finer than a millisecond [ese.md 1].
             if earlier is not None and moment <= earlier + timedelta(milliseconds=1):
                 moment = earlier + timedelta(milliseconds=1)
         return LogTime.of(moment)

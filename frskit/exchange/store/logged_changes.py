@@ -61,7 +61,9 @@ class PageChanges:
     ) -> None:
         """Carry out `change` at a place of a page; its place and dbtimes are filled in here."""
         cached = database.cached(page)
+        # `page` refuses a torn one, which `cached` alone would hand out.
         content = database.page(page)
+        # Its own number for each change: by it redo knows whether a page has the change.
         database.dbtime += 1
         record = Operation(
             kind=change.kind,
@@ -92,6 +94,7 @@ class PageChanges:
         """
         images = []
         for number, page in pages.items():
+            # A new page has no history: redo finds it blank, or as this record makes it.
             before = 0 if number in new else database.page(number).dbtime
             database.dbtime += 1
             page.dbtime = database.dbtime
@@ -102,6 +105,7 @@ class PageChanges:
         position = self._log.append(encode_record(record))
         for number, page in pages.items():
             cached = database.install(number, page, position)
+            # An old page may point to a new one and is written after it.
             if number not in new:
                 cached.needs |= new
 

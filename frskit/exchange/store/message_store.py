@@ -65,6 +65,7 @@ class MessageStore:
             Busy: The group is frozen, or a transaction is open.
             StoreError: The engine could not do it; nothing of it stays.
         """
+        # Held throughout, so that no other thread meets the open transaction.
         with self._gate.lock, self.begin() as transaction:
             return [transaction.insert(database, message) for message in messages]
 
@@ -84,6 +85,7 @@ class MessageStore:
         Raises:
             NotFound: No such database, or it is not mounted.
         """
+        # Read under the lock and handed out after it, for the caller may take its time.
         with self._gate.lock:
             tree = MessageTree(self._databases.mounted(database))
             rows = [decode_part(data) for _, data in tree.walk()]

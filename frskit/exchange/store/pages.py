@@ -18,6 +18,7 @@ __all__ = ["PAGE_SIZE", "Page", "PageFlag"]
 PAGE_SIZE = 4096
 """Page size of the lab's stores [lab-store.md 1]."""
 
+# Bytes of a small page's header and of a tag; 13 bits of a tag's two numbers [lab-store.md 2.1].
 _HEADER = 40
 _TAG = 4
 _MASK = 0x1FFF
@@ -187,6 +188,7 @@ class Page:
         while low < high:
             middle = (low + high) // 2
             bound = self.key(middle)
+            # Bounds are exclusive, and the empty one is above every key.
             if bound and bound <= key:
                 low = middle + 1
             else:
@@ -264,6 +266,7 @@ class Page:
             StoreError: The image makes no sense (native -501).
         """
         end = _U16.unpack_from(image)[0] if len(image) >= 2 + _HEADER else PAGE_SIZE
+        # The middle was left out; nodes and tags lie at their two ends of the page.
         gap = PAGE_SIZE - (len(image) - 2)
         if not _HEADER <= end <= len(image) - 2 or gap < 0:
             raise StoreError(
@@ -285,6 +288,7 @@ class Page:
         return [self._content(index) for index in range(self.count + 1)]
 
     def _rebuild(self, contents: list[bytes]) -> None:
+        # Laid out anew each time: 4 KB are cheap, and the free space stays in one piece.
         used = sum(map(len, contents))
         free = PAGE_SIZE - _HEADER - used - _TAG * len(contents)
         if free < 0:
@@ -293,6 +297,7 @@ class Page:
         for index, content in enumerate(contents):
             _TAG_LAYOUT.pack_into(self.data, PAGE_SIZE - _TAG * (index + 1), len(content), place)
             self.data[_HEADER + place : _HEADER + place + len(content)] = content
+            # Zeros, because images leave the middle out and redo has to make the same bytes.
             place += len(content)
         tail = PAGE_SIZE - _TAG * len(contents)
         self.data[_HEADER + place : tail] = bytes(tail - _HEADER - place)

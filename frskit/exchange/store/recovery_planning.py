@@ -14,7 +14,8 @@ from attrs import frozen
 from frskit.codes.ese import EseError
 from frskit.errors import StoreError
 from frskit.exchange.store.log_records import Attach, CreateDatabase, Detach
-from frskit.model.ese_files import LogHeader, Signature
+from frskit.model.ese_files import LogHeader
+from frskit.model.ese_structures import Signature
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -90,6 +91,7 @@ def survey_logs(directory: LogDirectory) -> LogSet:
         try:
             header = directory.header(path)
         except StoreError as error:
+            # Damage counts only in a log that is needed; `_walk` finds out.
             damaged[generation] = error
             continue
         if header.generation != generation:
@@ -110,6 +112,7 @@ def survey_logs(directory: LogDirectory) -> LogSet:
         headers[current.generation] = current
         paths[current.generation] = directory.current_path
     prepared = directory.temporary_header()
+    # The temporary log, too, has to be of this stream.
     known = [*headers.values(), *([prepared] if prepared else [])]
     return LogSet(
         headers=headers,
@@ -155,6 +158,7 @@ def plan_recovery(
         StoreError: Recovery is impossible; `native` says why.
     """
     if checkpoint is not None and checkpoint.log_signature != logs.signature:
+        # A foreign checkpoint is ignored: replay begins with the lowest log [ese.md 11.2 4].
         checkpoint = None
     dirty = [each for each in databases if not each.is_clean]
     _require_lowest(logs, dirty, checkpoint)
@@ -239,6 +243,8 @@ def _require_highest(logs: LogSet, dirty: Iterable[Database], reached: int) -> N
                 f"logs {reached + 1} to {header.committed} of {database.name} are missing",
                 header.committed,
             )
+        # The right number is not enough: it must be the very log that the header means [ese.md 11.2
+        # 6].
         expected = header.gen_max_creation_time
         found = logs.headers.get(header.gen_max_required)
         if expected.is_set and found is not None and found.created != expected:

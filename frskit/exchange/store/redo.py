@@ -32,13 +32,14 @@ from frskit.exchange.store.log_records import (
 from frskit.exchange.store.logged_changes import apply_operation
 from frskit.exchange.store.pages import Page
 from frskit.exchange.store.transaction import inverse
-from frskit.model.ese_files import DatabaseHeader, DatabaseState, LgPos, LogHeader
+from frskit.model.ese_files import DatabaseHeader, DatabaseState, LogHeader
+from frskit.model.ese_structures import LgPos
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from frskit.exchange.store.engine_instance import Instance
-    from frskit.model.ese_files import Signature
+    from frskit.model.ese_structures import Signature
 
 __all__ = ["Redo", "RedoDatabase"]
 
@@ -77,6 +78,7 @@ class Redo:
         self._known: dict[Signature, RedoDatabase] = {}
         for database in databases:
             self._learn(database)
+        # By dbid, which is good for one attachment only; signatures are for ever.
         self._bound: dict[int, RedoDatabase] = {}
         self._open: dict[int, list[Operation]] = {}
 
@@ -170,9 +172,11 @@ class Redo:
         if state is None:
             return
         database = state.database
+        # Even if the page has the change already: no later number may repeat.
         database.dbtime = max(database.dbtime, record.after)
         cached = database.cached(record.page)
         if cached.torn:
+            # For now: an image further on may heal it.
             state.skipped.add(record.page)
             return
         if _wanted(database, record.page, cached.page.dbtime, record.before, record.after):
@@ -198,6 +202,7 @@ class Redo:
         database = state.database
         database.dbtime = max(database.dbtime, image.after)
         cached = database.cached(image.page)
+        # A whole image heals whatever the page has become.
         if cached.torn or _wanted(
             database, image.page, cached.page.dbtime, image.before, image.after
         ):
@@ -220,6 +225,7 @@ class Redo:
         if cached.torn or found == image.after:
             database.install(image.page, Page.from_image(image.image), position)
             state.skipped.discard(image.page)
+        # An earlier write was lost, which the image must not paper over.
         elif found < image.after:
             raise _unfit(database, image.page, found, image.after)
 
@@ -247,6 +253,7 @@ class Redo:
         database = self._create(record, position)
         if database is None:
             return
+        # A database made anew takes the place of the one of its name, whose signature is void.
         for signature, other in list(self._known.items()):
             if other.database.name == database.name:
                 del self._known[signature]
@@ -258,10 +265,12 @@ class Redo:
             return
         header = state.database.header
         in_session = not header.is_clean and not state.consistent.is_set
+        # Its session began later, so that this attachment is behind it.
         if in_session and header.attach_position >= position:
             if header.attach_position == position:
                 self._bound[record.dbid] = state
             return
+        # It was detached after the state in which this attachment found it: the file is ahead.
         if state.consistent > record.consistent:
             return
         if state.consistent < record.consistent:
@@ -285,6 +294,7 @@ class Redo:
         for txid, operations in unfinished.items():
             for operation in reversed(operations):
                 state = self._bound.get(operation.dbid)
+                # Missing, and recovery was told to go on without it.
                 if state is None:
                     continue
                 growth = instance.profile.growth_pages

@@ -46,6 +46,7 @@ _FIXED = struct.Struct("<iiiq")
 _HEAD = struct.Struct("<BBH")
 _U16 = struct.Struct("<H")
 _TAGGED = struct.Struct("<HH")
+# Column ids and flags of a record [lab-store.md 1, 2.6].
 _SUBJECT_ID = 128
 _BODY_ID = 256
 _EXTENDED = 0x4000
@@ -165,9 +166,11 @@ def encode_record(record: CodedRecord) -> bytes:
     )
     bits = sum(1 << index for index, (_, data) in enumerate(record.fixed) if data is None)
     width = (len(record.fixed) + 7) // 8
+    # Bits without a column are set, like those of null columns.
     unused = -1 << len(record.fixed)
     bitmap = ((bits | unused) & ((1 << 8 * width) - 1)).to_bytes(width, "little")
     end = _HEAD.size + len(fixed) + width
+    # Variable columns count from 128 [lab-store.md 2.7].
     head = _HEAD.pack(len(record.fixed), 127 + len(record.variable), end)
     return head + fixed + bitmap + _variable(record.variable) + _tagged(record.tagged)
 
@@ -226,12 +229,14 @@ def decode_part(data: bytes) -> MessagePart:
         folder=folder,
         txid=txid,
         subject=subject,
+        # Behind the head of the one tagged column, and its flag byte.
         body=data[start + length + _TAGGED.size + 1 :],
     )
 
 
 def split_message(message: Message, message_id: int, txid: int) -> list[MessagePart]:
     """The rows of a message: one, or one per kilobyte of body."""
+    # A message without a body has one row all the same.
     pieces = range(0, max(1, len(message.body)), BODY_PART_BYTES)
     return [
         MessagePart(

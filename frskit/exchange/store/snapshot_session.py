@@ -16,7 +16,8 @@ from frskit.codes.ese import EseError
 from frskit.codes.exchange_events import EventId
 from frskit.errors import FileMissing, FrskitError, StoreError
 from frskit.exchange.store.log_records import BackupMark, encode_record
-from frskit.model.ese_files import BackupRange, DatabaseHeader, LgPos
+from frskit.model.ese_files import DatabaseHeader
+from frskit.model.ese_structures import BackupRange, LgPos
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -161,6 +162,7 @@ class SnapshotSession:
         elapsed_s = self._instance.clock.monotonic() - self._frozen_at_s
         if elapsed_s < self._instance.profile.freeze_timeout_s:
             return
+        # Released first: the group takes a new backup at once, whatever unfreezing meets [EXC-22].
         self.state = SnapshotState.TIMED_OUT
         self._release(self)
         self._unfreeze()
@@ -217,6 +219,7 @@ class SnapshotSession:
                     native=EseError.OS_SNAPSHOT_TIME_OUT,
                 )
             self._require("thaw")
+            # The state first: a thaw that breaks off must not be tried a second time.
             self.state = SnapshotState.THAWED
             self._unfreeze()
             kinds = list(SnapshotKind)
@@ -225,6 +228,7 @@ class SnapshotSession:
                 first_generation=self.copy_min,
                 last_generation=self.copy_max,
             )
+            # The first record of the new log is the backup's mark [R-9].
             self.mark = self._instance.stream.append(encode_record(record))
             self._instance.stream.flush()
             self._instance.report(EventId.FREEZE_ENDED, "shadow copy freeze ended")
@@ -241,6 +245,7 @@ class SnapshotSession:
                 raise _sequence("truncate", self.kind.value)
             self.state = SnapshotState.TRUNCATED
             circular = self._instance.settings.parameters.circular_logging
+            # Not all databases, or circular logging: nothing may go [EXC-37, EXC-38].
             if circular or not (self._complete and self._all_attached()):
                 return self._nothing_deleted()
             return self._delete_logs()
@@ -278,6 +283,7 @@ class SnapshotSession:
 
     def _require(self, call: str) -> None:
         timed_out = self.state is SnapshotState.TIMED_OUT
+        # An engine that was closed has forgotten the session, whatever its own state says.
         if not self._is_current(self) and not timed_out and self.state in _LEGAL["abort"]:
             raise StoreError(
                 "the engine does not know this session", native=EseError.OS_SNAPSHOT_INVALID_SNAP_ID
@@ -329,6 +335,7 @@ class SnapshotSession:
         """Logs removed by hand make the freeze fail (EXC-32)."""
         generation = self._instance.stream.generation
         archived = self._instance.directory.archived()
+        # From the checkpoint on, every log up to the current one has to be there.
         lowest = min([*archived, self._instance.checkpoint.generation])
         missing = [each for each in range(lowest, generation) if each not in archived]
         if missing:
@@ -343,23 +350,29 @@ class SnapshotSession:
         instance = self._instance
         stream = instance.stream
         archived = instance.directory.archived()
+        # As of now: what it reaches later never enlarges what is deleted [EXC-36].
         checkpoint = instance.checkpoint.generation
         if instance.settings.parameters.circular_logging:
             stream.flush()
+            # A half-made log in the image would fail a checksum [exchange.md 3.3].
             stream.drop_prepared()
             self.copy_max = stream.generation
         else:
             self.copy_max = stream.close_generation()
+        # The cut sees what the disks have, not what a cache still holds.
         try:
             self._sync_volumes()
         except FrskitError:
             self._unfreeze()
             raise
         lowest = min([*archived, self.copy_max])
+        # An incremental copy has all logs there are, a full one those from the checkpoint on
+        # [exchange.md 3.3].
         self.copy_min = lowest if self.kind.needs_full else checkpoint
         self.delete_limit = min(self.copy_max, checkpoint)
         self._complete = self._all_attached()
         self._was_frozen = True
+        # The limit counts from when the files stand still.
         self._frozen_at_s = instance.clock.monotonic()
         self.state = SnapshotState.FROZEN
 
@@ -370,6 +383,7 @@ class SnapshotSession:
             volumes.append(database.files.fs)
             if database.files.stream_fs is not None:
                 volumes.append(database.files.stream_fs)
+        # Each volume once, however many files of the group it has.
         for fs in {id(each): each for each in volumes}.values():
             fs.sync()
 
@@ -402,9 +416,11 @@ class SnapshotSession:
                 path = archived.get(generation, self._instance.directory.archive_path(generation))
                 self._instance.directory.fs.remove(path)
             except FileMissing:
+                # Removed by hand: counted for event 227, and no error [EXC-39].
                 missing.append(generation)
                 continue
             except FrskitError:
+                # What is left stays contiguous [EXC-40].
                 failed = generation
                 break
             deleted.append(generation)
@@ -446,6 +462,7 @@ class SnapshotSession:
             try:
                 database.write_header()
             except FrskitError as error:
+                # The backup is good even if this header does not remember it [exchange.md 3.5].
                 instance.report(
                     EventId.HEADER_NOT_UPDATED,
                     f"the header of {database.name} was not updated: {error}",
@@ -453,6 +470,7 @@ class SnapshotSession:
 
     def _stamped(self, header: DatabaseHeader, record: BackupRange) -> DatabaseHeader:
         full, incremental = header.full_backup_previous, header.incremental_backup_previous
+        # An older mark never replaces a newer one [EXC-44].
         if self.kind is SnapshotKind.FULL and record.mark > full.mark:
             return evolve(
                 header,

@@ -26,7 +26,8 @@ from frskit.exchange.store.recovery_planning import (
 )
 from frskit.exchange.store.redo import Redo, RedoDatabase
 from frskit.exchange.store.system_catalog import LAST_OBJID
-from frskit.model.ese_files import DatabaseHeader, DatabaseState, LgPos, Signature
+from frskit.model.ese_files import DatabaseHeader, DatabaseState
+from frskit.model.ese_structures import LgPos, Signature
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -74,6 +75,7 @@ def recover(
     try:
         return _recover(instance, files, allow_missing=allow_missing)
     except FrskitError as error:
+        # Pages that were replayed half-way must not be taken for the databases.
         for database in instance.databases.values():
             database.close()
         instance.databases.clear()
@@ -96,12 +98,14 @@ def _recover(
             raise error
         return _new_stream(instance, files, loaded)
     instance.settings = evolve(instance.settings, signature=logs.signature)
+    # A clean one of another stream may be attached later; a dirty one is not ours to recover.
     ours = [each for each in loaded if each.is_clean or _belongs(each, logs)]
     plan = plan_recovery(logs, ours, instance.checkpoint_file.read(), instance.profile)
     missing = _missing(instance, plan, files, ours)
     if not allow_missing:
         _require_complete(instance, missing, unreadable)
     _require_size(plan, instance)
+    # Known to the instance before anything below can fail, so that `recover` closes them.
     instance.databases = {each.name: each for each in loaded}
     redo, last = _replay(instance, plan, files, ours)
     states = [each for each in redo.states() if redo.is_attached(each) or each.changed]
@@ -111,10 +115,12 @@ def _recover(
     undone = redo.undo(instance)
     for state in states:
         _finish(instance, state)
+    # The stream is told that they are given up, or each later recovery would miss them again.
     for dbid, (signature, _) in missing.items():
         record = Detach(dbid=dbid, signature=signature, abandoned=True)
         instance.stream.append(encode_record(record))
     instance.stream.flush()
+    # The checkpoint last: up to here a crash only means to recover once more.
     instance.write_checkpoint(instance.stream.durable_position)
     instance.report(EventId.RECOVERY_COMPLETE, "recovery has been completed")
     return SoftRecoveryReport(
@@ -179,6 +185,7 @@ def _new_stream(
             native=EseError.FILE_NOT_FOUND,
         )
     instance.databases = {each.name: each for each in loaded}
+    # It would point into logs that do not exist.
     instance.checkpoint_file.remove()
     instance.log = LogStream.create(
         instance.directory, instance.settings, instance.clock, instance.attachments
@@ -236,6 +243,7 @@ def _replay(
     redo = Redo(ours, create)
     redo.begin(plan.logs.headers[plan.generations[0]])
     last = None
+    # Read a second time; the first pass verified them and looked for databases.
     for content in _contents(instance, plan):
         for position, record in content.records():
             redo.apply(position, record)
@@ -329,6 +337,7 @@ def _finish(instance: Instance, state: RedoDatabase) -> None:
 
 def detach(instance: Instance, database: Database) -> None:
     """Write everything of an attached database, log its end, and make its header clean."""
+    # The record says that every page has been written, so they come first.
     instance.flush_pages(only=database)
     record = Detach(dbid=database.dbid, signature=database.header.db_signature)
     position = instance.stream.append(encode_record(record))

@@ -55,7 +55,9 @@ OWNED_OFFSET = 1
 AVAILABLE_OFFSET = 2
 """And the available-extents root two pages after it."""
 
+# Roots of the well-known trees [lab-store.md 2.4].
 _CATALOG, _NAME_INDEX, _ROOT_INDEX, _SHADOW = 4, 7, 10, 24
+# Values that real databases show [lab-store.md 2.8].
 _SYSTEM_TABLE = 0xC0000000
 _TABLE, _COLUMN, _INDEX = 1, 2, 3
 _ENGLISH = 1033
@@ -63,6 +65,7 @@ _LC_MAP = 0x30401
 _PRIMARY_FLAGS, _NAME_FLAGS, _ROOT_FLAGS = 0x10031, 0x10011, 0x10009
 _DENSITY = 80
 _BIT, _SHORT, _LONG, _CURRENCY, _BINARY, _TEXT, _LONG_BINARY = 1, 3, 4, 5, 9, 10, 11
+# For readers, SpaceUsage is the width of a fixed column [lab-store.md 2.9].
 _WIDTHS = {_BIT: 1, _SHORT: 2, _LONG: 4, _CURRENCY: 8, _BINARY: 255, _TEXT: 255, _LONG_BINARY: 0}
 _EXTERNAL = struct.Struct("<IIII")
 
@@ -204,6 +207,7 @@ def _row(
         (width, value.to_bytes(width, "little"))
         for width, value in zip(widths, numbers, strict=True)
     ]
+    # Per key segment a zero and the column [lab-store.md 2.8].
     key_columns = b"".join(struct.pack("<HH", 0, column) for column in segments)
     variable: list[bytes | None] = [name.encode(CODE_PAGE)]
     if segments:
@@ -222,8 +226,9 @@ def _rows(table: _Table) -> Iterator[_Row]:
         space=_DENSITY,
         flags=table.flags,
         pages=table.pages,
-        more=[(1, b"\xff")],
+        more=[(1, b"\xff")],  # RootFlag [lab-store.md 2.8]
     )
+    # Fixed columns lie behind the four bytes of a record's head [lab-store.md 2.6].
     offset = 4
     for column in table.columns:
         fixed = column.id < 128
@@ -235,7 +240,7 @@ def _rows(table: _Table) -> Iterator[_Row]:
             target=column.type,
             space=_WIDTHS[column.type],
             flags=int(column.not_null),
-            pages=1252,
+            pages=1252,  # code page
             more=[(1, None), (2, offset.to_bytes(2, "little") if fixed else b"\0\0")],
         )
         offset += _WIDTHS[column.type] if fixed else 0
@@ -312,6 +317,7 @@ def build_database(pages: int, *, legacy: bool = False) -> dict[int, Page]:
     rows = [row for table in tables for row in _rows(table)]
     catalog = sorted((row.key, row.data) for row in rows)
     names = sorted((row.name_key, row.key) for row in rows)
+    # By RootFlag and name: of all rows only those of tables have the flag.
     roots = sorted(
         (b"\x7f\xff" + key_of_text(row.name), row.key) for row in rows if row.type == _TABLE
     )

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Transaction", "inverse", "transaction_id"]
 
+# The tree fills in page, slot and dbtimes, which only it knows.
 _PLACEHOLDER = 0
 
 
@@ -91,10 +92,13 @@ class Transaction:
         self._undo: list[tuple[Database, Operation]] = []
         self._open = True
         self.is_doomed: bool = False
+        # More than the record takes: if the log has to roll, it does so before the id is made of
+        # the place.
         position = instance.stream.reserve(64)
         offset = position.sector * 512 + position.offset
         self.id: int = transaction_id(position.generation, offset)
         self._append(Begin(txid=self.id))
+        # The checkpoint stays before it: undo reads the log from here.
         instance.transaction_begin = position
 
     @property
@@ -136,6 +140,8 @@ class Transaction:
                 (part_key(part.id, part.part), encode_part(part))
                 for part in split_message(message, message_id, self.id)
             ]
+            # Rows that both have are replaced; the rest of the longer one is inserted or deleted
+            # below.
             for (key, before), (_, after) in zip(old, new, strict=False):
                 self._change(store, NodeChange.REPLACE, key, before, after)
             for key, after in new[len(old) :]:
@@ -150,6 +156,7 @@ class Transaction:
             self._append(Commit(txid=self.id))
             self._instance.stream.flush()
             self._finish()
+            # After the end, because upkeep may move the checkpoint past this transaction.
             self._instance.upkeep()
 
     def rollback(self) -> None:
@@ -195,6 +202,7 @@ class Transaction:
     def _undo_to(self, mark: int) -> None:
         while len(self._undo) > mark:
             store, operation = self._undo[-1]
+            # Forgotten only when it is taken back: a rollback that breaks off goes on where it was.
             self._tree(store).change(inverse(operation))
             self._undo.pop()
 

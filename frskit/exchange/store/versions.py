@@ -84,6 +84,7 @@ class StoreProfile:
 
     @initial_pages.validator
     def _check_initial_pages(self, _: object, value: int) -> None:
+        # At least the catalog and one leaf, at most 4 GB (ours).
         if not 40 <= value <= 1 << 20:
             raise UsageError(f"a new database cannot have {value} pages")
 

@@ -73,6 +73,7 @@ def component_tree(
         groups: Storage groups with the names of their mounted databases; a group without any is
             left out, as is a database that is not mounted [EXC-03].
     """
+    # A group without a mounted database is not listed [exchange.md 2.2].
     listed = [(group, mounted) for group, mounted in groups if mounted]
     tree = [*_containers(server, profile)] if listed else []
     for group, mounted in listed:

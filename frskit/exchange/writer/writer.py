@@ -120,6 +120,7 @@ class ExchangeWriter:
             EventId.WRITER_ENGAGED, f"the writer takes part in backup {session.session_id}"
         )
         groups = [(each, self._group(each)) for each in session.components]
+        # All are asked before any is marked: a veto leaves nothing in progress.
         for _, group in groups:
             self._require_idle(group)
         job = BackupJob(request=session)
@@ -133,6 +134,7 @@ class ExchangeWriter:
                 EventId.WRITER_PREPARE_FAILED, f"error preparing for backup: {_number(error)}"
             )
             raise _veto(WriterFailure.RETRYABLE, str(error), error=_number(error)) from error
+        # Known from here on; a job that could not begin has been taken back above.
         self._jobs[session.session_id] = job
 
     def prepare_snapshot(self, session: WriterSession) -> None:
@@ -171,6 +173,7 @@ class ExchangeWriter:
             for each in job.groups:
                 budget.check("freezing the storage groups")
                 each.session.freeze()
+                # From the disks, which stand still: this is what the image will say of itself.
                 each.needed = each.group.required_range()
                 each.group.collect_events()
         except FrskitError as error:
@@ -195,6 +198,7 @@ class ExchangeWriter:
             WriterVeto: TIMEOUT if a group had thawed itself; the copy is of no use [EXC-21].
         """
         job = self._advance("thaw", session)
+        # All are thawed, whatever single ones do; the first failure is told.
         failed: FrskitError | None = None
         for each in job.groups:
             try:
@@ -235,6 +239,7 @@ class ExchangeWriter:
                 nothing is deleted [EXC-14].
         """
         job = self._advance("backup_complete", session)
+        # Forgotten first: whatever happens below, nothing can be completed twice.
         del self._jobs[session.session_id]
         failed: FrskitError | None = None
         for each in job.groups:

@@ -104,6 +104,7 @@ class RecoveryRun:
             ),
             self._budget,
         )
+        # Compared whole: to whatever differs nobody has agreed.
         if evolve(fresh, made_at=plan.made_at) != plan:
             raise RecoveryPrecondition(
                 "the plan is out of date: things changed since it was made",
@@ -116,7 +117,9 @@ class RecoveryRun:
     ) -> None:
         """Everything up to the mounted stores; `self._online` is set once they are up."""
         plan, application = self._plan, production.application
+        # Durable first: a resume must know that this copy is being used.
         self._parts.catalog.update(copy.id, lambda record: evolve(record, stage=RECOVERING))
+        # Pushed before its step, because a step may fail after it took effect.
         self._undo.push("mounts of the stores", lambda: self._back_online(production, before))
         with self._step(journal, RecoveryStep.TAKE_OFFLINE):
             application.take_offline(plan.component, budget=self._budget)
@@ -196,12 +199,14 @@ class RecoveryRun:
             ):
                 self._take_away(production, member, old)
                 self._put_in_place(production, member)
+            # Only a whole swap counts; it becomes the volume's lineage later [R-31].
             self._displaced.append((member, old))
 
     @staticmethod
     def _mounted_storage(production: Production, member: CopyMember) -> StorageId:
         for volume in production.server.volumes():
             if any(same_path(member.mount_point, point) for point in volume.mount_points):
+                # A volume on several LUNs cannot change places with one copy, and fails here.
                 (storage,) = volume.storages
                 return storage
         raise RecoveryPrecondition(f"{member.mount_point} is not mounted on production")
@@ -223,6 +228,7 @@ class RecoveryRun:
         server.rescan(budget=budget)
 
     def _put_in_place(self, production: Production, member: CopyMember) -> None:
+        # Hidden from the recovery server first, so that no LUN is seen by both.
         production.store.unpresent([member.storage], budget=self._budget)
         self._undo.push(
             f"presentation of {member.storage}",
@@ -285,6 +291,7 @@ class RecoveryRun:
 
     def _settle(self, production: Production, copy: Copy, journal: JournalOperation) -> None:
         """Production runs on the copy: lineage, displaced LUNs, what was kept for undo."""
+        # Each of these may be done twice: a resume repeats them all.
         for member, old in self._displaced:
             settle(self._parts, copy.id, old, member.storage)
         drop_undo(production.server, self._plan.file_actions)

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 __all__ = ["action_facts", "drop_undo", "run_action", "undo_copy_in", "undo_move"]
 
+# Bytes per read and write: bounds the memory (ours).
 _CHUNK_BYTES = 4 << 20
+# Endings of what is kept for undo and of what is not in its place yet (ours). A resume finds them
+# by these, so they never change.
 _ASIDE = ".frskit-undo"
 _FRESH = ".frskit-new"
 
@@ -59,6 +62,7 @@ def _find(source: MountedCopy, path: str) -> FileRef:
 def _move(server: Server, path: str, target: str, undo: Releases) -> None:
     """Rename inside one volume; a file that is not there any more is fine."""
     old, new = server.resolve(path), server.resolve(target)
+    # A rename is one step and is undone by one; a copy between volumes is neither.
     if old.volume != new.volume:
         raise RecoveryFailed(f"{path} and {target} lie on different volumes")
     tree = server.files(old.volume)
@@ -78,6 +82,7 @@ def _copy_in(server: Server, ref: FileRef, path: str, undo: Releases) -> None:
     tree = server.files(place.volume)
     tree.makedirs(place.path.rpartition("/")[0])
     fresh, aside = place.path + _FRESH, place.path + _ASIDE
+    # Whole and durable under another name before anything in its place is touched.
     _copy(ref, tree, fresh)
     if tree.exists(place.path):
         # What an earlier recovery left there must not be taken for what this one sets aside.

@@ -36,6 +36,7 @@ __all__ = ["MOUNTED", "finish_recovery", "release", "settle"]
 MOUNTED = "mounted"
 """State of a database that is up."""
 
+# Steps that gave a file another name.
 _MOVES = frozenset({RecoveryStep.SET_ASIDE, RecoveryStep.RENAME})
 
 
@@ -96,6 +97,7 @@ def _forward(
     budget = Budget.of(parts.clock)
     status = production.application.status(component)
     try:
+        # The process that died may have come as far as this.
         if any(each.state != MOUNTED for each in status.databases):
             status = production.application.bring_online(component, budget=budget).status
     except Exception as error:  # noqa: BLE001 - parties are strangers: law 11
@@ -124,6 +126,7 @@ def _back(
     undo.push("overwrite flag", lambda: application.allow_overwrite(component, False))
     for step, facts in operation.intents():
         _push_undo(undo, parts, production, step, facts)
+    # Last in and first out: nothing may be open while LUNs and files move.
     undo.push("reading of the copy", lambda: _hide_from_recovery(parts, production, copy))
     undo.push("stores", lambda: application.take_offline(component, budget=budget))
     leftovers = undo.unwind()
@@ -179,6 +182,7 @@ def _hide_from_recovery(parts: Parts, production: Production, copy: Copy) -> Non
     """A copy that was being read for copying back is parked again."""
     budget = Budget.of(parts.clock)
     mounted = {one for each in production.server.volumes() for one in each.storages}
+    # What production has mounted is not the recovery server's to hide.
     held = [
         member.storage
         for member in copy.members

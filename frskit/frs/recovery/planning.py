@@ -73,6 +73,7 @@ def mounted(
     server = parts.recovery.server
     members = [member for member in copy.members if member.life is MemberLife.HELD]
     storages = [member.storage for member in members]
+    # After an interrupted swap production may run on the copy, which must not be shown twice.
     running_on = {one for each in production.server.volumes() for one in each.storages}
     if running_on.intersection(storages):
         raise CopyInUse(
@@ -87,6 +88,7 @@ def mounted(
             with attached(server, at, read_only=True, budget=budget) as volumes:
                 yield MountedCopy(copy, server, volumes)
     finally:
+        # A server forgets a LUN only when it looks again [HAZ-01].
         server.rescan(budget=budget)
 
 
@@ -98,6 +100,7 @@ def make_plan(parts: Parts, copy: Copy, wish: RecoveryWish, budget: Budget) -> R
             precondition does not hold.
     """
     production = parts.production(copy.server)
+    # Questions that cost nothing first; nothing is presented before all of them have passed.
     _check_copy(copy, wish)
     _check_interrupted(parts, copy)
     component = _component(production, copy, wish.component)
@@ -113,6 +116,7 @@ def make_plan(parts: Parts, copy: Copy, wish: RecoveryWish, budget: Budget) -> R
         analysis = production.application.analyze(component.name, files, wish.mode)
         if analysis.verdict is LogVerdict.IMPOSSIBLE:
             raise refuse("P-08", analysis.reason, analysis.remedy or None)
+        # While the copy is mounted: which files have to move depends on its own.
         actions = tuple(
             production.application.file_actions(component.name, files, wish.mode, wish.method)
         )
@@ -135,6 +139,7 @@ def make_plan(parts: Parts, copy: Copy, wish: RecoveryWish, budget: Budget) -> R
 
 def _check_copy(copy: Copy, wish: RecoveryWish) -> None:
     """P-01 for the copy as a whole: verified, and not used up or deleted."""
+    # People may accept a copy that was not checked, but none that was found bad.
     usable = copy.recoverable or (
         wish.accept_unverified
         and copy.verdict is Verdict.UNVERIFIED
@@ -150,6 +155,7 @@ def _check_copy(copy: Copy, wish: RecoveryWish) -> None:
 
 def _check_interrupted(parts: Parts, copy: Copy) -> None:
     """P-11: no recovery of this server is under way, not even one whose process died."""
+    # By server and not by copy: two recoveries must not meet on one production server.
     for each in parts.catalog.find(CopyFilter(server=copy.server)):
         if each.stage == RECOVERING:
             raise refuse(
@@ -209,6 +215,7 @@ def _members(copy: Copy, component: ComponentInfo, mode: RecoveryMode) -> tuple[
         has = roles.get(member.storage, set())
         if FileRole.DATABASE not in has:
             continue
+        # A swap replaces the whole LUN, and with it the logs that roll forward needs.
         if has & {FileRole.LOG, FileRole.CHECKPOINT}:
             raise refuse(
                 "P-07",

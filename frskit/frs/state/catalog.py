@@ -74,6 +74,7 @@ class SqliteCatalog:
         try:
             with _catalog_errors(path):
                 self._prepare()
+        # Ten seconds for the transaction of another process (ours).
         except BaseException:
             self._db.close()
             raise
@@ -85,9 +86,11 @@ class SqliteCatalog:
 
     def _prepare(self) -> None:
         """Make the tables, or see that they are of a version that is known."""
+        # Listings never wait for a writer, and what was committed survives a loss of power.
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
         self._db.executescript(_SCHEMA)
+        # Into a new catalog only: an old one keeps the version that it was made with.
         self._db.execute("INSERT OR IGNORE INTO meta VALUES ('version', ?)", (_VERSION,))
         self._db.commit()
         (found,) = self._db.execute("SELECT value FROM meta WHERE key='version'").fetchone()
@@ -122,6 +125,7 @@ class SqliteCatalog:
         light = evolve(copy, report=None, records=(), documents=None)
         heavy = _Heavy(report=copy.report, records=copy.records, documents=copy.documents)
         stamp = copy.created_at.isoformat()
+        # The names may have changed since the last record.
         db.execute("DELETE FROM copy_components WHERE id=?", (copy.id,))
         db.execute(
             "INSERT OR REPLACE INTO copies VALUES (?,?,?,?,?,?)",
@@ -183,6 +187,7 @@ class SqliteCatalog:
         """After a swap: `new` is now the volume that `old` was."""
         with self._transaction() as db:
             lineage = self._lineage(db, old)
+            # A lineage is named after the LUN that the volume was on at first.
             db.execute("INSERT OR IGNORE INTO lineage VALUES (?,?,?)", (old, lineage, since))
             db.execute("INSERT OR REPLACE INTO lineage VALUES (?,?,?)", (new, lineage, since))
 

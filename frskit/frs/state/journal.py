@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["Journal", "JournalOperation"]
 
 SCHEMA = "frskit.journal/1"
+# As `write` puts it, without blanks: looked for in the bytes, before anything is parsed.
 _END = b'"phase":"end"'
+# Bytes from the end; a last line is short (ours).
 _TAIL_BYTES = 1024
 
 
@@ -73,6 +75,7 @@ class JournalOperation:
         first = lines[0] if lines else {}
         found = cls(path, clock, str(first.get("kind", "")), str(first.get("subject", "")))
         found.lines = lines
+        # A crash in the middle of a line leaves no end of line.
         found._torn = not path.read_bytes().endswith(b"\n")
         return found
 
@@ -98,6 +101,7 @@ class JournalOperation:
         try:
             make_private_file(self._path)
             with self._path.open("a", encoding="utf-8") as file:
+                # A line that a crash tore must not swallow this one.
                 file.write("\n" if self._torn else "")
                 file.write(json.dumps(line, separators=(",", ":"), default=str) + "\n")
                 file.flush()
@@ -144,6 +148,7 @@ class Journal:
         path = None
         if self._directory is not None:
             number = 1 + max(map(_number, self._directory.glob("*.jsonl")), default=-1)
+            # The subject becomes part of a file's name.
             safe = "".join(each if each.isalnum() or each in "-." else "-" for each in subject)
             path = self._directory / f"{number:06d}-{kind}-{safe}.jsonl"
         operation = JournalOperation(path, self._clock, kind, subject)
@@ -178,6 +183,7 @@ class Journal:
             yield from (each for each in self._operations if not _ended(each.lines))
             return
         for path in sorted(self._directory.glob("*.jsonl")):
+            # Nearly all operations have ended, and are not read whole.
             if _END in _tail(path):
                 continue
             lines = list(_read_lines(path))

@@ -34,6 +34,7 @@ class Locks:
             Busy: Somebody else holds it.
         """
         key = name.casefold()
+        # Within the process, and all there is where no directory is.
         with self._guard:
             if key in self._held:
                 raise Busy(f"{doing}: another operation on {name} is running", context={"on": name})

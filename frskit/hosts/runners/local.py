@@ -90,8 +90,10 @@ class LocalRunner:
                     out, err = process.communicate(feeding, timeout=_LOOK_S)
                     break
                 except subprocess.TimeoutExpired:
+                    # The input has been taken over; what follows only waits.
                     feeding = None
         except BaseException:
+            # The whole group: a surviving child would keep the pipes open.
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()

@@ -42,6 +42,7 @@ class DirtyRanges:
     def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
         """Keep `data`; it wins over what was there."""
         end = offset + len(data)
+        # The first range that touches the new one may begin before it.
         first = max(0, bisect_right(self._starts, offset) - 1)
         if first < len(self._starts) and self._end(first) < offset:
             first += 1
@@ -60,6 +61,7 @@ class DirtyRanges:
         start, buffer = self._starts[first], self._buffers[first]
         end = offset + len(data)
         before = sum(len(old) for old in self._buffers[first:last])
+        # What the last range has behind the new end; the first one keeps its own by itself.
         tail = b""
         if self._end(last - 1) > end and last - 1 > first:
             tail = bytes(self._buffers[last - 1][end - self._starts[last - 1] :])

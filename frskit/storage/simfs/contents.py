@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Contents"]
 
+# Bytes of one file that may wait before they go to the device: bounds the memory (ours).
 _DIRTY_LIMIT_BYTES: Final = 8 << 20
+# Above every device, and below where sums of 64-bit numbers would overflow (ours).
 _MAXIMUM_FILE_BYTES: Final = 1 << 60
 
 
@@ -51,7 +53,9 @@ class Contents:
         self._metadata = store.metadata
         self._caches: dict[int, FileCache] = {}
         self._pending: list[bytes] = []
+        # Not free before the commit: else a crash could give one file the data of another.
         self._freed: list[BlockRun] = []
+        # Files of which the time alone has changed.
         self._late_times: set[int] = set()
         self._staged_runs = 0
         self._unflushed = False
@@ -114,6 +118,7 @@ class Contents:
         if not len(data):
             return
         cache = self._cache(node)
+        # Space first: a full volume leaves the file as it was.
         self._stage(node, cache, offset, end)
         self._grow(node, cache, max(end, cache.size_bytes), offset)
         cache.dirty.write(offset, data)
@@ -161,6 +166,7 @@ class Contents:
         old = cache.size_bytes
         block_end = blocks_for(old) * BLOCK_BYTES
         gap_end = min(gap_end, block_end)
+        # Behind the end a mapped block is undefined, while a hole reads as zero anyway.
         if gap_end > old and _is_mapped(node.extents, old // BLOCK_BYTES):
             cache.dirty.write(old, bytes(gap_end - old))
         cache.size_bytes = size_bytes
@@ -168,6 +174,7 @@ class Contents:
     def _stage(self, node: Node, cache: FileCache, start: int, end: int) -> None:
         """Set blocks aside for every block of the range that has none."""
         first = start // BLOCK_BYTES
+        # Blocks that neither the file nor its cache has yet.
         missing = _holes(node.extents, first, blocks_for(end) - first)
         if missing and len(cache.staged):
             missing = [
@@ -175,6 +182,7 @@ class Contents:
             ]
         if not missing:
             return
+        # What was freed may be enough, once it is durable that it is free.
         if sum(hole.blocks for hole in missing) > self.free.free_blocks:
             self._reclaim()
         if sum(hole.blocks for hole in missing) > self.free.free_blocks:
@@ -205,11 +213,14 @@ class Contents:
         cache = self._caches.get(node.inode)
         if cache is None:
             return
+        # Data in place needs a flush even if no metadata changes.
         self._unflushed = True
+        # Whole blocks: what they held before is nobody's business.
         for logical, physical, count in cache.staged:
             content = bytearray(count * BLOCK_BYTES)
             cache.dirty.overlay(content, logical * BLOCK_BYTES)
             self._device.write(physical * BLOCK_BYTES, content)
+        # Existing blocks are overwritten in place: after a crash each sector is old or new.
         for offset, data in cache.dirty:
             self._write_in_place(node.extents, offset, data)
         grown = len(cache.staged) or cache.size_bytes != node.size_bytes
@@ -220,6 +231,7 @@ class Contents:
         if grown:
             self.apply(SetSize(node.inode, cache.size_bytes, cache.modified_us))
         elif node.modified_us != cache.modified_us:
+            # No transaction for a time alone; it goes along with the next one.
             node.modified_us = cache.modified_us
             self._late_times.add(node.inode)
 
@@ -261,6 +273,7 @@ class Contents:
                 yield "a block is lost, or free and used at once"
         except (FileSystemDamaged, ValueError) as error:
             yield str(error)
+        # Directories are counted with a SetSize that their image does not have: 25 bytes each.
         if not 0 <= metadata.image_bytes - len(metadata.encode()) <= 25 * len(metadata.nodes):
             yield "the length of the metadata is counted wrong"
 
@@ -279,6 +292,7 @@ class Contents:
         elif self._unflushed:
             self._device.flush()
             self._unflushed = False
+        # One by one: what an error leaves waits for the next commit.
         while self._freed:
             run = self._freed[-1]
             self._device.discard(run.start * BLOCK_BYTES, run.blocks * BLOCK_BYTES)

@@ -72,6 +72,7 @@ class ExtentMap:
         self._logicals.insert(index, logical)
         self._physicals.insert(index, physical)
         self._counts.insert(index, count)
+        # With the next one first, so that the index is good for the one before.
         self._merge(index)
         if index:
             self._merge(index - 1)
@@ -176,6 +177,7 @@ class FreeMap:
             runs.append(taken)
             count -= taken.blocks
         while count:
+            # The first run that is long enough; if none is, the first one is used up.
             index = next((i for i, length in enumerate(self._counts) if length >= count), 0)
             runs.append(self._take(index, 0, count))
             count -= runs[-1].blocks

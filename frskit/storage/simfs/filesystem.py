@@ -55,7 +55,9 @@ if TYPE_CHECKING:
 
 __all__ = ["MINIMUM_VOLUME_BYTES", "SimFs"]
 
+# Room for the smallest journal, two images and some data (ours).
 MINIMUM_VOLUME_BYTES: Final = 256 * 1024
+# 2^31 blocks, because the length of an extent has 32 bits.
 _MAXIMUM_VOLUME_BYTES: Final = 8 << 40
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -124,6 +126,7 @@ class SimFs:
         """
         if not MINIMUM_VOLUME_BYTES <= device.size_bytes <= _MAXIMUM_VOLUME_BYTES:
             raise UsageError(f"a volume cannot have {device.size_bytes} bytes")
+        # A 64th for the journal and each image, within bounds that keep a mount short (ours).
         share = device.size_bytes // 64
         journal = _clamp(share, 32 << 10, 1 << 20) if journal_bytes is None else journal_bytes
         if not 0 < journal <= device.size_bytes // 4:
@@ -234,6 +237,7 @@ class SimFs:
             FileMissing: No such directory.
         """
         with self._lock:
+            # Collected under the lock, which a generator would let go between two names.
             found = list(self._tree.walk(self._tree.directory(path), path))
         return iter(found)
 
@@ -276,6 +280,7 @@ class SimFs:
         """
         with self._lock:
             node = self._tree.file(path)
+            # A reference reads the device, so the device gets what programs see.
             self._contents.write_back(node)
             return SimFileRef(
                 name=path,
@@ -353,6 +358,7 @@ class SimFs:
             if victim is not None and victim is not node:
                 if not replace or victim.is_directory:
                     raise FileExists(f"{new} exists", context={"path": new})
+                # What is cached of it must not go to blocks that are somebody else's by then.
                 self._contents.forget(victim)
                 self._contents.apply(UnlinkNode(victim.inode))
             self._contents.apply(MoveNode(node.inode, parent.inode, name))
@@ -452,6 +458,7 @@ class SimFs:
         return metadata.nodes[inode]
 
     def _check_move(self, node: Node, parent: Node, new: str) -> None:
+        # From the new place upwards: the node itself must not be met.
         above = parent
         while above.inode != ROOT_INODE:
             if above is node:

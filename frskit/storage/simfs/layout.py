@@ -321,11 +321,13 @@ def journal_records(journal: bytes, epoch: int) -> Iterator[tuple[bytes, int]]:
         number, length, crc = header
         start = position + _RECORD_BYTES
         operations = journal[start : start + length]
+        # The end of the journal, or a record that a crash cut off.
         if number != expected or len(operations) < length or zlib.crc32(operations) != crc:
             break
         position = start + length + -(start + length) % SECTOR_BYTES
         expected += 1
         yield operations, position
+    # A bad record before a good one is damage; before nothing it is just the torn end.
     for later in _record_places(journal, position):
         header = _decode_header(journal, later, epoch)
         if header is not None and header[0] > expected:
@@ -346,6 +348,7 @@ def _decode_header(journal: bytes, at: int, epoch: int) -> tuple[int, int, int] 
         return None
     _, number, found, length, crc = _RECORD.unpack_from(journal, at)
     (checksum,) = _CRC.unpack_from(journal, at + _RECORD.size)
+    # Of another epoch: left over from before the last image.
     if checksum != zlib.crc32(journal[at : at + _RECORD.size]) or found != epoch:
         return None
     return number, length, crc

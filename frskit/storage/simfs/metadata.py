@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Metadata", "Node", "blocks_for", "check_name", "fold"]
 
+# What Windows refuses in names, so that no volume of the lab holds a name it could not have.
 _FORBIDDEN: Final = frozenset('<>:"/\\|?*') | {chr(code) for code in range(32)}
+# In UTF-8; NTFS has as many units of its own kind (ours).
 _NAME_BYTES: Final = 255
 
 
@@ -236,6 +238,7 @@ class Metadata:
         self.image_bytes += (len(node.extents) - before) * MAP_BYTES
 
     def _move(self, node: Node, parent: int, name: str) -> None:
+        # Out of its old place first: a change of case alone has the same key.
         del self.nodes[node.parent].children[fold(node.name)]
         self._link(parent, name, node.inode)
         self.image_bytes += node_bytes(name) - node_bytes(node.name)

@@ -38,6 +38,7 @@ def read_superblocks(device: BlockDevice) -> tuple[Superblock | None, Superblock
     if device.size_bytes < 2 * BLOCK_BYTES:
         return None, None
     primary = decode_superblock(device.read(0, SECTOR_BYTES))
+    # The volume may be shorter than its device; only the superblock knows where the mirror is.
     blocks = device.size_bytes // BLOCK_BYTES
     if primary is not None and 2 <= primary.blocks <= blocks:
         blocks = primary.blocks
@@ -78,6 +79,7 @@ class MetadataStore:
             raise FileSystemDamaged("no simfs volume: neither superblock is good")
         store = cls(
             device,
+            # A crash between the two leaves the mirror one step behind.
             max(good, key=lambda copy: copy.sequence),
             mirror_is_stale=primary != mirror,
         )
@@ -92,6 +94,7 @@ class MetadataStore:
         Raises:
             WriteProtected, DeviceError: As `BlockDevice.write`.
         """
+        # No later mount may find records or a mirror of an earlier volume.
         device.discard(0, device.size_bytes)
         device.flush()
         store = cls(device, superblock)
@@ -132,11 +135,14 @@ class MetadataStore:
                 "the volume's superblock could not be written",
                 hint="Mount the volume again; it has the state before or after that change.",
             )
+        # What the record gives to files has to be on the device before it.
         self._device.flush()
         record = encode_record(self.superblock.sequence, self.records, operations)
+        # Both must mean this image before the area of the other one is written.
         if self._mirror_is_stale:
             self._write_superblock(self.superblock)
         if self._position + len(record) > self.superblock.journal_bytes:
+            # The image has these operations already, because `metadata` has.
             self._write_image()
             return
         self._device.write(BLOCK_BYTES + self._position, record)

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SmallArray", "SmallServer"]
 
+# Seconds of flush-and-hold [VSS-44].
 _HOLD_S = 10.0
 
 
@@ -284,6 +285,7 @@ class SmallServer:
 
     def disks(self) -> Sequence[Disk]:
         """As of the last rescan; flags are read from the LUN."""
+        # Flags lie on the LUN itself, so that they are never out of date.
         return tuple(
             evolve(disk, flags=array.luns[disk.storage].flags)
             for disk in self._disks

@@ -70,6 +70,7 @@ class Script:
         self.hits.append(step)
         if not step.endswith("!"):
             self.steps.append(step)
+        # Taken away before it acts: each fault happens once.
         action = self.faults.pop(step, None)
         if action is not None:
             action()

@@ -102,6 +102,7 @@ class SmallSite:
             sink=self.sink,
             providers=[self.far_provider],
         )
+        # What building the site did is no part of any test.
         self.script.steps.clear()
         self.script.hits.clear()
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ProviderWorld", "check_provider"]
 
+# Two, so that a call can belong to the wrong one.
 _SETS = tuple(SetId(f"{digit * 8}-1111-4111-8111-111111111111") for digit in "12")
 _STEPS = ("begin", "end", "pre", "commit", "post")
 
@@ -188,6 +189,7 @@ def _targets(world: ProviderWorld) -> None:
     for lun in luns:
         world.write(lun.storage, b"late")
     world.provider.post_commit_snapshots(_SETS[0], len(luns))
+    # Out of order and one of them twice: the answer has to follow the question.
     asked = [luns[1], luns[0], luns[1]]
     targets = world.provider.get_target_luns(asked)
     _must(len(targets) == len(asked), "VSS-12", "as many targets as originals were asked for")
@@ -249,6 +251,7 @@ def _out_of_order(world: ProviderWorld) -> None:
     for place, upto in enumerate(_STEPS[:-1]):
         for name, call in calls.items():
             for set_id in _SETS:
+                # The one call that is in order.
                 if set_id == _SETS[0] and name == _STEPS[place + 1]:
                     continue
                 _create(world, _SETS[0], upto=upto)
@@ -383,10 +386,12 @@ def _follow(world: ProviderWorld, order: Sequence[tuple[str, SetId]]) -> None:
         play = _player(world, name, set_id)
         if veto:
             _refused(play, "VSS-35", f"{name} in state {state.value}")
+            # A created set is out of reach of calls that come out of order.
             if state is not ProviderState.CREATED:
                 state = ProviderState.ABORTED
             continue
         play()
+        # It speaks of another set and is ignored.
         if name == "abort" and not same:
             continue
         current = set_id if name == "begin" else current

@@ -116,6 +116,7 @@ def _running_copies_can_be_waited_for(world: RequestorWorld) -> None:
     operation = world.requestor.start_copy(
         world.server, [world.component], backup_type=BackupType.FULL
     )
+    # Seconds of real time, which only a requestor that hangs will use up (ours).
     done = operation.wait(120)
     demand(done.id == operation.id == operation.status().id, "an operation changes its id")
     operation.cancel()

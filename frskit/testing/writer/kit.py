@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WriterWorld", "check_writer"]
 
+# Two, so that one backup can meet another.
 _SETS = tuple(SetId(f"{digit * 8}-1111-4111-8111-111111111111") for digit in "12")
 _STAGES = ("prepare_backup", "prepare_snapshot", "freeze", "thaw", "post_snapshot")
 
@@ -215,6 +216,7 @@ def _abort_anywhere(make: Callable[[], WriterWorld]) -> str:
         play = _Play(world)
         if stage:
             play.upto(stage)
+        # Twice, because Abort may come more than once [VSS-36].
         for _ in range(2):
             world.writer.abort(play.session)
             _must(world.write(), "VSS-36", f"held after Abort in stage {stage or 'none'}")
@@ -297,6 +299,7 @@ def _second_backup(make: Callable[[], WriterWorld]) -> str:
         codes = {each.value for each in WriterFailure}
         _must(error.native in codes, "VSS-38", f"a veto with the code {error.native!r}")
         _must(error.retryable, "EXC-12", "a backup in progress is a reason to try again later")
+    # As a coordinator ends a session that was refused.
     world.writer.backup_shutdown(second.session)
     for stage in _STAGES[1:]:
         first.play(stage)

@@ -36,6 +36,7 @@ __all__ = [
 NAMESPACE = "urn:frskit:shadow-copy-set:1"
 """Namespace of frskit's own records in the documents."""
 
+# Namespace of the document as the service writes it [VSS 5.2].
 _BCD = "x-schema:#VssComponentMetadata"
 _OWN = f"{{{NAMESPACE}}}"
 
@@ -131,6 +132,7 @@ def schema_of(bits: int) -> frozenset[BackupSchema]:
         DocumentError: The mask contradicts itself [VSS-63].
     """
     schema = frozenset(bit for bit in BackupSchema if bits & bit.value)
+    # Bits that mean nothing without these make the document invalid [VSS-63].
     both = {BackupSchema.DIFFERENTIAL, BackupSchema.INCREMENTAL}
     if BackupSchema.EXCLUSIVE_INCREMENTAL_DIFFERENTIAL in schema and not both <= schema:
         raise damaged(f"schema {bits}: exclusive without incremental and differential")
@@ -242,6 +244,8 @@ def read_backup_components(data: bytes) -> BackupDocument:
     set_id = root.get("snapshotSetId")
     if description is not None:
         set_id = description.get("snapshotSetId") or set_id
+    # Only `full` has been seen in a real document; an unknown word is no reason to refuse [VSS
+    # 5.2].
     types = {each.value: each for each in BackupType}
     return BackupDocument(
         set_id=SetId(read_guid(set_id)) if set_id else None,
@@ -270,6 +274,7 @@ def _read_writer(element: Element) -> DocumentWriter:
         writer_id=writer_id,
         instance_id=read_guid(element.require("instanceId")),
         schema=schema_of(element.number("backupSchema", 0)),
+        # Whatever has a component name is a component; not all element names are known [VSS 5.1].
         components=tuple(
             _read_component(writer_id, each)
             for each in element.children

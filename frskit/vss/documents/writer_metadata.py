@@ -19,6 +19,7 @@ from frskit.vss.documents.xml import Element, XmlText, damaged, element_text
 
 __all__ = ["read_writer_metadata", "write_writer_metadata"]
 
+# Namespace of the document as the service writes it [VSS 5.1].
 _WMD = "x-schema:#VssWriterMetadataInfo"
 _OWN = f"{{{NAMESPACE}}}"
 _ALL_BACKUPS = "3855"  # 0xF0F, the default mask of a file set [VSS 4.2]
@@ -41,6 +42,7 @@ def write_writer_metadata(metadata: WriterMetadata) -> bytes:
             "majorVersion": "0",
             "minorVersion": "0",
             "frskit:level": metadata.level.name,
+            # Written with repr, so that reading gives back the very same float.
             "frskit:freezeTimeout": repr(float(metadata.freeze_timeout_s)),
         },
     )
@@ -136,6 +138,7 @@ def _read_seconds(who: Element) -> float:
         seconds = float(text)
     except ValueError:
         seconds = -1.0
+    # Ours: bounds how long a document can make anybody wait; NaN fails both comparisons.
     if not 0.0 < seconds < 1e9:
         raise damaged(f"freeze window {text!r} is not valid", name="VSS_E_CORRUPT_XML_DOCUMENT")
     return seconds

@@ -40,8 +40,10 @@ MAX_DEPTH = 64
 MAX_ELEMENTS = 1_000_000
 """Most elements that are read."""
 
+# On bytes, because the places that expat reports are byte offsets.
 _START_TAG = re.compile(rb"""<[^\s/>]+(?:\s+[^\s=>]+\s*=\s*(?:"[^"]*"|'[^']*'))*\s*(?P<end>/?>)""")
 _ATTRIBUTE = re.compile(rb"""\s(?P<name>[^\s=/>]+)\s*=\s*(?P<quoted>"[^"]*"|'[^']*')""")
+# What XML 1.0 cannot, not even as a character reference.
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ESCAPES = {
     "&": "&amp;",
@@ -139,6 +141,7 @@ class Element:
         if text is None and default is not None:
             return default
         text = self.require(name)
+        # 20 digits hold every 64-bit number (ours).
         if not re.fullmatch(r"[0-9]{1,20}", text):
             raise damaged(
                 f"{self.name} has {name}={text!r}, which is not a number",
@@ -165,6 +168,7 @@ def _sniff(data: bytes) -> _Encoding:
     ):
         if data.startswith(mark):
             return _Encoding(codec, mark, _tail(data, codec))
+    # Without a mark, the NUL of the first character tells UTF-16 and its byte order [VSS 5].
     head = data[:2]
     if len(head) == 2 and head[1] == 0:
         return _Encoding("utf-16-le", b"", _tail(data, "utf-16-le"))
@@ -200,6 +204,8 @@ class XmlText:
         self._encoding = _sniff(data)
         body = data[len(self._encoding.mark) : len(data) - len(self._encoding.tail)]
         try:
+            # expat's offsets are those of the bytes it was given, so edits are made in the same
+            # bytes.
             self._text = body.decode(self._encoding.codec).encode("utf-8")
         except UnicodeError as error:
             raise damaged(f"it is not {self._encoding.codec} text") from error
@@ -238,6 +244,7 @@ class XmlText:
     def to_bytes(self) -> bytes:
         """The document with all edits, in its own encoding; unedited it is byte-identical."""
         text = bytearray(self._text)
+        # From behind, so that the places of the edits before stay right.
         for start, end, new in sorted(self._edits, key=lambda edit: edit[:2], reverse=True):
             text[start:end] = new
         body = bytes(text).decode("utf-8").encode(self._encoding.codec)
@@ -259,6 +266,7 @@ class XmlText:
 
     def _closing(self, element: Element, after: int) -> int:
         """Where the end tag of an element starts whose start tag ends at `after`."""
+        # The tree remembers starts only; the few callers that need an end pay for a second pass.
         parser = expat.ParserCreate("utf-8")
         depth = 0
         found = -1
@@ -290,6 +298,7 @@ class _Builder:
         self._stack: list[Element] = []
         self._root: Element | None = None
         self._count = 0
+        # A blank cannot be part of a name, so it can part namespace and local name.
         self._parser = expat.ParserCreate("utf-8", " ")
         self._parser.StartElementHandler = self._open
         self._parser.EndElementHandler = self._close
@@ -307,6 +316,7 @@ class _Builder:
         return self._root
 
     def _open(self, name: str, attributes: dict[str, str]) -> None:
+        # Counted while parsing: a hostile document is refused before it fills the memory.
         self._count += 1
         if self._count > MAX_ELEMENTS:
             raise damaged(f"it has more than {MAX_ELEMENTS} elements")

@@ -41,6 +41,7 @@ from frskit.vss.state_tables import PROVIDER_TABLE, ProviderAction, ProviderCall
 
 __all__ = ["ArrayProvider"]
 
+# Best first: only a snapclone becomes independent and fit for recovery on the array [FRS 2.3].
 _PREFERRED = (CopyKind.SNAPCLONE, CopyKind.SNAPSHOT, CopyKind.VSNAP)
 _CALL_S = 300.0
 """Time for calls that VSS gives no budget; frskit's choice."""
@@ -86,6 +87,7 @@ class ArrayProvider:
         self._requests: dict[StorageId, CopyRequest] = {}
         self._staged: StagedCopies | None = None
         self._copies: dict[StorageId, ArrayCopy] = {}
+        # Tried: something may exist on the array. Unclear: a command may even be under way still.
         self._tried = False
         self._unclear = False
 
@@ -164,6 +166,7 @@ class ArrayProvider:
         call = ProviderCall.BEGIN_SAME if same else ProviderCall.BEGIN_OTHER
         cell = PROVIDER_TABLE[call, self._state]
         append = cell.action is ProviderAction.APPEND
+        # All refusals come before anything is dropped: a refused call leaves the set as it was.
         wanted = self._kind(kind)
         before = list(self._requests) if append else []
         self._check_count(len({*before, *(lun.storage for lun in luns)}))
@@ -216,9 +219,13 @@ class ArrayProvider:
         with self._step(ProviderCall.COMMIT, set_id):
             if self._staged is None:
                 raise self._veto("nothing is staged")
+            # Set before the call: whatever comes back, or does not, something may exist from here
+            # on.
             self._tried = True
             try:
                 made = self._array.commit_copies(self._staged, budget=budget)
+            # No answer does not mean that nothing happened; AbortSnapshots looks, after the hold
+            # [HAZ-09].
             except (Stopped, KeyboardInterrupt):
                 self._unclear = True
                 raise
@@ -229,6 +236,8 @@ class ArrayProvider:
     def post_commit_snapshots(self, set_id: SetId, count: int) -> None:
         """All providers committed: the set is created."""
         with self._step(ProviderCall.POST_COMMIT, set_id):
+            # Several volumes may share one LUN and so one copy, hence "fewer" and not "other"
+            # [VSS-34].
             if count < len(self._copies):
                 raise self._veto(f"{len(self._copies)} copies for {count} volumes")
 
@@ -244,6 +253,7 @@ class ArrayProvider:
         cell = PROVIDER_TABLE[call, self._state]
         if set_id != self._set_id or cell.action is ProviderAction.VETO:
             was = self._state
+            # A created set is out of reach of late calls [VSS-32]; any other is thrown away.
             if was is not ProviderState.CREATED:
                 self._state = ProviderState.ABORTED
                 self._clean_up_or_veto()
@@ -331,6 +341,7 @@ class ArrayProvider:
         """Delete every copy of this key; what remains, by name."""
         try:
             found = self._array.copies(key=CopyKey(set_id))
+        # What the second look finds is what remains; the first was too early.
         except FrskitError as error:
             names = [each.name for each in self._requests.values()] or [f"set {set_id}"]
             return tuple(f"{name} on array {self._array.name}, unknown: {error}" for name in names)
@@ -377,11 +388,13 @@ class ArrayProvider:
         self, wanted: Sequence[StorageId], done: Sequence[StorageId], error: FrskitError
     ) -> list[StorageId]:
         """What the host sees now, as far as it can be known; in doubt it counts as seen."""
+        # A call that timed out may have been carried out.
         doubtful = isinstance(error, Stopped) and len(done) < len(wanted)
         found = {*done, *([wanted[len(done)]] if doubtful else [])}
         try:
             shown = self._array.presentations()
         except FrskitError:
+            # Unasked, all may be visible: better one clean-up too many than a LUN left presented.
             return list(wanted)
         found |= {each.storage for each in shown if each.host == self._host}
         return [each for each in wanted if each in found]

@@ -45,10 +45,12 @@ def parse_copy_name(name: str) -> tuple[SetId, int] | None:
     match = _NAME.fullmatch(name.strip())
     if match is None:
         return None
+    # 16 bytes make 26 characters and 6 of padding, which the names leave out.
     raw = base64.b32decode(match[1].upper() + "======")
     try:
         set_id = SetId(str(uuid.UUID(bytes=raw)))
         canonical = copy_name(set_id, int(match[2]))
     except (UsageError, ValueError):
         return None
+    # The last character has two bits to spare: only one spelling of each GUID is ours.
     return (set_id, int(match[2])) if canonical == name.strip().lower() else None

@@ -102,6 +102,7 @@ class BackupComponents:
             DocumentError: The document does not load.
         """
         self._order.check(RequestorCall.INITIALIZE_FOR_BACKUP)
+        # Checked first and entered last: a document that cannot be read changes nothing [VSS-21].
         document = None if xml is None else read_backup_components(xml)
         self._order.enter(RequestorCall.INITIALIZE_FOR_BACKUP)
         self._document = document
@@ -361,6 +362,7 @@ class BackupComponents:
         call = RequestorCall.PRE_RESTORE
         self._order.check(call)
         restoring = self._require_restoring(call)
+        # The state moves on only when every writer has agreed.
         self._order.row(call.value)
         self._order.generation += 1
         restoring.pre_restore()

@@ -137,6 +137,8 @@ class ComponentChoice:
         self._order.check(call)
         if self._order.without_writers:
             raise self._order.refusal(call, "needs a context with writers")
+        # Strict: before StartSnapshotSet as documented; else before PrepareForBackup [VSS 1.1 row
+        # 8].
         if self._engine.strict and self._order.set_id is not None:
             raise self._order.refusal(call, "comes after StartSnapshotSet")
         if component in self.explicit:
@@ -147,6 +149,7 @@ class ComponentChoice:
                 hint="Name each component once.",
             )
         found = self._known(component)
+        # Entered after the search: an unknown component changes nothing [VSS-21].
         self._order.enter(call, component.full_path)
         self.explicit[component] = found
 

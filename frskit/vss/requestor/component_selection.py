@@ -32,6 +32,7 @@ __all__ = ["Selection", "backs_up", "covers", "select_components", "supports_typ
 Locate = Callable[[FileSet], VolumeId]
 """Finds the volume of a file set; raises a `FrskitError` if there is none."""
 
+# What a writer must declare for a type; FULL is always possible [VSS 4.1].
 _NEEDED = {
     BackupType.INCREMENTAL: BackupSchema.INCREMENTAL,
     BackupType.DIFFERENTIAL: BackupSchema.DIFFERENTIAL,
@@ -113,7 +114,11 @@ def select_components(
     chosen = [(tree, tree.explicit(named[tree.writer.instance_id], wanted)) for tree in trees]
     taking = [(tree, explicit) for tree, explicit in chosen if explicit]
     components = tuple(
-        each for tree, explicit in taking for each in tree.below(explicit) if each.files
+        # Containers bring no files, so they have no part in what is copied.
+        each
+        for tree, explicit in taking
+        for each in tree.below(explicit)
+        if each.files
     )
     return Selection(
         writers=tuple(tree.writer for tree, _ in taking),
@@ -146,7 +151,9 @@ def _check_names(trees: Sequence[_Tree], wanted: Sequence[str]) -> None:
         if not any(each.answers_to(name) for each in every):
             known = sorted({each.caption or each.id.name for each in every if each.selectable})
             raise StorageGroupNotRecognized(
-                f"no writer has a component {name!r}", context={"name": name, "known": known}
+                # Writers are excluded by name, class id or instance id, as VShadow does [VSS 4.3].
+                f"no writer has a component {name!r}",
+                context={"name": name, "known": known},
             )
 
 
@@ -210,6 +217,7 @@ class _Tree:
 
     def drop_ancestors(self) -> None:
         """A component with a dropped descendant would be incomplete (step 3) [VSS-61]."""
+        # A copy of the list, for dropping goes on in the loop.
         for component, reason in list(self.dropped.items()):
             for each in self.writer.components:
                 if each.id.is_ancestor_of(component) and each.id not in self.dropped:
@@ -227,6 +235,7 @@ class _Tree:
 
     def explicit(self, named: Sequence[Component], wanted: Sequence[str]) -> list[Component]:
         """The components that the backup names (steps 4 to 6)."""
+        # Names were given and none is this writer's.
         if wanted and not named:
             return []
         candidates = self._wished(named) if named else self._everything()
@@ -234,6 +243,8 @@ class _Tree:
         if not candidates:
             return []
         mandatory = self._mandatory()
+        # Asked for everything, a writer that cannot be whole is left out; asked for by name it
+        # fails.
         if not named and any(each.id in self.dropped for each in mandatory):
             return []
         for each in mandatory:
@@ -244,6 +255,7 @@ class _Tree:
         return [
             each
             for each in self.writer.components
+            # An ancestor that is named brings its descendants along [VSS 4.3, step 5].
             if each.id in chosen and not any(up.id in chosen for up in self.ancestors(each))
         ]
 
@@ -273,6 +285,7 @@ class _Tree:
                 for low in self.descendants(each)
                 if low.selectable and not any(up.selectable for up in self.ancestors(low))
             ]
+            # Without anything selectable below, the container itself is refused, with a reason.
             found += inside or [each]
         for each in found:
             self._require(each)

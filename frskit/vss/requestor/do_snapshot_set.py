@@ -98,12 +98,14 @@ class Creation:
         """
         try:
             self._prepare()
+            # Nobody outside may act on a row while the application is frozen (design law 5).
             with self.engine.trace.quiet():
                 self._frozen_part()
             self._clear_flags()
             self._finish()
         except BaseException as error:
             self._roll_back(error)
+            # An interrupt during the way back outranks the failure that led to it.
             if self._interrupt is not None and isinstance(error, Exception):
                 raise self._interrupt from error
             if self._is_known(error):
@@ -120,6 +122,7 @@ class Creation:
     def _prepare(self) -> None:
         """Rows 14 to 16: everything slow, outside of every window [VSS-02, VSS-45]."""
         self._remember_flags()
+        # Durable before the flags change, so that a restart can put them back.
         self.engine.records.put_set(self._record(SetLife.CREATING))
         self.open_set.advance(ShadowStep.PREPARE)
         self._each(
@@ -145,6 +148,7 @@ class Creation:
             self._post_commit()
             self.participants.thaw()
         except BaseException as error:
+            # Only who was told of the snapshot: the others have nothing to undo.
             self._note(error, self.participants.abort(only_in_snapshot=True))
             raise
 
@@ -321,6 +325,7 @@ class Creation:
     def _commit(self) -> None:
         """Row 20: the instant, for every provider."""
         self.open_set.advance(ShadowStep.COMMIT)
+        # The hold's own window begins now; the writers' windows are running already.
         window = self._window().at_most(HOLD_WINDOW_S)
         try:
             self._each(
@@ -345,6 +350,7 @@ class Creation:
                 "PostCommitSnapshots",
                 partial(each.post_commit_snapshots, self.open_set.id, count),
             )
+            # From here on its copies exist for it, and Abort no longer removes them [VSS-32].
             self._created.append(each)
         self.open_set.advance(ShadowStep.POST_COMMIT_DONE)
         self.participants.check_windows()
@@ -402,8 +408,10 @@ class Creation:
         for provider in self.open_set.providers():
             problems += self._undo(provider, budget, leftovers)
         for member in self.open_set.members:
+            # Committed or not decides which of the two ways out the table allows [VSS 2.3].
             made = member.state is ShadowState.CREATED
             member.advance(ShadowStep.DELETE if made else ShadowStep.ABORT)
+        # The record stays while anything does: `recover` finds it there.
         if not leftovers:
             problems += self._quietly(
                 lambda: self.engine.records.drop_set(self.open_set.id), leftovers, "record"
@@ -545,6 +553,7 @@ class Creation:
     def _set_flags(self, flags: DiskFlags) -> None:
         """Row 15: mark the originals, before the copy is made."""
         storages = list(self._flags)
+        # Set before the call: one that fails half-way may have marked some.
         self._marked = True
         self.engine.server_dog.call(
             "MarkOriginalLuns",
@@ -566,6 +575,7 @@ class Creation:
         """Row 22: give the originals the flags that they had; once."""
         if not self._marked:
             return
+        # Few calls for many LUNs: those with the same former flags go together.
         groups: dict[DiskFlags, list[StorageId]] = {}
         for storage, flags in self._flags.items():
             groups.setdefault(flags, []).append(storage)

@@ -60,6 +60,7 @@ class Dossier:
         if self.text is not None:
             return with_outcomes(self.text, self.outcomes) if self.outcomes else self.text
         text = write_backup_components(self._described(writers))
+        # From here on the text itself is amended, so that a second save differs in outcomes only.
         if self.record is not None:
             self.text = text
         return text
@@ -74,6 +75,7 @@ class Dossier:
         )
 
     def _described(self, writers: Iterable[WriterMetadata]) -> BackupDocument:
+        # LUN records are for a set that travels; one that stays is managed by its own service.
         moving = self.record is not None and bool(self.context & Attribute.TRANSPORTABLE)
         members = self.record.members if self.record is not None and moving else ()
         return BackupDocument(

@@ -26,6 +26,7 @@ from frskit.vss.persistent_sets import MemberRecord, SetLife, SetRecord
 
 __all__ = ["break_set", "delete_set", "import_document", "surface"]
 
+# Seconds between two rescans; how often Windows looks is not published [VSS 3] (ours).
 _POLL_S = 5.0
 
 
@@ -45,6 +46,7 @@ class Arrival:
                 storage that has to be hidden again.
             ProviderNotRegistered: A provider of the set is not on this server; nothing was done.
         """
+        # All must be here before any of them presents anything.
         providers = {
             each.provider_id: self.engine.providers.by_id(each.provider_id) for each in self.members
         }
@@ -56,6 +58,7 @@ class Arrival:
         except FrskitError as error:
             error.context.setdefault("presented", list(located))
             raise
+        # Windows would call a part of them a success [VSS 1.2]; here it is a failed copy [HAZ-11].
         if len(arrived) < len(self.members):
             raise self._failed(arrived, located)
         return arrived
@@ -68,6 +71,7 @@ class Arrival:
         budget: Budget,
     ) -> None:
         """Ask one provider to present its targets; the service rescans, not the provider."""
+        # By storage: a LUN with two volumes of the set is presented once.
         luns = {
             each.target.storage: each.target
             for each in self.members
@@ -95,6 +99,7 @@ class Arrival:
                 "C", "Rescan", set_id=self.set_id, subject=self.engine.server.name
             )
             arrived = self._match(providers)
+            # At least one look, even if the time for arrival is over by then.
             left_s = deadline_s - clock.monotonic()
             if len(arrived) == len(self.members) or left_s <= 0:
                 return arrived
@@ -106,6 +111,8 @@ class Arrival:
         found = []
         for member in self.members:
             mine = [disk for disk in disks if _same(member.target, lun_information(disk))]
+            # Two disks of one identity are worse than none: nobody can say which one is the copy
+            # [HAZ-02].
             if len(mine) == 1 and self._fits(member, mine[0], providers[member.provider_id]):
                 found.append(member)
         return found
@@ -157,6 +164,7 @@ def import_document(engine: Engine, document: BackupDocument, budget: Budget) ->
             native=hresult("VSS_E_NONTRANSPORTABLE_BCD"),
         )
     known = engine.records.get_set(set_id)
+    # Version 1 is the only one; bus and signature do not count [VSS 1.2].
     if known is not None and known.life in (SetLife.IMPORTED, SetLife.BROKEN):
         raise ImportFailed(
             f"set {set_id} was imported on server {engine.server.name} before",
@@ -238,6 +246,7 @@ def break_set(engine: Engine, set_id: SetId, budget: Budget) -> None:
             hint="Only an imported set can be broken, and only once.",
         )
     budget.check("breaking a shadow copy set")
+    # Each provider once, in the order of the members.
     for provider_id in dict.fromkeys(each.provider_id for each in record.members):
         provider = engine.providers.by_id(provider_id)
         luns = list(
@@ -277,6 +286,8 @@ def delete_set(engine: Engine, set_id: SetId, budget: Budget) -> int:
             raise
         deleted += 1
         record = evolve(record, members=rest)
+        # The last one is dropped below, with the whole set: a set without members is never on
+        # record.
         if rest:
             engine.records.put_set(record)
     engine.records.drop_set(set_id)
@@ -294,9 +305,12 @@ def _delete(
 ) -> None:
     """Delete one shadow copy; with the last one on a LUN the LUN goes too [VSS-55]."""
     target = member.target
+    # Another volume of the set lies on the same LUN; the last one takes the LUN along [VSS-55].
     if target is None or any(each.shadow.storage == member.shadow.storage for each in rest):
         return
     if record.life is SetLife.IMPORTED:
+        # Detached first: a disk that vanishes under a mounted file system is an error to the
+        # server.
         engine.server.detach([member.shadow.storage], budget=budget)
     provider = engine.providers.by_id(member.provider_id)
     empty = partial(provider.on_lun_empty, target, budget=budget)

@@ -113,6 +113,7 @@ class Participants:
         previous_stamps: Mapping[ComponentId, str],
     ) -> None:
         """Add a writer with its explicit components."""
+        # A writer hears of its own components only.
         stamps = {key: value for key, value in previous_stamps.items() if key in components}
         session = WriterSession(
             session_id=set_id,
@@ -129,6 +130,7 @@ class Participants:
 
     def set_volumes(self, volumes: Iterable[VolumeId]) -> None:
         """Make the set's volumes known; from PrepareForSnapshot on writers see them."""
+        # The set is complete only now, when no volume can be added any more.
         known = frozenset(volumes)
         for entry in self.entries:
             entry.session = evolve(entry.session, volumes=known)
@@ -168,7 +170,9 @@ class Participants:
             WriterVeto, FreezeTimeout: The caller aborts everybody.
             Cancelled: The session was given up in between.
         """
+        # Levels are numbered in the order of freezing; within one the order of registration stays.
         for entry in sorted(self.active, key=lambda each: each.metadata.level.value):
+            # Counted from before the call, so that a slow Freeze uses up its own window.
             entry.frozen_at = self.clock.monotonic()
             window = budget.at_most(entry.metadata.freeze_timeout_s)
             writer, session = entry.member.writer, entry.session
@@ -242,7 +246,7 @@ class Participants:
         records: list[WriterRecord] = []
         failures = []
         for entry in self.active:
-
+            # The default binds the entry of this turn of the loop.
             def call(entry: Participant = entry) -> None:
                 records.extend(entry.member.writer.post_snapshot(entry.session))
 
@@ -262,10 +266,13 @@ class Participants:
         for entry in self.active:
             verdicts = {each: outcomes.get(each, False) for each in entry.session.components}
             entry.session = evolve(entry.session, succeeded=verdicts)
+            # Asked before the verdict is given: another instance knows nothing of this backup
+            # [EXC-14].
             changed = self._changed(entry)
             if changed is not None:
                 failures.append(changed)
                 continue
+            # Set before the call: one that breaks off may have reached the writer.
             entry.completed = True
             writer, session = entry.member.writer, entry.session
             failure = self._send(
@@ -321,6 +328,7 @@ class Participants:
         failures: list[BaseException] = []
         for entry in self.entries:
             if entry.prepared and not entry.shut_down:
+                # Set before the call: it comes once, even to a writer that fails at it [VSS-09].
                 entry.shut_down = True
                 call = entry.member.writer.backup_shutdown
                 failures += self._carefully(entry, WriterEvent.BACKUP_SHUTDOWN, call)
@@ -330,6 +338,8 @@ class Participants:
         """Abort and BackupShutdown for a session whose requestor died [VSS-09]."""
         for entry in self.entries:
             entry.prepared = True
+            # A restarted service knows no sessions; without this the event would count as a late
+            # one.
             entry.member.session = entry.session.session_id
         return [*self.abort(), *self.shut_down()]
 
@@ -363,6 +373,7 @@ class Participants:
                 closing=True,
             )
         except Exception:  # noqa: BLE001  no answer is an answer: it is not itself any more
+            # No metadata means absent from every list until it answers again [VSS-39].
             entry.member.metadata = None
         else:
             entry.member.metadata = now

@@ -53,6 +53,7 @@ class Restoring:
                 native=hresult("VSS_E_OBJECT_NOT_FOUND"),
                 hint="Select components that were explicit in the backup.",
             )
+        # By class id, as VShadow does: the instance of the backup may be long gone [VSS 1.4].
         for member, metadata in writers:
             if metadata.writer_id == component.writer_id:
                 self._selected[component] = member
@@ -86,6 +87,7 @@ class Restoring:
                 has no abort [VSS 1.4].
         """
         session_id = SetId(self._engine.ids.guid())
+        # Each writer hears one event for all its components.
         for member in dict.fromkeys(self._selected.values()):
             session = WriterSession(
                 session_id=session_id,
@@ -96,6 +98,7 @@ class Restoring:
             call = partial(member.writer.pre_restore, session)
             failure = self._engine.roster.deliver(member, WriterEvent.PRE_RESTORE, session, call)
             if failure is not None:
+                # Those that had agreed before still wait for an end [VSS 1.4].
                 self._tell_the_end(succeeded=False)
                 raise failure
             self._agreed.append((member, session))
@@ -112,8 +115,10 @@ class Restoring:
 
     def _tell_the_end(self, *, succeeded: bool) -> list[WriterError]:
         failures = []
+        # Taken away first, so that nobody hears the end twice.
         agreed, self._agreed = self._agreed, []
         for member, session in agreed:
+            # What was said of one component counts more than how the whole went.
             status = {each: self._status.get(each, succeeded) for each in session.components}
             last = evolve(session, succeeded=status)
             call = partial(member.writer.post_restore, last)

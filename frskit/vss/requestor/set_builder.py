@@ -81,6 +81,8 @@ class SetBuilder:
                 native=hresult("VSS_E_OBJECT_ALREADY_EXISTS"),
                 hint="Use a new GUID for each set.",
             )
+        # The slot last of all checks and first of all effects: a refusal leaves it to others
+        # [VSS-19].
         self._engine.slot.acquire(self)
         self._set = OpenSet(id=wanted, context=self._order.effective_context, kind=kind)
         self._dossier.set_id = wanted
@@ -108,6 +110,7 @@ class SetBuilder:
             )
         member = self._member(open_set, volume, provider_id)
         self._order.row(call.value, volume)
+        # Before the member is counted: one that the provider refuses is not in the set.
         self._begin_prepare(open_set, member)
         open_set.members.append(member)
         member.advance(ShadowStep.ADD)
@@ -220,6 +223,7 @@ class SetBuilder:
         order.row(call.value)
         self._participants.set_volumes(open_set.volumes())
         order.generation += 1
+        # Whatever breaks off from here on leaves FAILED; only success goes on.
         order.state = RequestorState.FAILED
         self.making = True
         try:
@@ -243,6 +247,7 @@ class SetBuilder:
         try:
             if not open_set.context & Attribute.TRANSPORTABLE and record.members:
                 record = surface(self._engine, record, budget)
+            # On record before the document exists: whoever has the document can rely on the record.
             self._engine.records.put_set(record)
             self._dossier.record = record
             self._dossier.kept = tuple(creation.records)
@@ -250,6 +255,7 @@ class SetBuilder:
             written = documents()
             self._participants.check_over()
         except BaseException as error:
+            # The caller gets no set, so none may remain [VSS-30].
             creation.discard(error)
             raise
         return ShadowSet(
@@ -277,6 +283,7 @@ class SetBuilder:
         """
         if self._set is None:
             return
+        # Also after a failed creation: the writers have heard BackupShutdown by now.
         self._engine.records.drop_session(self._set.id)
         record = self._engine.records.get_set(self._set.id)
         if record is None:

@@ -22,7 +22,7 @@ from frskit.ese import (
 )
 from frskit.exchange import EXCHANGE_2003, ExchangeChecker
 from frskit.model.checks import Coverage, FileVerdict
-from frskit.model.ese_files import Signature
+from frskit.model.ese_structures import Signature
 from frskit.model.files import FileRole
 
 if TYPE_CHECKING:

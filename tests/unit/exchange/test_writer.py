@@ -13,7 +13,7 @@ from frskit.exchange import WRITER_ID
 from frskit.exchange.log_analysis.truncation import truncation_range
 from frskit.exchange.store.log_writer import LogStream
 from frskit.model.components import BackupSchema, BackupType, WriterFailure
-from frskit.model.ese_files import BackupRange
+from frskit.model.ese_structures import BackupRange
 
 if TYPE_CHECKING:
     from collections.abc import Callable

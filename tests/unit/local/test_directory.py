@@ -664,7 +664,7 @@ def test_a_refused_copy_does_not_keep_the_array_from_opening(
         if path.name == "c0":
             raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr("frskit.local.directory.sync_tree", refuse)
+    monkeypatch.setattr("frskit.local.directory_storage.sync_tree", refuse)
     again = DirectoryArray(tmp_path / "array", clock=clock)
     assert [each.state for each in again.copies()] == [CopyState.INVALID, CopyState.INDEPENDENT]
 

@@ -7,7 +7,7 @@ from attrs import evolve
 
 from frskit.exchange.store import SMALL_LOGS, Message, database, message_store
 from frskit.exchange.store.database import CachedPage
-from frskit.model.ese_files import LgPos
+from frskit.model.ese_structures import LgPos
 
 
 class Watched(CachedPage):

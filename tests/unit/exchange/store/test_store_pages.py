@@ -19,7 +19,7 @@ from frskit.exchange.store.row_codec import (
     key_of_text,
     split_message,
 )
-from frskit.model.ese_files import LgPos, LogTime, Signature
+from frskit.model.ese_structures import LgPos, LogTime, Signature
 
 SUBJECTS = st.text(
     st.characters(codec="cp1252", exclude_characters="\0", exclude_categories=("Cs",)),
