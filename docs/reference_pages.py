@@ -22,6 +22,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "Events": ("frskit.events",),
     "Time": ("frskit.clock",),
     "Scopes": ("frskit.scopes",),
+    "Watchdog": ("frskit.watchdog",),
     "Values": ("frskit.model",),
     "Protocols": ("frskit.protocols",),
     "Bases": ("frskit.bases",),
