@@ -183,7 +183,8 @@ def _data(room: str, name: str) -> list[str]:
         lines.append(f"   :canonical: {module}.{name}")
     if len(shown) <= _VALUE_WIDTH and " at 0x" not in shown and not isinstance(value, NewType):
         lines.append(f"   :value: {shown}")
-    return [*lines, "", f"   ({_kind_of(value)}) {_comment(module, name)}", ""]
+    told = " ".join(_comment(module, name).split())  # one line, or the directive would end in it
+    return [*lines, "", f"   ({_kind_of(value)}) {told}", ""]
 
 
 def _described(room: str, name: str, role: str) -> list[str]:
