@@ -234,8 +234,10 @@ class EngineSession:
             self._begun = False  # nothing was begun: the session may try again
             raise
         except BaseException:
-            # Whether the service has sent Abort cannot be known from outside [VSS 1.5].
-            components.abort_backup()
+            # Whether the service has sent Abort cannot be known from outside [VSS 1.5]. A session
+            # that was abandoned by another thread is over by now.
+            if components.state is not RequestorState.RELEASED:
+                components.abort_backup()
             raise
         self._created = created
         return created
