@@ -121,16 +121,16 @@ def test_a_writer_that_does_not_run_is_refused(site, plan, copy, monkeypatch):
 def test_a_lun_with_a_file_of_another_group_is_refused(site, plan, copy, monkeypatch):
     """A LUN is replaced whole; a group without a place of its own stands in nobody's way."""
     application = type(site.exchange.application)
-    real = application.groups
+    real = application.components
     path = copy.members[0].mount_point + "elsewhere\\other.edb"
 
-    def groups(self):
+    def components(self):
         (mine,) = real(self)
         other = evolve(mine, name="sg2", database_paths=(path,), log_path="", system_path="")
         return (mine, evolve(other, name="sg3", database_paths=()), other)
 
-    monkeypatch.setattr(application, "groups", groups)
-    condition, text = refused(plan, copy, group="sg1")
+    monkeypatch.setattr(application, "components", components)
+    condition, text = refused(plan, copy, component="sg1")
     assert condition == "P-10"
     assert f"also holds {path} of sg2" in text
 
@@ -168,22 +168,25 @@ def test_rolling_forward_never_replaces_logs(plan, copy):
 def test_rolling_forward_needs_a_database(plan, copy):
     """Logs alone have nothing to be replayed into."""
     logs = with_roles(copy, lambda _: FileRole.LOG)
-    assert refused(plan, logs, FORWARD) == ("P-01", "P-01: the copy holds no database of the group")
+    assert refused(plan, logs, FORWARD) == (
+        "P-01",
+        "P-01: the copy holds no database of the component",
+    )
 
 
 @pytest.mark.parametrize(
     ("held", "wanted", "said"),
     [
-        (("sg1", "sg2"), None, "holds several groups; name one"),
+        (("sg1", "sg2"), None, "holds several components; name one"),
         (("sg1",), "sg7", "does not hold 'sg7'"),
-        (("sg1", "sg9"), "SG9", "has no storage group 'SG9' now"),
+        (("sg1", "sg9"), "SG9", "has no component 'SG9' now"),
     ],
 )
 def test_a_group_that_is_not_there_is_refused(plan, copy, held, wanted, said):
     """Not in the copy, not on the server any more, or not said which."""
     with pytest.raises(StorageGroupNotRecognized, match=said):
-        plan(evolve(copy, components=held), group=wanted)
-    assert plan(evolve(copy, components=(*held, "other")), group="SG1").group == "sg1"
+        plan(evolve(copy, components=held), component=wanted)
+    assert plan(evolve(copy, components=(*held, "other")), component="SG1").component == "sg1"
 
 
 @pytest.mark.parametrize("change", [("verdict", LogVerdict.PARTIAL), ("stale_checkpoint", True)])
