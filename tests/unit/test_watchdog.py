@@ -195,7 +195,8 @@ def test_what_fails_at_the_deadline_is_noted_and_interrupts_go_on():
 def test_an_interrupt_gets_through_while_the_party_hangs(tmp_path):
     """Ctrl-C: the action of the deadline runs at once, the interrupt goes on; the thread holds nobody."""
     code = """if True:
-        import threading, time
+        import signal, threading
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
         from frskit.clock import SystemClock
         from frskit.watchdog import Watchdog
         clock = SystemClock()
