@@ -458,7 +458,12 @@ def aged(place, page_shift=12):
     """The open age of a store, and its database."""
     database = TablesDatabase(place)
     age = TableAge(database)
-    age.open(place / "pages.bin", page_shift)
+    try:
+        age.open(place / "pages.bin", page_shift)
+    except BaseException:
+        age.close()
+        database.close()
+        raise
     return age, database
 
 
