@@ -141,6 +141,8 @@ class Engine:
     Attributes:
         server: Called through its watchdog.
         bare_server: The same, for calls that are made through `server_dog` with more to say.
+        owed_sets: Given up while a provider hung in them. A late answer is undone by the id of its
+            set, so no other set may have it.
         arrival_s: How long an import waits for disks; Windows' figure is not published [VSS 3],
             60 s is frskit's choice.
         cleanup_s: Time for cleaning up after a failure, apart from the caller's budget.
@@ -158,6 +160,7 @@ class Engine:
     bare_server: Server
     slot: SetSlot = field(factory=SetSlot)
     sessions: OpenSessions = field(factory=OpenSessions)
+    owed_sets: set[SetId] = field(factory=set)
     arrival_s: float = 60.0
     cleanup_s: float = 300.0
     strict: bool = False

@@ -259,6 +259,10 @@ class Creation:
                 context={"server": server.name},
                 native=hresult("VSS_E_HOLD_WRITES_TIMEOUT"),
             ) from silent
+        except BaseException:
+            # An interrupt may have come together with the answer: what was entered is left.
+            self._call_server("ReleaseWrites", block.close, closing=True)
+            raise
         self._held_since_s = self.engine.clock.monotonic()
         trace.row("K", "HoldWrites", set_id=set_id, subject=server.name)
         outcome = ""
@@ -411,6 +415,8 @@ class Creation:
             # Committed or not decides which of the two ways out the table allows [VSS 2.3].
             made = member.state is ShadowState.CREATED
             member.advance(ShadowStep.DELETE if made else ShadowStep.ABORT)
+        if any(self.engine.providers.dog(each).owes for each in self.open_set.providers()):
+            self.engine.owed_sets.add(self.open_set.id)
         # The record stays while anything does: `recover` finds it there.
         if not leftovers:
             problems += self._quietly(

@@ -74,7 +74,7 @@ class SetBuilder:
         if self._order.context == CTX_ALL:
             raise self._order.refusal(call, "needs a context for creation")
         wanted = SetId(guid(set_id)) if set_id else SetId(self._engine.ids.guid())
-        if self._engine.records.get_set(wanted) is not None:
+        if self._engine.records.get_set(wanted) is not None or wanted in self._engine.owed_sets:
             raise ServiceError(
                 f"set {wanted} exists already on server {self._engine.server.name}",
                 context={"set": wanted},

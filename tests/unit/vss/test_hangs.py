@@ -14,7 +14,7 @@ import pytest
 from attrs import evolve
 
 from frskit.clock import SystemClock
-from frskit.errors import FrskitError, NoAnswer, OutcomeUnknown, WriterVeto
+from frskit.errors import FrskitError, NoAnswer, OutcomeUnknown, ServiceError, WriterVeto
 from frskit.testing.fakes.parties import SmallWriter
 from frskit.testing.fakes.site import SmallSite
 from frskit.watchdog import silent_parties
@@ -244,6 +244,19 @@ def test_a_commit_that_makes_its_copies_late_loses_them_again():
         stuck.come_back()
     until(lambda: stuck.site.array._made == 2)
     until(lambda: stuck.site.copies() == [])
+
+
+@pytest.mark.rule("HAZ-09")
+def test_no_other_set_takes_the_id_of_one_that_a_late_answer_would_undo():
+    """A retry under the same key would be deleted by the answer of the first; refused instead."""
+    with Stuck("array.commit_copies!") as stuck:
+        stuck.site.service.abort_all(budget=stuck.site.budget())
+        error = attempt(stuck.site, KEYS[0])
+        assert isinstance(error, ServiceError)
+        assert "exists already" in str(error)
+        stuck.come_back()
+        assert attempt(stuck.site, KEYS[1]) is None
+        until(lambda: len(stuck.site.copies()) == 2)
 
 
 def test_who_owes_an_answer_is_refused_by_name_until_it_is_pardoned():
