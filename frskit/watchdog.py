@@ -334,7 +334,14 @@ class _Guard:
         raise TypeError("the class of a guarded party cannot be changed")
 
     def __getattr__(self, name: str) -> object:
-        value = getattr(self._party, name)
+        try:
+            value = getattr(self._party, name)
+        except AttributeError:
+            raise  # it has no such name: what `hasattr` asks
+        except Exception as error:
+            if self._dog.wrap is None or isinstance(error, FrskitError):
+                raise
+            raise foreign(self._dog.wrap, self._dog.party, name, error) from error
         if name.startswith("_") or not callable(value) or isinstance(value, type):
             return value
         return partial(self._call, name, value)

@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from frskit.clock import SystemClock, VirtualClock
-from frskit.errors import ArrayError, NoAnswer, WriterVeto
-from frskit.watchdog import Watchdog, silent_parties
+from frskit.clock import Budget, SystemClock, VirtualClock
+from frskit.errors import ArrayError, HostError, NoAnswer, WriterVeto
+from frskit.watchdog import Watchdog, guarded, silent_parties
 
 WINDOW_S = 0.2
 
@@ -232,3 +232,35 @@ def test_a_machine_without_threads_still_ends_what_was_begun(monkeypatch):
         dog.call("Freeze", lambda: 1, deadline_s=clock.monotonic() + 5)
     assert dog.call("Abort", lambda: "ended", deadline_s=None, closing=True) == "ended"
     assert dog.owes == ()
+
+
+class Server:
+    """A stranger's party with a property, a method and a budget."""
+
+    @property
+    def name(self):
+        raise KeyError("vendor bug")
+
+    def rescan(self, *, budget):
+        budget.clock.sleep(50)
+        return "late"
+
+    def volumes(self):
+        raise ZeroDivisionError("1/0")
+
+
+def test_a_guarded_party_looks_like_itself_and_is_bounded_and_typed():
+    """Methods and properties alike; what it does not have it does not get."""
+    clock = VirtualClock()
+    bare = Server()
+    server = guarded(bare, Watchdog("server x", clock, wrap=HostError), answer_s=7.0)
+    assert isinstance(server, Server)
+    assert not hasattr(server, "no_such_call")
+    with pytest.raises(HostError, match="server x failed in name: KeyError"):
+        _ = server.name
+    with pytest.raises(HostError, match="server x failed in volumes: ZeroDivisionError: 1/0"):
+        server.volumes()
+    with pytest.raises(NoAnswer, match="did not answer rescan"):
+        server.rescan(budget=Budget.of(clock, 3.0))
+    server.extra = 1
+    assert bare.extra == 1
