@@ -2,9 +2,9 @@
 
 One module per party: `ids`, `storage` (the array), `volumes` (a server), `components` (a writer),
 `shadows` (the shadow copy service), `copies` (the catalog), `checks` and `reports` (verdicts),
-`plans` (the requestor), `files`, `ese_files` and `ese_structures` (headers, and what they are made
-of). Every name can be imported from here; it is loaded on first use. `Value` is what they have in
-common, `json_records` their form on disk.
+`plans` (the requestor), `log_points` (places in a log), `files`, `ese_files` and `ese_structures`
+(headers, and what they are made of). Every name can be imported from here; it is loaded on first
+use. `Value` is what they have in common, `json_records` their form on disk.
 """
 
 from __future__ import annotations
@@ -73,6 +73,10 @@ if TYPE_CHECKING:
         StorageId,
         VolumeId,
         guid,
+    )
+    from frskit.model.log_points import (
+        LogPoint,
+        LogRange,
     )
     from frskit.model.plans import (
         CommandResult,
@@ -202,8 +206,10 @@ __all__ = [
     "LgPos",
     "LogAnalysis",
     "LogHeader",
+    "LogPoint",
     "LogProblem",
     "LogProblemKind",
+    "LogRange",
     "LogReport",
     "LogSetReport",
     "LogStatus",
@@ -269,6 +275,8 @@ _HOMES = {
     "BackupType": "frskit.model.components",
     "CheckedFile": "frskit.model.checks",
     "Checkpoint": "frskit.model.ese_files",
+    "LogPoint": "frskit.model.log_points",
+    "LogRange": "frskit.model.log_points",
     "CommandResult": "frskit.model.plans",
     "Completion": "frskit.model.copies",
     "CompletionReport": "frskit.model.shadows",
