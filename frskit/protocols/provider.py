@@ -1,7 +1,15 @@
 """The hardware provider: the calls of VSS by their names, in snake case [VSS 2.4].
 
-One instance serves one array and one host. The order of calls is a table (VSS 2.4) that the
-coordinator follows; a provider that is called out of order vetoes and cleans up.
+One instance serves one array and one host. This is VSS's own interface and follows it call by
+call; an array that implements `DiskArray` needs none of it, `frskit.vss.ArrayProvider` speaks it on
+the array's behalf.
+
+The coordinator calls in the order of ``frskit.vss.state_tables.PROVIDER_TABLE``, which the
+documentation shows with the other state tables: `begin_prepare_snapshot` once per shadow copy, then
+`end_prepare_snapshots`, `pre_commit_snapshots`, `commit_snapshots`, `post_commit_snapshots`,
+`pre_final_commit_snapshots`, `post_final_commit_snapshots`, `get_target_luns`. A provider that is
+called out of order vetoes and cleans up. `abort_snapshots` and `on_unload` may come after any of
+them, and while one runs.
 """
 
 from __future__ import annotations
@@ -23,7 +31,9 @@ class HardwareProvider(Protocol):
     """A VSS hardware snapshot provider.
 
     A refusal is a `ProviderVeto`; any other exception counts as an unexpected provider error and
-    fails the set [VSS-29].
+    fails the set [VSS-29]. Nobody repeats a call of this seam: after a failure the coordinator
+    aborts the set, and the requestor begins anew with another set id. Nothing of an uncommitted
+    set survives a restart of the provider; the targets of a created one do.
     """
 
     @property
@@ -49,19 +59,41 @@ class HardwareProvider(Protocol):
         ...
 
     def end_prepare_snapshots(self, set_id: SetId, *, budget: Budget) -> None:
-        """Finish everything slow; may take long. Precedes every Freeze [VSS-02]."""
+        """Finish everything slow; may take long. Precedes every Freeze [VSS-02].
+
+        Raises:
+            ProviderVeto: The set cannot be made. The coordinator aborts it; no application was
+                disturbed.
+        """
         ...
 
     def pre_commit_snapshots(self, set_id: SetId) -> None:
-        """Applications are frozen, writes are not held yet; 1-2 s at most."""
+        """Applications are frozen, writes are not held yet; 1-2 s at most.
+
+        Raises:
+            ProviderVeto: The coordinator thaws, then aborts the set.
+        """
         ...
 
     def commit_snapshots(self, set_id: SetId, *, budget: Budget) -> None:
-        """The instant: all targets of the set, or none. No I/O to the originals."""
+        """The instant: all targets of the set, or none. No I/O to the originals.
+
+        An answer that comes after the budget's deadline is not believed, whatever it says: the
+        copy may be from after the hold.
+
+        Raises:
+            ProviderVeto: None was made. The coordinator releases writes, thaws, aborts the set.
+            OutcomeUnknown: The array did not answer. The same, and the requestor looks by key
+                what there is, once everybody is thawed [HAZ-09].
+        """
         ...
 
     def post_commit_snapshots(self, set_id: SetId, count: int) -> None:
-        """All providers committed; writes are released, applications still frozen."""
+        """All providers committed; writes are released, applications still frozen.
+
+        Raises:
+            ProviderVeto: The coordinator thaws, then aborts the set.
+        """
         ...
 
     def pre_final_commit_snapshots(self, set_id: SetId) -> None:
@@ -81,7 +113,14 @@ class HardwareProvider(Protocol):
         ...
 
     def abort_snapshots(self, set_id: SetId) -> None:
-        """Clean up the uncommitted targets; ignored after creation [VSS-32]. Idempotent."""
+        """Clean up the uncommitted targets; ignored after creation [VSS-32].
+
+        Idempotent, also for a set that is not known; may come while another call runs, and again
+        when that call answers late.
+
+        Raises:
+            ProviderVeto: Something is left; the coordinator names it in ``leftovers``.
+        """
         ...
 
     def locate_luns(self, luns: Sequence[LunInformation], *, budget: Budget) -> None:
@@ -97,11 +136,21 @@ class HardwareProvider(Protocol):
         ...
 
     def on_lun_empty(self, lun: LunInformation, *, budget: Budget) -> None:
-        """The last shadow copy on this target is gone: hide and delete it [VSS-54]."""
+        """The last shadow copy on this target is gone: hide and delete it [VSS-54]. Idempotent.
+
+        Raises:
+            ProviderVeto: It is still there. The shadow copies stay listed and can be deleted again.
+        """
         ...
 
     def on_lun_state_change(self, luns: Sequence[LunInformation], *, mask: bool) -> None:
-        """Break notification; with `mask` hide the targets from this host and keep them."""
+        """Break notification; with `mask` hide the targets from this host and keep them.
+
+        Idempotent.
+
+        Raises:
+            ProviderVeto: The set stays imported. The caller may break it again.
+        """
         ...
 
     def on_unload(self) -> None:

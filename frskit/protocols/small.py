@@ -3,6 +3,9 @@
 Contracts only; nothing here is implemented. Paths of a `FileTree` are relative to the volume,
 separated by ``/``, without a leading slash; ``""`` is the volume's root directory. Names compare
 case-insensitively where the file system says so (NTFS and the lab's simfs do).
+
+All reading calls are idempotent and may come from several threads at once; changes of one file come
+from one thread at a time. Nobody repeats a failed write: what it left is told by looking.
 """
 
 from __future__ import annotations
@@ -34,7 +37,8 @@ class BlockDevice(Protocol):
     """Random access to the bytes of one LUN, partition or image.
 
     Offsets and lengths may be any byte values inside the device. A device has a volatile write
-    cache unless its maker says otherwise: a write is durable only after `flush` returned.
+    cache unless its maker says otherwise: a write is durable only after `flush` returned. Reads may
+    run in several threads, also beside a write elsewhere on the device.
     """
 
     @property
@@ -72,7 +76,11 @@ class BlockDevice(Protocol):
         ...
 
     def discard(self, offset: int, length: int) -> None:
-        """Give the range back to thin storage; it reads as zero afterwards."""
+        """Give the range back to thin storage; it reads as zero afterwards. Idempotent.
+
+        Raises:
+            DeviceError, WriteProtected: As `write`.
+        """
         ...
 
 
@@ -119,11 +127,20 @@ class WritableFile(ReadableFile, Protocol):
         ...
 
     def truncate(self, size_bytes: int) -> None:
-        """Set the length; growth reads as zero."""
+        """Set the length; growth reads as zero. Idempotent.
+
+        Raises:
+            NoSpace, WriteProtected: As `write_at`; the length is unchanged.
+        """
         ...
 
     def sync(self) -> None:
-        """Return when this file's data and size are durable (fsync)."""
+        """Return when this file's data and size are durable (fsync).
+
+        Raises:
+            DeviceError: They may not be. Repeating it proves nothing: what was not stored may have
+                been dropped. The caller takes the file for lost and writes it anew.
+        """
         ...
 
 
@@ -253,7 +270,12 @@ class SupportsDirectorySync(Protocol):
 
 
 class CommandRunner(Protocol):
-    """Runs programs on one host and moves files to and from it; never through a shell."""
+    """Runs programs on one host and moves files to and from it; never through a shell.
+
+    Calls may come from several threads at once. A program that was killed at its deadline is dead,
+    also on a remote host [HAZ-08]; what it had done by then is the caller's matter. Nothing is
+    repeated here: only the caller knows whether a program may run twice.
+    """
 
     def run(
         self,
@@ -280,5 +302,10 @@ class CommandRunner(Protocol):
         ...
 
     def put_file(self, path: str, data: bytes, *, budget: Budget) -> None:
-        """Store a file on that host, replacing it atomically."""
+        """Store a file on that host, replacing it atomically. Idempotent.
+
+        Raises:
+            HostError: It could not be stored; the file that was there is as it was.
+            TimedOut: The same.
+        """
         ...
