@@ -163,6 +163,7 @@ class LinuxServer:
                     access=presentation.access,
                     size_bytes=storage.size_bytes,
                     signature=_volume_id(path) or "",
+                    device=path,
                 )
                 found[storage.id] = _Seen(
                     disk=disk, path=path, identity=identity, read_only=presentation.read_only

@@ -174,5 +174,7 @@ def describe_disk(disk: LunDisk) -> Disk:
         access=disk.lun,
         size_bytes=disk.size_bytes,
         signature="" if label is None else label.signature,
+        # As Windows numbers its disks; ours is numbered by its LUN.
+        device=rf"\\.\PHYSICALDRIVE{disk.lun.number}",
         flags=DiskFlags() if label is None else flags_of(label),
     )

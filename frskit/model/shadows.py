@@ -86,6 +86,8 @@ class LunInformation(Value):
         vendor, product, revision, serial: SCSI inquiry strings.
         signature: Disk signature; empty in the records of get_target_luns [VSS 1.2].
         bus: Bus type; ignored in matching [VSS-49].
+        device: Name of the original's device on the host that asks; empty if it has none, and in
+            records that travel to another host.
         version: Record version, always 1.
     """
 
@@ -97,6 +99,7 @@ class LunInformation(Value):
     serial: str = ""
     signature: str = ""
     bus: str = "fibre"
+    device: str = ""
     version: int = 1
 
 

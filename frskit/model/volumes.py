@@ -30,6 +30,7 @@ class Disk(Value):
         access: How this server reaches it.
         size_bytes: Length.
         signature: Disk signature (GUID text), empty if the disk has none.
+        device: The server's own name for it, such as ``/dev/sdb``; empty if it has none.
         flags: Flags of the label area.
     """
 
@@ -37,6 +38,7 @@ class Disk(Value):
     access: Access
     size_bytes: int
     signature: str = ""
+    device: str = ""
     flags: DiskFlags = DiskFlags()
 
 

@@ -32,7 +32,8 @@ class HardwareProvider(Protocol):
 
     A refusal is a `ProviderVeto`; any other exception counts as an unexpected provider error and
     fails the set [VSS-29]. Nobody repeats a call of this seam: after a failure the coordinator
-    aborts the set, and the requestor begins anew with another set id. Nothing of an uncommitted
+    aborts the set, and the requestor begins anew with another set id. A constructor takes the place
+    of OnLoad. Nothing of an uncommitted
     set survives a restart of the provider; the targets of a created one do.
     """
 
@@ -41,8 +42,17 @@ class HardwareProvider(Protocol):
         """Identity; constant."""
         ...
 
-    def are_luns_supported(self, luns: Sequence[LunInformation], kind: CopyKind | None) -> bool:
-        """Whether this provider can copy *all* these LUNs in this way, now; never raises."""
+    def are_luns_supported(
+        self, luns: Sequence[LunInformation], kind: CopyKind | None, *, context: int
+    ) -> bool:
+        """Whether this provider can copy *all* these LUNs in this way, now; never raises.
+
+        Args:
+            luns: The originals, with the names of their devices on this host.
+            kind: Kind of copy; None leaves it to the provider.
+            context: What kind of shadow copies they will be, VSS_VOLUME_SNAPSHOT_ATTRIBUTES [VSS
+                4.4]: whether they outlive the session, whether they can be moved.
+        """
         ...
 
     def begin_prepare_snapshot(
@@ -51,10 +61,13 @@ class HardwareProvider(Protocol):
         shadow_id: ShadowId,
         luns: Sequence[LunInformation],
         kind: CopyKind | None,
+        *,
+        context: int,
     ) -> None:
         """Add LUNs to the set. A new set id discards uncommitted work of an older one [VSS-33].
 
-        The same LUN named twice yields one target [VSS-34].
+        The same LUN named twice yields one target [VSS-34]. Arguments are as for
+        `are_luns_supported`.
         """
         ...
 

@@ -231,9 +231,14 @@ def lun_information(disk: Disk) -> LunInformation:
     access = disk.access
     if isinstance(access, ScsiLun):
         return LunInformation(
-            storage=disk.storage, identifiers=access.identifiers, signature=disk.signature
+            storage=disk.storage,
+            identifiers=access.identifiers,
+            signature=disk.signature,
+            device=disk.device,
         )
-    return LunInformation(storage=disk.storage, signature=disk.signature, bus="other")
+    return LunInformation(
+        storage=disk.storage, signature=disk.signature, bus="other", device=disk.device
+    )
 
 
 class EngineOwner(Protocol):

@@ -124,6 +124,7 @@ class Providers:
         luns: Sequence[LunInformation],
         kind: CopyKind | None,
         *,
+        context: int,
         volume: str,
         provider_id: str | None = None,
         set_id: SetId | None = None,
@@ -146,7 +147,7 @@ class Providers:
                 native=hresult("VSS_E_PROVIDER_NOT_REGISTERED"),
             )
         for each in candidates:
-            if self._supports(each, luns, kind, set_id):
+            if self._supports(each, luns, kind, context, set_id):
                 return each
         asked = "VSS_E_VOLUME_NOT_SUPPORTED" + ("_BY_PROVIDER" if provider_id else "")
         wish = f"as {kind.value}" if kind else "in any way"
@@ -161,13 +162,14 @@ class Providers:
         provider: HardwareProvider,
         luns: Sequence[LunInformation],
         kind: CopyKind | None,
+        context: int,
         set_id: SetId | None,
     ) -> bool:
         step, name = "AreLunsSupported", provider.info.name
         try:
             fine = self.dog(provider).call(
                 step,
-                partial(provider.are_luns_supported, luns, kind),
+                partial(provider.are_luns_supported, luns, kind, context=context),
                 deadline_s=self.clock.monotonic() + self.answer_s,
             )
         except Exception as error:  # noqa: BLE001  a provider that raises here does not support

@@ -160,13 +160,13 @@ class EngineSession:
         """The LUNs; fails now if their provider would refuse them together [R-23]."""
         found: dict[StorageId, LunInformation] = {}
         groups: list[tuple[HardwareProvider, dict[StorageId, LunInformation]]] = []
-        engine, kind = self._service.engine, self._request.kind
+        engine, kind, context = self._service.engine, self._request.kind, context_of(self._request)
         for volume_id in selection.volumes:
             name = self._name(volume_id)
             volume, _ = engine.volume_at(name)
             lun, _, _ = engine.extent(volume, name)
             found[lun.storage] = lun
-            provider = engine.providers.choose([lun], kind, volume=name)
+            provider = engine.providers.choose([lun], kind, context=context, volume=name)
             group = next((luns for each, luns in groups if each is provider), None)
             if group is None:
                 groups.append((provider, {lun.storage: lun}))
@@ -179,6 +179,7 @@ class EngineSession:
                 engine.providers.choose(
                     list(luns.values()),
                     kind,
+                    context=context,
                     volume="the whole set",
                     provider_id=provider.info.id,
                 )

@@ -115,8 +115,8 @@ class CopiesTooEarly(ArrayProvider):
 
 
 class TwoTargets(ArrayProvider):
-    def begin_prepare_snapshot(self, set_id, shadow_id, luns, kind):
-        super().begin_prepare_snapshot(set_id, shadow_id, luns, kind)
+    def begin_prepare_snapshot(self, set_id, shadow_id, luns, kind, *, context):
+        super().begin_prepare_snapshot(set_id, shadow_id, luns, kind, context=context)
         for lun in luns:
             request = self._requests[lun.storage]
             extra = attrs.evolve(request, source="naa:lun3", name=request.name + "x")
@@ -124,20 +124,23 @@ class TwoTargets(ArrayProvider):
 
 
 class RaisesForStrangers(ArrayProvider):
-    def are_luns_supported(self, luns, kind):
-        if not super().are_luns_supported(luns, kind):
+    def are_luns_supported(self, luns, kind, *, context):
+        if not super().are_luns_supported(luns, kind, context=context):
             raise NotFound("who is that?")
         return True
 
 
 class SupportsAnything(ArrayProvider):
-    def are_luns_supported(self, luns, kind):
+    def are_luns_supported(self, luns, kind, *, context):
         return True
 
 
 class PartlySupports(ArrayProvider):
-    def are_luns_supported(self, luns, kind):
-        return any(super(PartlySupports, self).are_luns_supported([lun], kind) for lun in luns)
+    def are_luns_supported(self, luns, kind, *, context):
+        return any(
+            super(PartlySupports, self).are_luns_supported([lun], kind, context=context)
+            for lun in luns
+        )
 
 
 class ShowsWritable(ArrayProvider):

@@ -356,6 +356,7 @@ class SmallServer:
                 access=each.access,
                 size_bytes=len(array.luns[each.storage].data),
                 signature=f"signature-{each.storage}",
+                device=f"/dev/{each.storage}",
             )
             for array in self._arrays
             for each in array.presentations()

@@ -29,6 +29,9 @@ __all__ = ["ProviderWorld", "check_provider"]
 
 # Two, so that a call can belong to the wrong one.
 _SETS = tuple(SetId(f"{digit * 8}-1111-4111-8111-111111111111") for digit in "12")
+_CONTEXT = 0x29
+"""Persistent, transportable, with writers [VSS 4.4]: what frskit asks for."""
+
 _STEPS = ("begin", "end", "pre", "commit", "post")
 
 
@@ -140,7 +143,7 @@ def _refused(call: Callable[[], object], rule: str, what: str) -> None:
 def _begin(world: ProviderWorld, set_id: SetId, luns: Sequence[LunInformation]) -> None:
     for number, lun in enumerate(luns):
         shadow = ShadowId(f"{number:08d}-2222-4222-8222-222222222222")
-        world.provider.begin_prepare_snapshot(set_id, shadow, [lun], None)
+        world.provider.begin_prepare_snapshot(set_id, shadow, [lun], None, context=_CONTEXT)
 
 
 def _create(
@@ -171,7 +174,7 @@ def _support(world: ProviderWorld) -> None:
     own, foreign = list(world.luns), world.foreign
     for luns, wanted in ((own[:1], True), ([foreign], False), ([own[0], foreign], False)):
         try:
-            answer = provider.are_luns_supported(luns, None)
+            answer = provider.are_luns_supported(luns, None, context=_CONTEXT)
         except Exception as error:
             raise AssertionError(f"AreLunsSupported raised {error!r} instead of no") from error
         _must(answer is wanted, "VSS 2.4", f"AreLunsSupported must be {wanted} for {luns}")

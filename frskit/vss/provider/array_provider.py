@@ -103,7 +103,9 @@ class ArrayProvider:
 
     # -- what it can do ----------------------------------------------------------------------
 
-    def are_luns_supported(self, luns: Sequence[LunInformation], kind: CopyKind | None) -> bool:
+    def are_luns_supported(
+        self, luns: Sequence[LunInformation], kind: CopyKind | None, *, context: int
+    ) -> bool:
         """All or nothing; False also for a temporary inability, never an error [VSS 2.4]."""
         try:
             wanted = {lun.storage for lun in luns}
@@ -154,6 +156,8 @@ class ArrayProvider:
         shadow_id: ShadowId,
         luns: Sequence[LunInformation],
         kind: CopyKind | None,
+        *,
+        context: int,
     ) -> None:
         """Add LUNs to the set; another set id starts afresh [VSS-33, VSS-34].
 

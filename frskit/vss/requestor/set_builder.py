@@ -132,7 +132,12 @@ class SetBuilder:
             )
         lun, offset_bytes, length_bytes = self._engine.extent(volume, name)
         provider = self._engine.providers.choose(
-            [lun], open_set.kind, volume=name, provider_id=provider_id, set_id=open_set.id
+            [lun],
+            open_set.kind,
+            context=open_set.context,
+            volume=name,
+            provider_id=provider_id,
+            set_id=open_set.id,
         )
         return SetMember(
             id=ShadowId(self._engine.ids.guid()),
@@ -151,6 +156,7 @@ class SetBuilder:
             member.id,
             [member.source],
             open_set.kind,
+            context=open_set.context,
         )
         self._engine.providers.call(member.provider, "BeginPrepareSnapshot", open_set.id, begin)
 

@@ -137,6 +137,7 @@ def test_initialized_disks_are_described(stage: Stage) -> None:
         access=ScsiLun(host=HOST, number=3),
         size_bytes=DISK_BYTES,
         signature=label.signature,
+        device=r"\\.\PHYSICALDRIVE3",
     )
     assert (volume.mount_points, volume.read_only) == (("M:\\",), False)
     (extent,) = volume.extents

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,7 +30,9 @@ def run(site, set_id=ONE, luns=(LOGS, MAIL), upto="post_commit"):
     """The calls of a creation, up to one of them."""
     provider, budget = site.provider, site.budget()
     for number, lun in enumerate(luns):
-        provider.begin_prepare_snapshot(set_id, f"shadow-{number}", [lun], CopyKind.SNAPCLONE)
+        provider.begin_prepare_snapshot(
+            set_id, f"shadow-{number}", [lun], CopyKind.SNAPCLONE, context=0x29
+        )
     steps = {
         "end_prepare": lambda: provider.end_prepare_snapshots(set_id, budget=budget),
         "pre_commit": lambda: provider.pre_commit_snapshots(set_id),
@@ -182,7 +186,7 @@ def test_no_array_call_after_a_failed_commit_inside_the_hold(site):
 def test_support(make_site):
     """All or nothing: unknown LUNs, missing kinds, too many LUNs, array errors are a no."""
     site = make_site(kinds=[CopyKind.SNAPSHOT], limit=1)
-    supports = site.provider.are_luns_supported
+    supports = partial(site.provider.are_luns_supported, context=0x29)
     assert supports([LOGS], CopyKind.SNAPSHOT)
     assert supports([LOGS, LOGS], None)
     assert not supports([LOGS, MAIL], None)
@@ -199,19 +203,19 @@ def test_limits(make_site):
     site = make_site(limit=1)
     run(site, luns=[LOGS], upto="begin")
     with pytest.raises(LimitExceeded) as caught:
-        site.provider.begin_prepare_snapshot(ONE, "s", [MAIL], None)
+        site.provider.begin_prepare_snapshot(ONE, "s", [MAIL], None, context=0x29)
     assert caught.value.native == 0x80042317
     assert site.provider.state is ProviderState.PREPARING
     with pytest.raises(UnsupportedKind):
-        make_site(kinds=[]).provider.begin_prepare_snapshot(ONE, "s", [MAIL], None)
+        make_site(kinds=[]).provider.begin_prepare_snapshot(ONE, "s", [MAIL], None, context=0x29)
     unit = make_site()
     import attrs
 
     capabilities = attrs.evolve(unit.array.capabilities, set_atomicity=SetAtomicity.UNIT)
     type(unit.array).capabilities, saved = capabilities, type(unit.array).capabilities
     try:
-        assert unit.provider.are_luns_supported([LOGS], None)
-        assert not unit.provider.are_luns_supported([LOGS, MAIL], None)
+        assert unit.provider.are_luns_supported([LOGS], None, context=0x29)
+        assert not unit.provider.are_luns_supported([LOGS, MAIL], None, context=0x29)
     finally:
         type(unit.array).capabilities = saved
 

@@ -456,7 +456,7 @@ def test_provider_choice(site):
     providers = site.service.engine.providers
     providers._members.insert(0, soft)
     lun, _, _ = site.service.engine.extent(site.production.volumes()[0], "L:\\")
-    assert providers.choose([lun], None, volume="L:") is site.provider
-    assert providers.choose([lun], None, volume="L:", provider_id="soft") is soft
-    site.provider.are_luns_supported = lambda luns, kind: False
-    assert providers.choose([lun], None, volume="L:") is soft
+    assert providers.choose([lun], None, context=0, volume="L:") is site.provider
+    assert providers.choose([lun], None, context=0, volume="L:", provider_id="soft") is soft
+    site.provider.are_luns_supported = lambda luns, kind, *, context: False
+    assert providers.choose([lun], None, context=0, volume="L:") is soft

@@ -55,6 +55,33 @@ def test_plan(site):
     assert [step for step in site.script.steps if step.startswith("array.")] == []
 
 
+def test_the_provider_learns_context_and_devices(site):
+    """What VSS tells a hardware provider: the context, and the devices of the originals [VSS 2.4]."""
+    heard = []
+    asked, begun = site.provider.are_luns_supported, site.provider.begin_prepare_snapshot
+
+    def are_luns_supported(luns, kind, *, context):
+        heard.append((context, [lun.device for lun in luns]))
+        return asked(luns, kind, context=context)
+
+    def begin_prepare_snapshot(set_id, shadow_id, luns, kind, *, context):
+        heard.append((context, [lun.device for lun in luns]))
+        begun(set_id, shadow_id, luns, kind, context=context)
+
+    site.provider.are_luns_supported = are_luns_supported
+    site.provider.begin_prepare_snapshot = begin_prepare_snapshot
+
+    backup(site, kind=CopyKind.SNAPCLONE)
+
+    wanted = Attribute.PERSISTENT | Attribute.NO_AUTO_RELEASE | Attribute.TRANSPORTABLE
+    assert len(heard) >= 2
+    assert {context for context, _ in heard} == {wanted | Attribute.PLEX}
+    assert {device for _, devices in heard for device in devices} == {
+        "/dev/naa:mail",
+        "/dev/naa:logs",
+    }
+
+
 def test_plan_errors(make_site):
     """Unknown components, unsupported kinds, too many LUNs and missing writers fail the plan."""
     site = make_site()
