@@ -32,7 +32,6 @@ from frskit.protocols.small import (
     FileSystem,
     FileTree,
     ReadableFile,
-    SupportsDirectorySync,
     WritableFile,
 )
 from frskit.protocols.writer import Writer
@@ -60,7 +59,6 @@ __all__ = [
     "ServerDirectory",
     "ShadowCopyService",
     "ShadowSession",
-    "SupportsDirectorySync",
     "SupportsLogAnalysis",
     "SupportsProvisioning",
     "SupportsRecovery",

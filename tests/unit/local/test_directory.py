@@ -93,8 +93,8 @@ def test_a_copy_has_the_bytes_and_stands_alone(array, budget, clock):
     assert array.capabilities.set_atomicity is SetAtomicity.WITHIN_HOLD
 
 
-def test_links_keep_their_text_and_special_files_are_left_out(array, budget, tmp_path):
-    """A link in the tree is copied as a link; nothing outside is read."""
+def test_links_keep_their_text_and_pipes_are_pipes(array, budget, tmp_path):
+    """A link in the tree is copied as a link; nothing outside is read, no pipe is opened."""
     source = array.directory(DATA)
     secret = tmp_path / "secret"
     secret.write_bytes(b"secret")
@@ -107,7 +107,14 @@ def test_links_keep_their_text_and_special_files_are_left_out(array, budget, tmp
     os.utime(source / "file", ns=(10**18, 10**18))
     (copy,) = make(array, budget, request(DATA))
     target = array.directory(copy.id)
-    assert sorted(each.name for each in target.iterdir()) == ["deep", "file", "link", "loop"]
+    assert sorted(each.name for each in target.iterdir()) == [
+        "deep",
+        "file",
+        "link",
+        "loop",
+        "pipe",
+    ]
+    assert (target / "pipe").is_fifo()
     assert (target / "link").readlink() == secret
     assert (target / "deep" / "er" / "x").read_bytes() == b"x"
     facts = (target / "file").stat()
