@@ -62,12 +62,14 @@ class TreeFacts:
     """What a tree holds.
 
     Attributes:
+        names: Number of names: files, directories, links and all else; of `measure_tree`.
         files: Number of regular files.
         size_bytes: Sum of their lengths.
         allocated_bytes: Sum of what they occupy; shared blocks count once per file.
         cloned: How many of them were reflinked, in the result of `clone_tree`.
     """
 
+    names: int = 0
     files: int = 0
     size_bytes: int = 0
     allocated_bytes: int = 0
@@ -75,6 +77,7 @@ class TreeFacts:
 
     def __add__(self, other: TreeFacts) -> TreeFacts:
         return TreeFacts(
+            names=self.names + other.names,
             files=self.files + other.files,
             size_bytes=self.size_bytes + other.size_bytes,
             allocated_bytes=self.allocated_bytes + other.allocated_bytes,
@@ -240,12 +243,17 @@ def sync_tree(directory: Path) -> None:
 
 def measure_tree(directory: Path) -> TreeFacts:
     """Count the regular files of a tree; files that vanish meanwhile count as nothing."""
-    facts = TreeFacts()
-    for root, _, names in os.walk(directory):
+    facts, seen = TreeFacts(), set[tuple[int, int]]()
+    for root, directories, names in os.walk(directory):
+        facts += TreeFacts(names=len(directories) + len(names))
         for name in names:
             with suppress(FileNotFoundError):
                 found = os.lstat(os.path.join(root, name))
-                if stat.S_ISREG(found.st_mode):
+                inode = (found.st_dev, found.st_ino)
+                if stat.S_ISREG(found.st_mode) and inode not in seen:
+                    # Several names of one file are stored once.
+                    if found.st_nlink > 1:
+                        seen.add(inode)
                     facts += TreeFacts(
                         files=1,
                         size_bytes=found.st_size,
