@@ -8,13 +8,15 @@ system can, else copied), and presenting it is telling a host its path.
 
     root/array.json        what exists; the only truth (see `frskit.local.records`)
     root/lock              advisory lock between processes
+    root/sync.lock         held by whoever brings copies to the disk
     root/storage/<name>/   storage made by `add_storage`
     root/copies/<name>/    copies; ``.new-...`` are unfinished and removed at the next change
 
 What it is not: an instant. The members of a set, and the files of one member, are copied one after
 the other, so the copies are consistent only if the application holds its writes meanwhile:
 ``SetAtomicity.WITHIN_HOLD`` [R-27]. Nor is it protection against a broken disk: copies lie beside
-their originals. A read-only presentation binds servers of frskit, not the kernel.
+their originals. Nor does it enforce that a presentation is read-only: servers of frskit obey, the
+kernel knows nothing of it.
 
 Trap: closing any descriptor of a file drops all POSIX record locks that the *same process* holds on
 it. An application whose hold is such a lock (SQLite) must hold it in another process than the one
@@ -23,9 +25,10 @@ that makes the copy [exchange.md 8.1].
 Crashes: every change is one replacement of ``array.json``. New copies are complete under a
 temporary name before they are recorded and get their final name afterwards; whoever opens the
 array next finishes or undoes what a dead process left. Bringing the files of a copy to the disk
-takes as long as the disk likes, so it is not done while the application holds its writes, but
-before the copy is presented, when the array is opened, or when `DirectoryArray.make_durable` is
-called. If the machine stops before that, the copy is invalid. All of it is frskit's choice.
+takes as long as the disk likes, so it is not done while the application holds its writes: a new
+copy is NORMALIZING, and becomes INDEPENDENT when it is on the disk. A thread sees to that from the
+first look (`copies`) or presentation on; opening the array does, or `make_durable`, which waits.
+If the machine stops before that, the copy is invalid. All of it is frskit's choice.
 """
 
 from __future__ import annotations
@@ -39,6 +42,7 @@ from attrs import evolve
 from frskit._typing import override
 from frskit.errors import (
     ArrayError,
+    Cancelled,
     CopyConflict,
     CopyInvalid,
     InsufficientCapacity,
@@ -46,6 +50,7 @@ from frskit.errors import (
     OutcomeUnknown,
     PresentationFailed,
     StorageNotFound,
+    TimedOut,
     UnsupportedKind,
     UsageError,
 )
@@ -60,7 +65,7 @@ from frskit.local.records import (
     boot_id,
     file_name,
 )
-from frskit.local.reflink import clone_tree, measure_tree, sync_tree
+from frskit.local.reflink import TreeFacts, clone_tree, measure_tree, sync_tree
 from frskit.model.ids import StorageId
 from frskit.model.storage import (
     AccessKind,
@@ -87,6 +92,12 @@ __all__ = ["DirectoryArray"]
 
 # No space and no quota mean the same to a caller.
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+# What a commit costs, for its estimate: the record, each name of a tree, and its bytes, copied or
+# reflinked. Measured on loaded machines of 2 cores, the slow end of what was seen.
+_RECORD_S: Final = 0.05
+_NAME_S: Final = 0.0005
+_COPIED_BYTES_PER_S: Final = 200e6
+_CLONED_BYTES_PER_S: Final = 10e9
 
 
 class DirectoryArray(DirectoryStorage):
@@ -106,23 +117,27 @@ class DirectoryArray(DirectoryStorage):
 
     @property
     def capabilities(self) -> ArrayCapabilities:
-        """Full copies only, one after the other; the length of the instant is a guess."""
+        """Full copies only, one after the other; `stage_copies` says how long a set takes."""
         return ArrayCapabilities(
             kinds=frozenset({CopyKind.SNAPCLONE}),
             access=frozenset({AccessKind.HOST_PATH}),
             set_atomicity=SetAtomicity.WITHIN_HOLD,
-            estimate_commit_s=0.1 if self._reflinks else 2.0,
             proven_on="Linux: ext4 (copied), btrfs and xfs (reflinked)",
         )
 
     # -- copies --------------------------------------------------------------------------------
 
     def copies(self, *, key: CopyKey | None = None) -> Sequence[ArrayCopy]:
-        """Copies of one set, or all.
+        """Copies of one set, or all; waits up to a second for what is on its way to the disk.
 
-        INVALID is a copy whose directory somebody removed, and one that was not on the disk yet
-        when the machine stopped.
+        NORMALIZING is a copy that is whole and not known to be on the disk. INVALID is one whose
+        directory somebody removed, one that was not on the disk yet when the machine stopped, and
+        one that the disk refused.
         """
+        self._see_to_durability()
+        return self._listed(key)
+
+    def _listed(self, key: CopyKey | None) -> Sequence[ArrayCopy]:
         records = self._read()
         return tuple(
             self._copy(record, record.copy)
@@ -131,15 +146,17 @@ class DirectoryArray(DirectoryStorage):
         )
 
     def _copy(self, record: StorageRecord, copy: CopyRecord) -> ArrayCopy:
-        whole = record.locate(self._root) is not None
+        state = CopyState.NORMALIZING if record.is_unsynced else CopyState.INDEPENDENT
+        if record.locate(self._root) is None:
+            state = CopyState.INVALID
         return ArrayCopy(
             id=record.id,
             source=copy.source,
             key=copy.key,
             kind=copy.kind,
-            state=CopyState.INDEPENDENT if whole else CopyState.INVALID,
+            state=state,
             size_bytes=copy.size_bytes,
-            copied_bytes=copy.size_bytes if whole else None,
+            copied_bytes=copy.size_bytes if state is CopyState.INDEPENDENT else None,
             name=record.name,
             created_at=record.created_at,
         )
@@ -148,50 +165,62 @@ class DirectoryArray(DirectoryStorage):
     def stage_copies(
         self, requests: Sequence[CopyRequest], *, key: CopyKey, budget: Budget
     ) -> StagedCopies:
-        """Check sources, names and free space. Names are not reserved against other processes."""
+        """Check sources, names and free space, and count what there is to copy.
+
+        Names are not reserved against other processes. The estimate is made of the number of
+        files and their bytes as they are now.
+        """
         budget.check("staging copies")
         records = self._read()
         wanted = tuple(requests)
-        known = records.sets.get(key)
-        if known is not None:
-            if known != wanted:
-                raise CopyConflict(f"key {key} was used for other requests", context={"key": key})
-            return StagedCopies(key=key, requests=wanted)
-        if key not in self._staged:
-            self._check_set(records, key, wanted)
-        return super().stage_copies(wanted, key=key, budget=budget)
+        held = self._staged.get(key)
+        known = records.sets.get(key, held and held.requests)
+        if known is not None and known != wanted:
+            raise CopyConflict(f"key {key} was used for other requests", context={"key": key})
+        if held is None and known is None:
+            estimate_s = self._check_set(records, key, wanted)
+            held = StagedCopies(key=key, requests=wanted, estimate_commit_s=estimate_s)
+            self._staged[key] = held
+        return held or StagedCopies(key=key, requests=wanted, estimate_commit_s=0.0)
 
     def _check_set(
         self, records: ArrayRecords, key: CopyKey, requests: Sequence[CopyRequest]
-    ) -> None:
+    ) -> float:
+        """Raise if the set cannot be made now; else how long it will take, in seconds."""
         if not requests:
             raise UsageError("a copy set needs at least one member")
+        if len({each.source for each in requests}) != len(requests):
+            raise UsageError("a copy set has each of its sources once")
         names = [_member_name(key, number, each) for number, each in enumerate(requests)]
         if len(set(names)) != len(names):
             raise NameInUse("two members of the set have one name", context={"names": names})
         for name in names:
             self._check_name(records, name)
-        need_bytes = 0
+        found = TreeFacts()
         for request in requests:
             if request.kind is not CopyKind.SNAPCLONE:
                 raise UnsupportedKind(
                     f"{self._name} makes full copies only, not {request.kind.value}"
                 )
-            path = self._existing(records, request.source)[1]
-            need_bytes += measure_tree(path).allocated_bytes
+            found += measure_tree(self._existing(records, request.source)[1])
+        need_bytes = found.allocated_bytes
         facts = os.statvfs(self._root)
         free_bytes = facts.f_bavail * facts.f_frsize
         if not self._reflinks and need_bytes > free_bytes:
             raise InsufficientCapacity(
                 f"{self._root} has {free_bytes} bytes free, the copies need {need_bytes}"
             )
+        bytes_per_s = _CLONED_BYTES_PER_S if self._reflinks else _COPIED_BYTES_PER_S
+        return _RECORD_S + found.names * _NAME_S + need_bytes / bytes_per_s
 
     def commit_copies(self, staged: StagedCopies, *, budget: Budget) -> Sequence[ArrayCopy]:
         """Copy every member, then record them all at once.
 
-        The record is durable when it returns, the copies are after `make_durable` or `present`:
-        the application holds its writes now and need not wait for the disk. A budget that ends in
-        between undoes everything.
+        The record is durable when it returns, the copies are NORMALIZING until they are: the
+        application holds its writes now and need not wait for the disk. A budget that ends before
+        the record is made undoes everything; one that ended while it was made leaves the caller
+        with `OutcomeUnknown`, though the copies are there: their instant may be one at which
+        writes were no longer held.
         """
         with self._change(budget) as change:
             known = change.records.sets.get(staged.key)
@@ -202,10 +231,18 @@ class DirectoryArray(DirectoryStorage):
                     f"key {staged.key} was used for other requests", context={"key": staged.key}
                 )
         self._staged.pop(staged.key, None)
-        return self.copies(key=staged.key)
+        if known is None:
+            try:
+                budget.check("committing copies")
+            except (TimedOut, Cancelled) as error:
+                raise OutcomeUnknown(
+                    f"the copies were made too late: {error}", key=staged.key
+                ) from error
+        return self._listed(staged.key)
 
     def _make_set(self, change: RecordsFile, staged: StagedCopies, budget: Budget) -> None:
-        if self._staged.get(staged.key) != staged:
+        held = self._staged.get(staged.key)
+        if held is None or held.requests != staged.requests:
             raise CopyConflict(f"key {staged.key} is not staged", context={"key": staged.key})
         # Again, now with the lock held: others may have changed things since the staging.
         try:
@@ -220,6 +257,7 @@ class DirectoryArray(DirectoryStorage):
                 self._make_member(change.records, staged, number, now, budget)
                 for number in range(len(staged.requests))
             )
+            budget.check("recording copies")
         except OSError as error:
             # Recorded by nobody, so it is no copy.
             change.sweep()
@@ -297,11 +335,12 @@ class DirectoryArray(DirectoryStorage):
     def present(
         self, storage: StorageId, host: HostRef, *, read_only: bool, budget: Budget
     ) -> Presentation:
-        """Tell a host where the directory is, once it is durable; several hosts may know."""
+        """Tell a host where the directory is; several hosts may know.
+
+        A copy that is not on the disk yet is shown all the same, and a thread sees to it.
+        """
         if self._hosts is not None and host not in self._hosts:
             raise StorageNotFound(f"{self._name} knows no host {host}", context={"host": host})
-        # Before the lock is taken, because it takes as long as the disk likes.
-        self.make_durable(storage, budget=budget)
         wanted = PresentationRecord(storage=storage, host=host, read_only=read_only)
         with self._change(budget) as change:
             records = change.records
@@ -314,6 +353,8 @@ class DirectoryArray(DirectoryStorage):
                     )
             if wanted not in records.presentations:
                 change.save(evolve(records, presentations=(*records.presentations, wanted)))
+        if record.is_unsynced:
+            self._sync_behind()
         return self._presentation(wanted, record)
 
     def unpresent(self, presentation: Presentation, *, budget: Budget) -> None:

@@ -6,8 +6,10 @@ and whom they are presented to.
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
+from weakref import WeakValueDictionary
 
 from attrs import evolve
 
@@ -15,8 +17,10 @@ from frskit.bases import ArrayBase
 from frskit.clock import Budget
 from frskit.errors import (
     ArrayError,
+    Busy,
     CopyInvalid,
     FrskitError,
+    HasDependents,
     NameInUse,
     StillPresented,
     StorageNotFound,
@@ -46,6 +50,10 @@ __all__ = ["DirectoryStorage"]
 
 # Bytes of the quoted name: file systems allow 255, and prefixes need some (ours).
 _NAME_BYTES: Final = 200
+# How long a look at the copies waits for those on their way to the disk (ours): real seconds,
+# because the disk knows no other, and few, because the caller comes again.
+_MOMENT_S: Final = 1.0
+_TURNS: Final[WeakValueDictionary[str, threading.Lock]] = WeakValueDictionary()
 
 
 class DirectoryStorage(ArrayBase):
@@ -70,12 +78,18 @@ class DirectoryStorage(ArrayBase):
         self._name = name
         self._hosts = hosts
         self._lock_timeout_s = lock_timeout_s
+        # Of all arrays on this directory, because a closed one may still have its thread.
+        self._turn = _TURNS.setdefault(str(self._root), threading.Lock())
+        self._behind: threading.Thread | None = None
+        self._behind_lock = threading.Lock()
+        self._refused: dict[StorageId, Exception] = {}
         for folder in ("storage", "copies"):
             (self._root / folder).mkdir(parents=True, exist_ok=True)
         with self._change(Budget(clock=clock)):
             self._reflinks = can_reflink(self._root)
-        with suppress(ArrayError):  # it is on record which copy is invalid by that
-            self.make_durable(budget=Budget(clock=clock))
+        # It is on record which copy is invalid by that; Busy: another process sees to it.
+        with suppress(ArrayError, Busy):
+            self._make_durable(None, Budget(clock=clock), waiting=None)
 
     @property
     def name(self) -> str:
@@ -98,14 +112,17 @@ class DirectoryStorage(ArrayBase):
     def _change(self, budget: Budget) -> Iterator[RecordsFile]:
         """The records, locked, after whatever a dead process left was settled."""
         # The caller's budget, but never longer than the array lets anybody wait for its lock.
-        waiting = Budget.of(self._clock, self._lock_timeout_s, budget.token)
-        remaining_s = budget.remaining_s()
-        if remaining_s is not None:
-            waiting = waiting.at_most(remaining_s)
-        with file_lock(self._root / "lock", "changing the array", budget=waiting):
-            change = RecordsFile(self._root)
-            change.settle()
-            yield change
+        waiting = budget.at_most(self._lock_timeout_s)
+        # Threads of this process first: they wait in real time, whatever clock the budget is on.
+        if not self._turn.acquire(timeout=self._lock_timeout_s):
+            raise Busy(f"{self._name}: another thread is changing the array")
+        try:
+            with file_lock(self._root / "lock", "changing the array", budget=waiting):
+                change = RecordsFile(self._root)
+                change.settle()
+                yield change
+        finally:
+            self._turn.release()
 
     def _read(self) -> ArrayRecords:
         return load_records(self._root / "array.json")
@@ -144,29 +161,70 @@ class DirectoryStorage(ArrayBase):
     def make_durable(self, storage: StorageId | None = None, *, budget: Budget) -> None:
         """Return when a copy, or every copy, is on the disk; nothing to do if it is already.
 
-        `commit_copies` leaves it to a call after the writes were released: `present` calls it. It
-        does not hold the array's lock while it waits for the disk. Unknown ids are fine.
+        It does not hold the array's lock while it waits for the disk. Unknown ids are fine.
 
         Raises:
             ArrayError: The disk refused a copy; that copy is invalid from now on.
+            Busy: Another thread or process was still at it when the budget ended.
+            TimedOut, Cancelled: The budget, looked at between copies.
         """
-        changes: list[tuple[StorageRecord, StorageRecord]] = []
+        if self._unsynced(storage):
+            self._make_durable(storage, budget, waiting=budget)
+
+    def _unsynced(self, storage: StorageId | None) -> list[StorageRecord]:
+        return [
+            record
+            for record in self._read().storages
+            if storage in (None, record.id) and record.is_unsynced and not record.is_lost
+        ]
+
+    def _make_durable(
+        self, storage: StorageId | None, budget: Budget, *, waiting: Budget | None
+    ) -> None:
+        # One at a time, in all processes: an error of the disk is told once, so whoever synced
+        # the same files right after the one who was told would take the copy for good.
         refusals: list[Exception] = []
-        for record in self._read().storages:
-            if storage not in (None, record.id) or not record.is_unsynced or record.is_lost:
-                continue
-            budget.check("making a copy durable")
-            error = self._sync(record)
-            if error is not None:
-                refusals.append(error)
-            changes.append((record, record.synced(as_lost=error is not None)))
-        if changes:
-            with self._change(budget) as change:
-                change.save(change.records.replacing(changes))
+        with file_lock(self._root / "sync.lock", "making copies durable", budget=waiting):
+            for record in self._unsynced(storage):
+                budget.check("making a copy durable")
+                error = self._refused.get(record.id) or self._sync(record)
+                if error is not None:  # kept, should it not get into the record now
+                    self._refused[record.id] = error
+                with self._change(budget) as change:
+                    if error is not None and record in change.records.storages:
+                        refusals.append(error)
+                    after = record.synced(as_lost=error is not None)
+                    change.save(change.records.replacing([(record, after)]))
+                self._refused.pop(record.id, None)
         if refusals:
             raise ArrayError(
                 f"the disk refused a copy: {refusals[0]}", context={"storage": storage}
             ) from refusals[0]
+
+    def _see_to_durability(self) -> None:
+        """Go on with it, and give it a moment: most copies are small."""
+        if self._unsynced(None):
+            self._sync_behind().join(_MOMENT_S)
+
+    def _sync_behind(self) -> threading.Thread:
+        """A thread that brings every copy to the disk; the one that runs already, if one does.
+
+        Nothing depends on its end: what it did not do is done by the next one, or by whoever
+        opens the array.
+        """
+
+        def work() -> None:
+            # What failed is on record. The directory may be gone: nobody is to be told.
+            with suppress(FrskitError, OSError):
+                self._make_durable(None, Budget.unlimited(), waiting=None)
+
+        with self._behind_lock:
+            if self._behind is None or not self._behind.is_alive():
+                self._behind = threading.Thread(
+                    target=work, name=f"frskit-{self._name}-durable", daemon=True
+                )
+                self._behind.start()
+            return self._behind
 
     def _sync(self, record: StorageRecord) -> Exception | None:
         """Sync one copy; the error if that failed, though the copy is where it was.
@@ -241,12 +299,30 @@ class DirectoryStorage(ArrayBase):
         )
 
     def delete_storage(self, storage: StorageId, *, budget: Budget) -> None:
-        """Delete a storage object and its files. Unknown ids are fine."""
+        """Delete a storage object and its files. Unknown ids are fine.
+
+        Raises:
+            StillPresented: A host knows it.
+            HasDependents: A copy of it is not on the disk yet.
+        """
         with self._change(budget) as change:
             record = change.records.find(storage)
             if record is None:
                 return
             if any(each.storage == storage for each in change.records.presentations):
                 raise StillPresented(f"{storage} is presented", context={"storage": storage})
+            # Until a copy is on the disk, its source may be all that a loss of power would leave.
+            young = [
+                each.id
+                for each in change.records.storages
+                if each.copy and each.copy.source == storage and each.is_unsynced
+                if not each.is_lost
+            ]
+            if young:
+                raise HasDependents(
+                    f"copies of {storage} are not on the disk yet: {', '.join(young)}",
+                    hint="Wait until they are independent, or delete them first.",
+                    context={"storage": storage, "copies": young},
+                )
             change.save(change.records.without(record))
             change.settle()

@@ -1,15 +1,14 @@
 """Copies of directory trees, file by file, reflinked where the file system can.
 
-A reflink (the FICLONE request of ioctl) makes a new file that shares the data of another until one
-of them is written: btrfs and xfs can, ext4 and tmpfs cannot. Whether a directory can is found by
-trying, never assumed [feasibility 0, 1.2]. Elsewhere the data is copied, holes kept.
+How one file is copied stands in `frskit.storage.file_copies`. A reflink costs 10-20 microseconds
+per extent, so it is quick but not instantaneous, and several files are never one instant
+[feasibility 1.3]: somebody must hold the writers.
 
-It costs 10-20 microseconds per extent, so it is quick but not instantaneous, and several files are
-never one instant [feasibility 1.3]: somebody must hold the writers.
-
-What a copied tree is: directories, regular files and symbolic links (copied as links, never
-followed), with mode, times, extended attributes and, where allowed, owner. Sockets, pipes and
-devices hold no data and are left out. Hard links become files of their own.
+What a copied tree is: everything that is in the source. Directories, also empty ones, files, and
+symbolic links as links, never followed; several names of one file (hard links) are again several
+names of one file; pipes, sockets and devices are made anew, or the copying is refused. Each keeps
+mode, owner, group and times, files and directories also their extended attributes, files their
+holes. A copy that cannot be given its owner or an attribute is refused.
 
 POSIX only.
 """
@@ -19,7 +18,6 @@ POSIX only.
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import stat
@@ -29,8 +27,17 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import frozen
 
-from frskit.errors import CopyConflict
-from frskit.storage import PathFileSystem, flags, sync_directory
+from frskit.errors import ArrayError, CopyConflict
+from frskit.storage import (
+    FICLONE,
+    PathFileSystem,
+    clone_file,
+    copy_attributes,
+    copy_data,
+    copy_link_attributes,
+    flags,
+    sync_directory,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,22 +53,6 @@ __all__ = [
     "sync_tree",
 ]
 
-FICLONE: Final = 0x40049409
-"""Request number of the clone ioctl, ``_IOW(0x94, 9, int)`` of linux/fs.h [feasibility 0]."""
-
-# What file systems answer that cannot do it, or not between these two files.
-_UNSUPPORTED: Final = frozenset(
-    {
-        errno.EOPNOTSUPP,
-        errno.ENOSYS,
-        errno.ENOTTY,
-        errno.EXDEV,
-        errno.EINVAL,
-        errno.EPERM,
-    }
-)
-# Bytes per call, so that a deadline is noticed in large files too (ours).
-_PIECE_BYTES: Final = 16 * 1024 * 1024
 _READ: Final = flags("O_RDONLY", "O_NOFOLLOW", "O_CLOEXEC", "O_NONBLOCK")
 _WRITE: Final = flags("O_WRONLY", "O_CREAT", "O_EXCL", "O_NOFOLLOW", "O_CLOEXEC")
 
@@ -71,12 +62,14 @@ class TreeFacts:
     """What a tree holds.
 
     Attributes:
+        names: Number of names: files, directories, links and all else; of `measure_tree`.
         files: Number of regular files.
         size_bytes: Sum of their lengths.
         allocated_bytes: Sum of what they occupy; shared blocks count once per file.
         cloned: How many of them were reflinked, in the result of `clone_tree`.
     """
 
+    names: int = 0
     files: int = 0
     size_bytes: int = 0
     allocated_bytes: int = 0
@@ -84,6 +77,7 @@ class TreeFacts:
 
     def __add__(self, other: TreeFacts) -> TreeFacts:
         return TreeFacts(
+            names=self.names + other.names,
             files=self.files + other.files,
             size_bytes=self.size_bytes + other.size_bytes,
             allocated_bytes=self.allocated_bytes + other.allocated_bytes,
@@ -109,106 +103,76 @@ def can_reflink(directory: Path) -> bool:
             path.unlink(missing_ok=True)
 
 
-def clone_file(source: int, target: int) -> bool:
-    """Let `target` share all data of `source`; False if this file system or pair cannot.
-
-    Raises:
-        OSError: It can, but failed (no space, input/output error).
-    """
-    import fcntl
-
-    try:
-        fcntl.ioctl(target, FICLONE, source)
-    except OSError as error:
-        if error.errno in _UNSUPPORTED:
-            return False
-        raise
-    return True
-
-
-def _copy_range(source: int, target: int, offset: int, length: int) -> int:
-    """Copy some bytes at the same offset; return how many, 0 at the end of the source."""
-    length = min(length, _PIECE_BYTES)
-    try:
-        return os.copy_file_range(source, target, length, offset, offset)
-    except OSError as error:
-        if error.errno not in _UNSUPPORTED:
-            raise
-    data = memoryview(os.pread(source, length, offset))
-    done = 0
-    while done < len(data):
-        done += os.pwrite(target, data[done:], offset + done)
-    return done
-
-
-def _copy_data(source: int, target: int, size_bytes: int, check: Callable[[], None]) -> None:
-    """Copy the data and leave the holes."""
-    # The length first: what no call writes stays a hole.
-    os.ftruncate(target, size_bytes)
-    offset = 0
-    while offset < size_bytes:
-        try:
-            offset = os.lseek(source, offset, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:
-                # Nothing but a hole from here on.
-                return
-            raise
-        end = min(os.lseek(source, offset, os.SEEK_HOLE), size_bytes)
-        while offset < end:
-            check()
-            done = _copy_range(source, target, offset, end - offset)
-            if done == 0:
-                return
-            offset += done
-
-
-def _copy_attributes(source: int, target: int) -> None:
-    facts = os.fstat(source)
-    # Only root may give files away; the copy is as good without.
-    with suppress(PermissionError):
-        os.fchown(target, facts.st_uid, facts.st_gid)
-    for name in os.listxattr(source):
-        with suppress(OSError):
-            os.setxattr(target, name, os.getxattr(source, name))
-    os.fchmod(target, stat.S_IMODE(facts.st_mode))
-    # Times last: everything above changes them.
-    os.utime(target, ns=(facts.st_atime_ns, facts.st_mtime_ns))
-
-
 class _Cloner:
     """One walk over a tree; everything is opened relative to descriptors, no link is followed."""
 
-    def __init__(self, *, reflink: bool, check: Callable[[], None]) -> None:
+    def __init__(self, root: int, *, reflink: bool, check: Callable[[], None]) -> None:
+        self._root = root
         self._reflink = reflink
         self._check = check
+        self._linked: dict[tuple[int, int], str] = {}
         self.facts = TreeFacts()
 
-    def directory(self, source: int, target: int) -> None:
-        """Copy the content of one open directory into another."""
+    def directory(self, source: int, target: int, path: str = "") -> None:
+        """Copy the content of one open directory into another, which is `path` in the new tree."""
         for name in sorted(os.listdir(source)):
             self._check()
-            mode = os.stat(name, dir_fd=source, follow_symlinks=False).st_mode
-            if stat.S_ISDIR(mode):
-                self._below(name, source, target)
-            elif stat.S_ISREG(mode):
-                self._file(name, source, target)
-            elif stat.S_ISLNK(mode):
-                os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
-        _copy_attributes(source, target)
+            facts = os.stat(name, dir_fd=source, follow_symlinks=False)
+            if stat.S_ISDIR(facts.st_mode):
+                self._below(name, source, target, os.path.join(path, name))
+            elif not self._link(facts, name, target, os.path.join(path, name)):
+                self._entry(facts, name, source, target)
+        copy_attributes(source, target)
 
-    def _below(self, name: str, source: int, target: int) -> None:
+    def _below(self, name: str, source: int, target: int, path: str) -> None:
         os.mkdir(name, 0o700, dir_fd=target)
         how = _READ | os.O_DIRECTORY
         inner = os.open(name, how, dir_fd=source)
         try:
             into = os.open(name, how, dir_fd=target)
             try:
-                self.directory(inner, into)
+                self.directory(inner, into, path)
             finally:
                 os.close(into)
         finally:
             os.close(inner)
+
+    def _link(self, facts: os.stat_result, name: str, target: int, path: str) -> bool:
+        """Give the copy of a file with several names its next name; False if it has no copy yet."""
+        if facts.st_nlink < 2:
+            return False
+        first = self._linked.setdefault((facts.st_dev, facts.st_ino), path)
+        if first == path:
+            return False
+        os.link(first, name, src_dir_fd=self._root, dst_dir_fd=target, follow_symlinks=False)
+        return True
+
+    def _entry(self, facts: os.stat_result, name: str, source: int, target: int) -> None:
+        if stat.S_ISREG(facts.st_mode):
+            self._file(name, source, target)
+            return
+        if stat.S_ISLNK(facts.st_mode):
+            os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
+        else:
+            self._special(facts, name, target)
+        copy_link_attributes(facts, name, target)
+
+    @staticmethod
+    def _special(facts: os.stat_result, name: str, target: int) -> None:
+        """Make a pipe, socket or device: a name and a number, for whatever they lead to is not here.
+
+        Raises:
+            ArrayError: It may not be made; devices are for root.
+        """
+        try:
+            os.mknod(name, stat.S_IFMT(facts.st_mode) | 0o600, facts.st_rdev, dir_fd=target)
+        except OSError as error:
+            raise ArrayError(
+                f"{name} is a pipe, socket or device and cannot be copied: {error.strerror}",
+                hint="Take it out of the directory, or run as root.",
+                context={"name": name},
+                native=error.errno,
+            ) from error
 
     def _file(self, name: str, source: int, target: int) -> None:
         reading = os.open(name, _READ, dir_fd=source)
@@ -218,8 +182,8 @@ class _Cloner:
                 size_bytes = os.fstat(reading).st_size
                 cloned = self._reflink and clone_file(reading, writing)
                 if not cloned:
-                    _copy_data(reading, writing, size_bytes, self._check)
-                _copy_attributes(reading, writing)
+                    copy_data(reading, writing, size_bytes, self._check)
+                copy_attributes(reading, writing)
             finally:
                 os.close(writing)
         finally:
@@ -242,16 +206,17 @@ def clone_tree(
         check: Called between pieces of the work; an exception of it ends the copying.
 
     Raises:
+        ArrayError: A device cannot be made, because only root may.
         CopyConflict: A file vanished while it was copied, so writes were not held.
         OSError: No space, no permission ...; what was made of `target` remains.
     """
     target.mkdir(mode=0o700)
-    cloner = _Cloner(reflink=reflink, check=check)
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
     from_directory = os.open(source, flags)
     try:
         into_directory = os.open(target, flags)
         try:
+            cloner = _Cloner(into_directory, reflink=reflink, check=check)
             cloner.directory(from_directory, into_directory)
         finally:
             os.close(into_directory)
@@ -278,12 +243,17 @@ def sync_tree(directory: Path) -> None:
 
 def measure_tree(directory: Path) -> TreeFacts:
     """Count the regular files of a tree; files that vanish meanwhile count as nothing."""
-    facts = TreeFacts()
-    for root, _, names in os.walk(directory):
+    facts, seen = TreeFacts(), set[tuple[int, int]]()
+    for root, directories, names in os.walk(directory):
+        facts += TreeFacts(names=len(directories) + len(names))
         for name in names:
             with suppress(FileNotFoundError):
                 found = os.lstat(os.path.join(root, name))
-                if stat.S_ISREG(found.st_mode):
+                inode = (found.st_dev, found.st_ino)
+                if stat.S_ISREG(found.st_mode) and inode not in seen:
+                    # Several names of one file are stored once.
+                    if found.st_nlink > 1:
+                        seen.add(inode)
                     facts += TreeFacts(
                         files=1,
                         size_bytes=found.st_size,

@@ -40,14 +40,26 @@ class FileSet(Value):
 
 @frozen(kw_only=True)
 class FileStat(Value):
-    """Facts about one file or directory.
+    """Facts about one file, directory or symbolic link.
+
+    None in any of them means that the file system has no such thing, or does not tell.
 
     Attributes:
         size_bytes: Length; 0 for directories.
         is_directory: Whether it is a directory.
-        modified_at: Last change of data or length, aware UTC; None if unknown.
+        modified_at: Last change of data or length, aware UTC.
+        mode: Permission bits, as in ``chmod``.
+        owner: Number of the user that owns it.
+        group: Number of its group.
+        link_target: Where a symbolic link leads, as it is written; None for all that is no link.
+        xattrs: Names and values of the extended attributes, by name; empty if it has none.
     """
 
     size_bytes: int
     is_directory: bool = False
     modified_at: datetime | None = None
+    mode: int | None = None
+    owner: int | None = None
+    group: int | None = None
+    link_target: str | None = None
+    xattrs: tuple[tuple[str, bytes], ...] | None = None

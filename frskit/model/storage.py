@@ -175,10 +175,20 @@ class CopyRequest(Value):
 
 @frozen(kw_only=True)
 class StagedCopies(Value):
-    """A prepared copy set: everything slow is done, nothing is copied yet."""
+    """A prepared copy set: everything slow is done, nothing is copied yet.
+
+    Attributes:
+        key: Key of the set.
+        requests: Its members.
+        estimate_commit_s: Expected length of the instant, from what is there to copy; None if
+            the array cannot tell.
+        visible: Objects that show in ``storage()`` before the commit.
+    """
 
     key: CopyKey
     requests: tuple[CopyRequest, ...]
+    estimate_commit_s: float | None = None
+    visible: tuple[StorageId, ...] = ()
 
 
 @frozen(kw_only=True)
@@ -219,7 +229,8 @@ class ArrayCapabilities(Value):
         max_set_members: Most members of one set; None = no limit.
         label_bytes: Length of the label area at the start of each LUN; 0 = none.
         own_barrier: Whether the array itself orders writes at the cut (no flush-and-hold needed).
-        estimate_commit_s: Expected length of the instant, for planning.
+        estimate_commit_s: Expected length of the instant, for planning; None if it depends on
+            what is copied: see `StagedCopies`.
         proven_on: What this back end has been run against; never more than is true.
     """
 
@@ -229,5 +240,5 @@ class ArrayCapabilities(Value):
     max_set_members: int | None = None
     label_bytes: int = 0
     own_barrier: bool = False
-    estimate_commit_s: float = 0.0
+    estimate_commit_s: float | None = None
     proven_on: str = "simulation"

@@ -53,7 +53,6 @@ from frskit.protocols.small import (
     FileSystem,
     FileTree,
     ReadableFile,
-    SupportsDirectorySync,
     WritableFile,
 )
 from frskit.protocols.writer import Writer
@@ -81,7 +80,6 @@ __all__ = [
     "ServerDirectory",
     "ShadowCopyService",
     "ShadowSession",
-    "SupportsDirectorySync",
     "SupportsLogAnalysis",
     "SupportsProvisioning",
     "SupportsRecovery",

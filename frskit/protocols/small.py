@@ -10,10 +10,10 @@ from one thread at a time. Nobody repeats a failed write: what it left is told b
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from types import TracebackType
     from typing import Self
 
@@ -28,7 +28,6 @@ __all__ = [
     "FileSystem",
     "FileTree",
     "ReadableFile",
-    "SupportsDirectorySync",
     "WritableFile",
 ]
 
@@ -182,10 +181,12 @@ class FileTree(Protocol):
         ...
 
     def stat(self, path: str) -> FileStat:
-        """Kind, size and time of a file or directory.
+        """Facts about a file or directory, or about a symbolic link itself.
+
+        This alone tells of links: they are in no listing, do not `exist` and cannot be opened.
 
         Raises:
-            FileMissing: No such path.
+            FileMissing: No such path, or neither of the three.
         """
         ...
 
@@ -248,23 +249,38 @@ class FileSystem(FileTree, Protocol):
         """
         ...
 
-    def sync(self) -> None:
-        """Return when everything written or renamed before is durable."""
-        ...
+    def take(self, path: str, source: FileRef, *, budget: Budget) -> None:
+        """Make the new file `path` a copy of `source`, which may be of another file system.
 
-
-@runtime_checkable
-class SupportsDirectorySync(Protocol):
-    """A `FileSystem` whose `sync` is dear, because it goes through all files, and need not be.
-
-    What its `makedirs` makes is durable by itself.
-    """
-
-    def sync_directory(self, path: str) -> None:
-        """Return when the names in one directory are durable: what was made, renamed, removed.
+        Bytes, and all that belongs to them and that both file systems have: mode, owner, group,
+        times, extended attributes, holes; data is shared with the source where the file system
+        can (reflink). What both have and the copy may not be given is an error, never left out.
+        Volatile until `sync([path])`. Not idempotent: remove the file before a second try. After
+        any error, a death of the process apart, there is no `path`. One call at a time per path.
 
         Raises:
-            FileMissing: No such directory.
+            FileExists: Something is there.
+            FileMissing: The directory or the source does not exist.
+            FileSystemError: An owner or attribute may not be given; the caller needs root.
+            NoSpace, WriteProtected: As `create`.
+            TimedOut, Cancelled: The budget, looked at between pieces of the file.
+        """
+        ...
+
+    def sync(self, paths: Iterable[str] | None = None) -> None:
+        """Return when what was written, made, renamed or removed before is durable.
+
+        Args:
+            paths: Only these: for a file its data and its name, for a directory the names in it,
+                for what is not there (any more) that it is gone. None: the whole volume, which
+                may cost a wait for the disk per file.
+
+        Idempotent. After an error it is not known what is durable, and a second call that
+        succeeds proves nothing: write the files again.
+
+        Raises:
+            FileMissing: The directory of a path does not exist.
+            DeviceError: The device refused.
         """
         ...
 

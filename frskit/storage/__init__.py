@@ -27,12 +27,20 @@ if TYPE_CHECKING:
     )
     from frskit.storage.directory_filesystem import PathFileSystem
     from frskit.storage.disk_label import LABEL_BYTES, DiskLabel, read_label, write_label
+    from frskit.storage.file_copies import (
+        FICLONE,
+        clone_file,
+        copy_attributes,
+        copy_data,
+        copy_link_attributes,
+    )
     from frskit.storage.file_locks import HeldLock, file_lock, take_file_lock
     from frskit.storage.posix import flags, require_posix
     from frskit.storage.simfs import SimFs, check_volume
     from frskit.storage.write_cache import VolatileDevice
 
 __all__ = [
+    "FICLONE",
     "LABEL_BYTES",
     "SECTOR_BYTES",
     "ArrayCopyStore",
@@ -47,7 +55,11 @@ __all__ = [
     "VolatileDevice",
     "check_range",
     "check_volume",
+    "clone_file",
+    "copy_attributes",
+    "copy_data",
     "copy_device",
+    "copy_link_attributes",
     "file_lock",
     "find_difference",
     "flags",
@@ -62,6 +74,11 @@ __all__ = [
 ]
 
 _HOMES = {
+    "FICLONE": "frskit.storage.file_copies",
+    "clone_file": "frskit.storage.file_copies",
+    "copy_attributes": "frskit.storage.file_copies",
+    "copy_data": "frskit.storage.file_copies",
+    "copy_link_attributes": "frskit.storage.file_copies",
     "ArrayCopyStore": "frskit.storage.array_copy_store",
     "DiskLabel": "frskit.storage.disk_label",
     "FileDevice": "frskit.storage.devices",

@@ -12,7 +12,7 @@ POSIX only. Everything here is frskit's choice.
 """
 
 # Descriptors and path text are used on purpose, which pathlib does not offer.
-# ruff: noqa: PTH100, PTH116, PTH118
+# ruff: noqa: PTH100, PTH118
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ import errno
 import os
 import stat
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from attrs import frozen
@@ -35,20 +34,21 @@ from frskit.errors import (
     UsageError,
     WriteProtected,
 )
-from frskit.model.files import FileStat
 from frskit.storage.atomic_files import sync_directory
+from frskit.storage.file_copies import clone_file, copy_attributes, copy_data, file_facts
 from frskit.storage.posix import flags, require_posix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
     from typing import Self
 
+    from frskit.clock import Budget
+    from frskit.model.files import FileStat
     from frskit.protocols.small import (
         FileRef,
         FileSystem,
         ReadableFile,
-        SupportsDirectorySync,
         WritableFile,
     )
 
@@ -57,6 +57,8 @@ __all__ = ["DirectoryFile", "PathFileSystem", "PathRef"]
 _DIRECTORY: Final = flags("O_RDONLY", "O_DIRECTORY", "O_NOFOLLOW", "O_CLOEXEC")
 # Bytes per call: Linux moves at most 2 GiB at once (read(2)); half of it is ours.
 _PIECE_BYTES: Final = 1 << 30
+# Bytes per read and write through this process: bounds the memory (ours).
+_CHUNK_BYTES: Final = 4 << 20
 _ERRORS: Final[dict[int, type[FrskitError]]] = {
     errno.ENOENT: FileMissing,
     errno.ENOTDIR: FileMissing,
@@ -145,14 +147,19 @@ class DirectoryFile:
         """Length at the time of opening."""
         return self._size_bytes
 
-    def _fd(self) -> int:
+    def descriptor(self) -> int:
+        """The open file's number for this process.
+
+        Raises:
+            DeviceError: It is closed.
+        """
         if self._descriptor is None:
             raise DeviceError(f"{self._path}: the file is closed", context={"path": self._path})
         return self._descriptor
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Up to `length` bytes from `offset`; shorter only at the end of the file."""
-        descriptor = self._fd()
+        descriptor = self.descriptor()
         if offset < 0 or length < 0:
             raise DeviceError(f"{self._path}: cannot read {length} bytes at {offset}")
         pieces: list[bytes] = []
@@ -170,7 +177,7 @@ class DirectoryFile:
 
         The space is allocated first, so that a full volume leaves the file unchanged.
         """
-        descriptor = self._fd()
+        descriptor = self.descriptor()
         view = memoryview(data).cast("B")
         if offset < 0:
             raise DeviceError(f"{self._path}: cannot write at {offset}")
@@ -190,16 +197,40 @@ class DirectoryFile:
     def truncate(self, size_bytes: int) -> None:
         """Set the length; growth reads as zero."""
         with _typed(self._path):
-            os.ftruncate(self._fd(), size_bytes)
+            os.ftruncate(self.descriptor(), size_bytes)
 
     def sync(self) -> None:
         """Return when data, size and, for a new file, its name are durable."""
         with _typed(self._path):
-            os.fsync(self._fd())
+            os.fsync(self.descriptor())
             # A new file is not durable before its name is.
             if self._new_in is not None:
                 sync_directory(self._new_in)
                 self._new_in = None
+
+    def take(self, source: FileRef, check: Callable[[], None]) -> None:
+        """Fill this empty file from another, with what belongs to it; see `PathFileSystem.take`.
+
+        Args:
+            source: The other file.
+            check: Called between pieces; an exception of it ends the copying.
+        """
+        check()
+        with source.open() as reading:
+            if isinstance(reading, DirectoryFile):
+                with _typed(self._path):
+                    # Before the first byte: what is in it is perhaps not for everybody.
+                    os.fchmod(self.descriptor(), 0o600)
+                    if not clone_file(reading.descriptor(), self.descriptor()):
+                        copy_data(
+                            reading.descriptor(), self.descriptor(), reading.size_bytes, check
+                        )
+                    copy_attributes(reading.descriptor(), self.descriptor())
+                return
+            for offset in range(0, reading.size_bytes, _CHUNK_BYTES):
+                check()
+                self.write_at(offset, reading.read_at(offset, _CHUNK_BYTES))
+            self.truncate(reading.size_bytes)
 
     def close(self) -> None:
         """Release the file. Idempotent."""
@@ -255,8 +286,8 @@ class PathRef:
 class PathFileSystem:
     """The files of one directory of this machine.
 
-    Names are compared exactly (Linux). `sync` flushes every file of the tree, also those that
-    other programs wrote; it is not for use after each of many changes, `sync_directory` is.
+    Names are compared exactly (Linux). `sync` without paths flushes every file of the tree, also
+    those that other programs wrote; it is not for use after each of many changes.
 
     Args:
         root: The directory; it is the volume's root.
@@ -330,27 +361,31 @@ class PathFileSystem:
                 yield below
 
     def stat(self, path: str) -> FileStat:
-        """Kind, size and time of a file or directory."""
+        """Facts about a file or directory, or about a symbolic link itself.
+
+        Attributes that only root may list are not told to others.
+        """
         parts = self._inside(path)
-        with _typed(path):
-            if not parts:
-                facts = os.stat(self._root)
-            else:
-                with _opened(self._root, parts[:-1]) as directory:
-                    facts = os.stat(parts[-1], dir_fd=directory, follow_symlinks=False)
-        is_directory = stat.S_ISDIR(facts.st_mode)
-        if not is_directory and not stat.S_ISREG(facts.st_mode):
+        with _typed(path), _opened(self._root, parts[:-1]) as directory:
+            name = parts[-1] if parts else "."
+            return file_facts(directory, name, path)
+
+    def _shown(self, path: str, *, file: bool = False) -> os.stat_result:
+        """Raise for what is not shown, as links are not, and for a directory if a file is wanted.
+
+        Cheaper than `stat`: it is asked of every file of a listing.
+        """
+        parts = self._inside(path)
+        with _typed(path), _opened(self._root, parts[:-1]) as directory:
+            facts = os.stat(parts[-1] if parts else ".", dir_fd=directory, follow_symlinks=False)
+        if not stat.S_ISREG(facts.st_mode) and (file or not stat.S_ISDIR(facts.st_mode)):
             raise FileMissing(f"{path}: not a regular file", context={"path": path})
-        return FileStat(
-            size_bytes=0 if is_directory else facts.st_size,
-            is_directory=is_directory,
-            modified_at=datetime.fromtimestamp(facts.st_mtime, UTC),
-        )
+        return facts
 
     def exists(self, path: str) -> bool:
         """Whether a file or directory is there."""
         try:
-            self.stat(path)
+            self._shown(path)
         except FileMissing:
             return False
         return True
@@ -362,10 +397,8 @@ class PathFileSystem:
 
     def ref(self, path: str) -> PathRef:
         """A description of the file that can be pickled."""
-        facts = self.stat(path)
-        if facts.is_directory:
-            raise FileMissing(f"{path}: not a regular file", context={"path": path})
-        return PathRef(root=self._root, path="/".join(_parts(path)), size_bytes=facts.size_bytes)
+        facts = self._shown(path, file=True)
+        return PathRef(root=self._root, path="/".join(_parts(path)), size_bytes=facts.st_size)
 
     def create(self, path: str, *, exclusive: bool = True) -> DirectoryFile:
         """Make an empty file and open it; the directory must exist."""
@@ -398,8 +431,7 @@ class PathFileSystem:
         creates `new` in between loses its file.
         """
         source, target = self._writable(old), self._writable(new)
-        if self.stat(old).is_directory:
-            raise FileMissing(f"{old}: not a regular file", context={"path": old})
+        self._shown(old, file=True)
         if not replace and self.exists(new):
             raise FileExists(f"{new} exists", context={"path": new})
         with (
@@ -416,19 +448,50 @@ class PathFileSystem:
     def remove(self, path: str) -> None:
         """Remove a file."""
         parts = self._writable(path)
-        if self.stat(path).is_directory:
-            raise FileMissing(f"{path}: not a regular file", context={"path": path})
+        self._shown(path, file=True)
         with _typed(path), _opened(self._root, parts[:-1]) as directory:
             os.unlink(parts[-1], dir_fd=directory)
 
-    def sync(self) -> None:
-        """Return when every file and directory of the tree is durable."""
-        self._sync(())
+    def take(self, path: str, source: FileRef, *, budget: Budget) -> None:
+        """Make the new file `path` a copy of `source`, with all that this machine can keep of it.
 
-    def sync_directory(self, path: str) -> None:
-        """Return when the names in one directory are durable; other directories are left alone."""
-        with _typed(path), _opened(self._root, self._inside(path)) as directory:
-            os.fsync(directory)
+        A file of a `PathFileSystem` gives everything; from other file systems the bytes come.
+        """
+        with self.create(path) as target:
+            try:
+                target.take(source, lambda: budget.check(f"copying {source.name}"))
+            except BaseException:
+                with suppress(FrskitError):
+                    self.remove(path)
+                raise
+
+    def sync(self, paths: Iterable[str] | None = None) -> None:
+        """Return when every file and directory of the tree is durable, or only those named."""
+        if paths is None:
+            self._sync(())
+            return
+        directories = set()
+        for path in sorted(set(paths)):
+            parts = self._inside(path)
+            with _typed(path):
+                directories.add(parts if self._flush(parts) else parts[:-1])
+        # After the files: a name is worth nothing before its bytes.
+        for parts in sorted(directories):
+            with _typed("/".join(parts)), _opened(self._root, parts) as directory:
+                os.fsync(directory)
+
+    def _flush(self, parts: tuple[str, ...]) -> bool:
+        """Flush one file, if it is there and is one; True if it is a directory."""
+        if not parts:
+            return True
+        with _opened(self._root, parts[:-1]) as directory:
+            try:
+                facts = os.stat(parts[-1], dir_fd=directory, follow_symlinks=False)
+            except FileNotFoundError:
+                return False
+            if stat.S_ISREG(facts.st_mode):
+                _sync_file(directory, parts[-1])
+            return stat.S_ISDIR(facts.st_mode)
 
     def _sync(self, parts: tuple[str, ...]) -> None:
         path = "/".join(parts)
@@ -454,7 +517,6 @@ def _sync_file(directory: int, name: str) -> None:
 
 if TYPE_CHECKING:
     _file_system: type[FileSystem] = PathFileSystem
-    _directory_sync: type[SupportsDirectorySync] = PathFileSystem
     _ref: type[FileRef] = PathRef
     _readable: type[ReadableFile] = DirectoryFile
     _writable: type[WritableFile] = DirectoryFile

@@ -265,13 +265,13 @@ class RecoveryRun:
             for action in self._plan.file_actions:
                 facts = action_facts(production.server, action)
                 with self._step(journal, RecoveryStep(action.kind.value), **facts):
-                    run_action(production.server, None, action, self._undo)
+                    run_action(production.server, None, action, self._undo, budget=self._budget)
             return
         with mounted(self._parts, production, copy, self._budget) as source:
             for action in self._plan.file_actions:
                 facts = action_facts(production.server, action)
                 with self._step(journal, RecoveryStep(action.kind.value), **facts):
-                    run_action(production.server, source, action, self._undo)
+                    run_action(production.server, source, action, self._undo, budget=self._budget)
 
     # --- the end -------------------------------------------------------------------------
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from frskit.clock import Budget
 from frskit.errors import FileExists, RecoveryFailed
 from frskit.model.plans import FileAction, FileActionKind
-from frskit.protocols.small import SupportsDirectorySync
 
 if TYPE_CHECKING:
     from frskit.frs.mounted_copy import MountedCopy
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["action_facts", "drop_undo", "run_action", "undo_copy_in", "undo_move"]
 
-# Bytes per read and write: bounds the memory (ours).
-_CHUNK_BYTES = 4 << 20
 # Endings of what is kept for undo and of what is not in its place yet (ours). A resume finds them
 # by these, so they never change.
 _ASIDE = ".frskit-undo"
@@ -38,9 +36,21 @@ def action_facts(server: Server, action: FileAction) -> dict[str, object]:
 
 
 def run_action(
-    server: Server, source: MountedCopy | None, action: FileAction, undo: Releases
+    server: Server,
+    source: MountedCopy | None,
+    action: FileAction,
+    undo: Releases,
+    *,
+    budget: Budget | None = None,
 ) -> None:
     """Carry one action out and push its undo.
+
+    Args:
+        server: Production.
+        source: The mounted copy, where files are copied in.
+        action: What to do.
+        undo: Where its undo goes.
+        budget: How long copying may take; an undo has none. None: no limit.
 
     Raises:
         RecoveryFailed: A copy is needed and none is mounted.
@@ -49,7 +59,8 @@ def run_action(
     if action.kind is FileActionKind.COPY_IN:
         if source is None:
             raise RecoveryFailed(f"{action.path} can be copied in only from a mounted copy")
-        _copy_in(server, _find(source, action.path), action.path, undo)
+        unlimited = Budget.unlimited()
+        _copy_in(server, _find(source, action.path), action.path, undo, budget or unlimited)
     else:
         _move(server, action.path, action.target, undo)
 
@@ -76,14 +87,17 @@ def _move(server: Server, path: str, target: str, undo: Releases) -> None:
     undo.push(f"name of {path}", lambda: _rename(server, target, path))
 
 
-def _copy_in(server: Server, ref: FileRef, path: str, undo: Releases) -> None:
+def _copy_in(server: Server, ref: FileRef, path: str, undo: Releases, budget: Budget) -> None:
     """Copy a file beside its place, then let it change places with what is there."""
     place = server.resolve(path)
     tree = server.files(place.volume)
     tree.makedirs(place.path.rpartition("/")[0])
     fresh, aside = place.path + _FRESH, place.path + _ASIDE
     # Whole and durable under another name before anything in its place is touched.
-    _copy(ref, tree, fresh)
+    if tree.exists(fresh):
+        tree.remove(fresh)
+    tree.take(fresh, ref, budget=budget)
+    tree.sync([fresh])
     if tree.exists(place.path):
         # What an earlier recovery left there must not be taken for what this one sets aside.
         _remove(server, path + _ASIDE)
@@ -136,16 +150,6 @@ def drop_undo(server: Server, actions: tuple[FileAction, ...]) -> None:
         _sync_names(server.files(volume), *paths)
 
 
-def _copy(ref: FileRef, tree: FileSystem, path: str) -> None:
-    if tree.exists(path):
-        tree.remove(path)
-    with ref.open() as source, tree.create(path) as target:
-        for offset in range(0, source.size_bytes, _CHUNK_BYTES):
-            target.write_at(offset, source.read_at(offset, _CHUNK_BYTES))
-        target.truncate(source.size_bytes)
-        target.sync()
-
-
 def _rename(server: Server, old: str, new: str) -> None:
     place, target = server.resolve(old), server.resolve(new)
     tree = server.files(place.volume)
@@ -167,8 +171,4 @@ def _remove(server: Server, path: str) -> None:
 
 def _sync_names(tree: FileSystem, *paths: str) -> None:
     """Make durable that names came, went or changed places; files' bytes are synced already."""
-    if not isinstance(tree, SupportsDirectorySync):
-        tree.sync()
-        return
-    for directory in sorted({path.rpartition("/")[0] for path in paths}):
-        tree.sync_directory(directory)
+    tree.sync({path.rpartition("/")[0] for path in paths})

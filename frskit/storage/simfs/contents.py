@@ -24,7 +24,7 @@ from frskit.storage.simfs.layout import (
 from frskit.storage.simfs.metadata import Node, blocks_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from frskit.protocols.small import BlockDevice
     from frskit.storage.simfs.extents import BlockRun, ExtentMap, Piece
@@ -245,10 +245,19 @@ class Contents:
             view = view[step:]
             skip = 0
 
-    def sync(self, node: Node) -> None:
-        """Make one file's data, size and name durable, and all names changed before."""
-        self.write_back(node)
+    def sync(self, nodes: Iterable[Node]) -> None:
+        """Make the data and sizes of some files durable, and all names changed before."""
+        for node in nodes:
+            self.write_back(node)
         self._commit()
+
+    def set_time(self, node: Node, modified_us: int) -> None:
+        """Give a file another time of change."""
+        cache = self._caches.get(node.inode)
+        if cache is None:
+            self.apply(SetSize(node.inode, node.size_bytes, modified_us))
+        else:
+            cache.modified_us = modified_us
 
     def sync_all(self) -> None:
         """Make everything durable."""

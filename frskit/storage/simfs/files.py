@@ -154,12 +154,14 @@ class SimFileRef:
         size_bytes: Its length.
         device: The volume's device.
         extents: First block in the file, first block of the volume and count of every extent.
+        modified_us: Time of its last change, microseconds since 1970; 0 = unknown.
     """
 
     name: str
     size_bytes: int
     device: BlockDevice
     extents: tuple[tuple[int, int, int], ...] = field(repr=False)
+    modified_us: int = 0
 
     def open(self) -> ExtentFile:
         """Open for reading; no mount is needed."""

@@ -16,7 +16,7 @@ What it is not: NTFS. There are no links, streams, permissions or drive letters.
 from __future__ import annotations
 
 import threading
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
@@ -25,6 +25,7 @@ from frskit.errors import (
     FileExists,
     FileMissing,
     FileSystemError,
+    FrskitError,
     UsageError,
     WriteProtected,
 )
@@ -46,12 +47,12 @@ from frskit.storage.simfs.store import MetadataStore
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from typing import Self
 
-    from frskit.clock import Clock
-    from frskit.protocols.small import BlockDevice, FileSystem
+    from frskit.clock import Budget, Clock
+    from frskit.protocols.small import BlockDevice, FileRef, FileSystem
 
 __all__ = ["MINIMUM_VOLUME_BYTES", "SimFs"]
 
@@ -59,6 +60,8 @@ __all__ = ["MINIMUM_VOLUME_BYTES", "SimFs"]
 MINIMUM_VOLUME_BYTES: Final = 256 * 1024
 # 2^31 blocks, because the length of an extent has 32 bits.
 _MAXIMUM_VOLUME_BYTES: Final = 8 << 40
+# Bytes per read and write while a file is copied: bounds the memory (ours).
+_CHUNK_BYTES: Final = 4 << 20
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -189,16 +192,23 @@ class SimFs:
         """Space that files can take now; freed space counts once the freeing is durable."""
         return self._contents.free.free_blocks * BLOCK_BYTES
 
-    def sync(self) -> None:
+    def sync(self, paths: Iterable[str] | None = None) -> None:
         """Return when everything written or renamed before is durable.
+
+        With paths it is the data of these files, and all names: one transaction has them.
 
         Raises:
             DeviceError: The device failed; what was not durable is still in the cache.
         """
         with self._lock:
             self._check_mounted()
-            if not self._read_only:
+            if self._read_only:
+                return
+            if paths is None:
                 self._contents.sync_all()
+            else:
+                named = (self._tree.find(path) for path in sorted(set(paths)))
+                self._contents.sync([node for node in named if node and not node.is_directory])
 
     def close(self) -> None:
         """Sync and unmount. Idempotent."""
@@ -287,6 +297,7 @@ class SimFs:
                 size_bytes=node.size_bytes,
                 device=self._device,
                 extents=tuple(node.extents),
+                modified_us=self._contents.modified_us(node),
             )
 
     # -- changing --------------------------------------------------------------------------------
@@ -321,6 +332,33 @@ class SimFs:
         with self._lock:
             self._check_writable()
             return self._opened_as(self._tree.file(path), path, writable=True)
+
+    def take(self, path: str, source: FileRef, *, budget: Budget) -> None:
+        """Make the new file `path` a copy of `source`: its bytes.
+
+        From another file of a `SimFs` come also its holes and its time of change; there is
+        nothing else that could come.
+
+        Raises:
+            FileExists, FileMissing, NoSpace, WriteProtected: As `create`.
+            TimedOut, Cancelled: As the budget says.
+        """
+        try:
+            with self.create(path) as target, source.open() as reading:
+                for offset, length in _pieces(source, reading.size_bytes):
+                    budget.check(f"copying {source.name}")
+                    target.write_at(offset, reading.read_at(offset, length))
+                target.truncate(reading.size_bytes)
+                if isinstance(source, SimFileRef):
+                    with self._lock:
+                        node = self._tree.file(path)
+                        self._contents.set_time(node, source.modified_us)
+        except FileExists:
+            raise
+        except BaseException:
+            with suppress(FrskitError):
+                self.remove(path)
+            raise
 
     def makedirs(self, path: str) -> None:
         """Make the directory and its parents; existing ones are fine.
@@ -420,7 +458,7 @@ class SimFs:
     def sync_inode(self, inode: int) -> None:
         """As `SimFile.sync`."""
         with self._lock:
-            self._contents.sync(self._opened(inode))
+            self._contents.sync([self._opened(inode)])
 
     # -- inside ----------------------------------------------------------------------------------
 
@@ -472,6 +510,17 @@ class SimFs:
         if self._clock is None:
             return 0
         return (self._clock.now() - _EPOCH) // _MICROSECOND
+
+
+def _pieces(source: FileRef, size_bytes: int) -> Iterator[tuple[int, int]]:
+    """Offsets and lengths of what is to be copied; holes, where they are known, are left out."""
+    if isinstance(source, SimFileRef):
+        spans = [(first * BLOCK_BYTES, (first + n) * BLOCK_BYTES) for first, _, n in source.extents]
+    else:
+        spans = [(0, size_bytes)]
+    for start, end in spans:
+        for offset in range(start, min(end, size_bytes), _CHUNK_BYTES):
+            yield offset, min(_CHUNK_BYTES, end - offset, size_bytes - offset)
 
 
 def _instant(microseconds: int) -> datetime | None:

@@ -9,12 +9,12 @@ import pytest
 from attrs import frozen
 from support.faults import places
 
-from frskit.errors import DeviceError, FileExists, RecoveryFailed
+from frskit.clock import Budget, VirtualClock
+from frskit.errors import DeviceError, FileExists, RecoveryFailed, TimedOut
 from frskit.frs.recovery.file_actions import _FRESH, drop_undo, run_action, undo_copy_in
 from frskit.model.ids import VolumeId
 from frskit.model.plans import FileAction, FileActionKind
 from frskit.model.volumes import VolumePath
-from frskit.protocols import SupportsDirectorySync
 from frskit.scopes import Releases
 from frskit.storage.devices import MemoryDevice
 from frskit.storage.directory_filesystem import PathFileSystem
@@ -118,6 +118,12 @@ def test_copying_back_syncs_what_it_touched_not_the_volume(tmp_path, monkeypatch
     assert back4 <= 4 * back <= 4 * 10 * 9
 
 
+def test_each_file_costs_the_same_number_of_syncs(tmp_path, monkeypatch):
+    """12, 25, 50 and 100 files: five syncs each, and one for all when the former ones go."""
+    made = {count: rounds(tmp_path, monkeypatch, count)[0] for count in (12, 25, 50, 100)}
+    assert made == {count: 5 * count + 1 for count in made}
+
+
 def test_a_move_syncs_both_directories_and_nothing_else(tmp_path, monkeypatch):
     """Setting a log aside touches two directories; other files of the volume are left alone."""
     tree = PathFileSystem(tmp_path)
@@ -132,11 +138,11 @@ def test_a_move_syncs_both_directories_and_nothing_else(tmp_path, monkeypatch):
 
     asked = []
     monkeypatch.setattr(os, "fsync", fsync)
-    monkeypatch.setattr(tree, "sync_directory", asked.append)
+    monkeypatch.setattr(tree, "sync", lambda paths=None: asked.append(sorted(paths)))
     undo = Releases()
     run_action(OneVolume(tree), None, move("3", "aside/3"), undo)
     assert set(synced) == {".", "aside"}
-    assert asked == ["", "aside"]
+    assert asked == [["", "aside"]]
     undo.unwind()
     assert set(synced) == {".", "aside"}
     assert content(tree, "3") == OLD
@@ -169,6 +175,33 @@ def test_bytes_are_durable_before_names_change_places(tmp_path, monkeypatch, cop
     assert fresh < aside < place
     assert ("fsync", "production") in steps[aside:place]
     assert steps[-1] == ("fsync", "production")
+
+
+def test_a_file_copied_back_is_as_it_was_in_the_copy(tmp_path, copied):
+    """Mode, times and attributes come from the copy; undo brings back those of the former file."""
+    (tmp_path / "production").mkdir()
+    tree = PathFileSystem(tmp_path / "production")
+    written(tree, "a", OLD)
+    os.utime(tmp_path / "production" / "a", ns=(5 * 10**17, 5 * 10**17))
+    (tmp_path / "copy" / "a").chmod(0o604)
+    os.utime(tmp_path / "copy" / "a", ns=(10**18, 10**18))
+    before, undo = tree.stat("a"), Releases()
+    run_action(OneVolume(tree), copied, copy_in("a"), undo)
+    assert tree.stat("a") == copied.tree.stat("a")
+    assert (tree.stat("a").mode, tree.stat("a").modified_at.year) == (0o604, 2001)
+    undo.unwind()
+    assert tree.stat("a") == before
+
+
+def test_a_copying_that_runs_out_of_time_leaves_nothing(tmp_path, copied):
+    """The budget is looked at while copying; what was there is untouched."""
+    (tmp_path / "production").mkdir()
+    tree = PathFileSystem(tmp_path / "production")
+    written(tree, "a", OLD)
+    spent = Budget.of(VirtualClock(), 0)
+    with pytest.raises(TimedOut):
+        run_action(OneVolume(tree), copied, copy_in("a"), Releases(), budget=spent)
+    assert (tree.listdir(), content(tree, "a")) == (["a"], OLD)
 
 
 # --- crashes
@@ -216,7 +249,7 @@ class PowerLost(Exception):
 
 @pytest.fixture
 def volume():
-    """Makes volumes with former files `a` and `d/b`; simfs has no cheap sync of a directory."""
+    """Makes volumes with former files `a` and `d/b`."""
 
     def make():
         device = Power(1 << 20)
@@ -225,7 +258,6 @@ def volume():
         for path in ("a", "d/b"):
             written(tree, path, OLD)
         tree.sync()
-        assert not isinstance(tree, SupportsDirectorySync)
         return device, tree
 
     return make

@@ -8,9 +8,12 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 import frskit
 from frskit.clock import Budget, CancelToken, VirtualClock
@@ -21,17 +24,20 @@ from frskit.errors import (
     Cancelled,
     CopyConflict,
     CopyInvalid,
+    HasDependents,
     InsufficientCapacity,
     NameInUse,
     OutcomeUnknown,
     PresentationFailed,
     StillPresented,
     StorageNotFound,
+    TimedOut,
     UnsupportedKind,
     UsageError,
 )
 from frskit.local import DirectoryArray
-from frskit.local.reflink import clone_file
+from frskit.local.records import save_records
+from frskit.local.reflink import clone_file, clone_tree
 from frskit.model.ids import CopyKey, HostRef, StorageId
 from frskit.model.storage import CopyKind, CopyRequest, CopyState, SetAtomicity
 
@@ -82,19 +88,22 @@ DATA, LOGS = StorageId("file:data"), StorageId("file:logs")
 
 
 def test_a_copy_has_the_bytes_and_stands_alone(array, budget, clock):
-    """A copy is independent at once: changing the source changes nothing in it."""
+    """A copy is whole at once, and independent when it is on the disk; the source may change."""
     first, second = make(array, budget, request(DATA, "c0"), request(LOGS, "c1"))
-    assert (first.id, first.source, first.state) == ("file:c0", DATA, CopyState.INDEPENDENT)
-    assert (first.size_bytes, first.copied_bytes, first.created_at) == (4, 4, clock.now())
-    assert array.copies(key=KEY) == (first, second) == array.copies()
+    assert (first.id, first.source, first.state) == ("file:c0", DATA, CopyState.NORMALIZING)
+    assert (first.size_bytes, first.copied_bytes, first.created_at) == (4, None, clock.now())
+    settled = tuple(
+        evolve(each, state=CopyState.INDEPENDENT, copied_bytes=4) for each in (first, second)
+    )
+    assert array.copies(key=KEY) == settled == array.copies()
     (array.directory(DATA) / "file").write_bytes(b"other")
     assert (array.directory(first.id) / "file").read_bytes() == b"data"
     assert (array.directory(second.id) / "file").read_bytes() == b"logs"
     assert array.capabilities.set_atomicity is SetAtomicity.WITHIN_HOLD
 
 
-def test_links_keep_their_text_and_special_files_are_left_out(array, budget, tmp_path):
-    """A link in the tree is copied as a link; nothing outside is read."""
+def test_links_keep_their_text_and_pipes_are_pipes(array, budget, tmp_path):
+    """A link in the tree is copied as a link; nothing outside is read, no pipe is opened."""
     source = array.directory(DATA)
     secret = tmp_path / "secret"
     secret.write_bytes(b"secret")
@@ -107,7 +116,14 @@ def test_links_keep_their_text_and_special_files_are_left_out(array, budget, tmp
     os.utime(source / "file", ns=(10**18, 10**18))
     (copy,) = make(array, budget, request(DATA))
     target = array.directory(copy.id)
-    assert sorted(each.name for each in target.iterdir()) == ["deep", "file", "link", "loop"]
+    assert sorted(each.name for each in target.iterdir()) == [
+        "deep",
+        "file",
+        "link",
+        "loop",
+        "pipe",
+    ]
+    assert (target / "pipe").is_fifo()
     assert (target / "link").readlink() == secret
     assert (target / "deep" / "er" / "x").read_bytes() == b"x"
     facts = (target / "file").stat()
@@ -136,10 +152,12 @@ def test_staging_and_commit_are_idempotent_by_key(array, budget, tmp_path, clock
     assert names(array) == []
     with pytest.raises(CopyConflict):
         array.stage_copies(wanted[:1], key=KEY, budget=budget)
-    made = array.commit_copies(staged, budget=budget)
+    array.commit_copies(staged, budget=budget)
+    made = array.copies(key=KEY)
     assert array.commit_copies(staged, budget=budget) == made
     again = DirectoryArray(tmp_path / "array", clock=clock)
-    assert again.stage_copies(wanted, key=KEY, budget=budget) == staged
+    restaged = again.stage_copies(wanted, key=KEY, budget=budget)
+    assert (restaged.requests, restaged.estimate_commit_s) == (wanted, 0.0)
     assert again.commit_copies(staged, budget=budget) == made
     with pytest.raises(CopyConflict):
         again.stage_copies(wanted[:1], key=KEY, budget=budget)
@@ -173,6 +191,8 @@ def test_staging_refuses_what_cannot_work(array, budget, monkeypatch):
         stage(request(DATA, "x"), request(LOGS, "x"))
     with pytest.raises(UsageError):
         stage()
+    with pytest.raises(UsageError):
+        stage(request(DATA, "x"), request(DATA, "y"))
     with pytest.raises(UsageError):
         stage(request(DATA, "x" * 201))
 
@@ -481,7 +501,7 @@ def test_reflinks_are_found_by_trying(array, tmp_path):
     (tmp_path / "a").write_bytes(b"a")
     with (tmp_path / "a").open("rb") as source, (tmp_path / "b").open("wb") as target:
         assert array.reflinks == clone_file(source.fileno(), target.fileno())
-    assert names(array, ".") == ["array.json", "copies", "lock", "storage"]
+    assert names(array, ".") == ["array.json", "copies", "lock", "storage", "sync.lock"]
 
 
 def test_where_reflinks_work_they_are_used(tmp_path, clock, budget, monkeypatch):
@@ -557,7 +577,7 @@ def boots(monkeypatch, name):
 
 @pytest.mark.parametrize("files", [1, 50])
 def test_a_commit_waits_for_the_disk_for_its_record_only(array, budget, syncs, files):
-    """Writes are held meanwhile: what the copies are made of is synced by the first presentation."""
+    """Writes are held meanwhile: what the copies are made of is synced after the release."""
     for number in range(files):
         (array.directory(DATA) / f"file-{number}").write_bytes(b"x" * 8192)
     staged = array.stage_copies([request(DATA, "c0"), request(LOGS, "c1")], key=KEY, budget=budget)
@@ -565,19 +585,171 @@ def test_a_commit_waits_for_the_disk_for_its_record_only(array, budget, syncs, f
     first, _ = array.commit_copies(staged, budget=budget)
     assert syncs == [str(array.root / "array.json.new"), str(array.root)]
     syncs.clear()
-    array.present(first.id, HOST, read_only=True, budget=budget)
+    array.make_durable(first.id, budget=budget)
     target = array.directory(first.id)
     assert {str(each) for each in target.iterdir()} | {str(target), str(target.parent)} <= set(
         syncs
     )
     assert not [each for each in syncs if "c1" in each]
     syncs.clear()
-    array.present(first.id, HOST, read_only=True, budget=budget)
     array.make_durable(first.id, budget=budget)
     assert syncs == []
     array.make_durable(budget=budget)
     assert [each for each in syncs if "c1" in each]
     assert not [each for each in syncs if "c0" in each]
+
+
+def settled(array, timeout_s=30.0):
+    """Look until no copy normalizes any more; the thread is real, so is the limit."""
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        copies = array.copies()
+        if all(each.state is not CopyState.NORMALIZING for each in copies):
+            return copies
+    raise AssertionError("the copies do not become independent")
+
+
+@pytest.mark.parametrize("begin", ["look", "presentation"])
+def test_looking_at_a_copy_or_presenting_it_makes_it_durable(array, budget, syncs, begin):
+    """A presentation does not wait for the disk; a look says when the copy is there."""
+    first, second = make(array, budget, request(DATA, "c0"), request(LOGS, "c1"))
+    syncs.clear()
+    if begin == "presentation":
+        array.present(first.id, HOST, read_only=True, budget=budget)
+        array._behind.join(30)
+        assert [each for each in syncs if "c1/file" in each]
+    assert [each.state for each in settled(array)] == [CopyState.INDEPENDENT] * 2
+    for copy in (first, second):
+        assert str(array.directory(copy.id) / "file") in syncs
+    syncs.clear()
+    array.present(first.id, HOST, read_only=True, budget=budget)
+    array.copies()
+    assert not [each for each in syncs if "/copies" in each]
+
+
+def test_while_the_disk_takes_its_time_a_copy_normalizes(array, budget, monkeypatch):
+    """Looks come back, one thread works, and the source stays as long as it may be needed."""
+    (copy,) = make(array, budget, request(DATA, "c0"))
+    go, threads = threading.Event(), set()
+    real = os.fsync
+
+    def fsync(descriptor):
+        if "c0" in os.readlink(f"/proc/self/fd/{descriptor}"):
+            threads.add(threading.current_thread())
+            assert go.wait(30)
+        real(descriptor)
+
+    monkeypatch.setattr("frskit.local.directory_storage._MOMENT_S", 0.01)
+    monkeypatch.setattr(os, "fsync", fsync)
+    try:
+        for _ in range(3):
+            assert [each.state for each in array.copies()] == [CopyState.NORMALIZING]
+        array.present(copy.id, HOST, read_only=True, budget=budget)
+        with pytest.raises(HasDependents, match="not on the disk"):
+            array.delete_storage(DATA, budget=budget)
+        with pytest.raises(Busy):
+            array.make_durable(budget=Budget.of(VirtualClock(), 0.2))
+        assert [each.state for each in array.copies()] == [CopyState.NORMALIZING]
+    finally:
+        go.set()
+    assert [each.state for each in settled(array)] == [CopyState.INDEPENDENT]
+    assert len(threads) == 1
+    assert threading.main_thread() not in threads
+    array.delete_storage(DATA, budget=budget)
+    assert [each.id for each in array.storage()] == [LOGS, copy.id]
+
+
+def test_a_refusal_that_did_not_get_into_the_record_is_kept(array, budget, monkeypatch):
+    """The disk says it once; a second sync would succeed, so it is not asked again."""
+    (copy,) = make(array, budget, request(DATA, "c0"))
+    refusal = OSError(errno.EIO, "Input/output error")
+
+    def refuse(_path):
+        raise refusal
+
+    def busy(_path, _records):
+        raise Busy("not now")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("frskit.local.directory_storage.sync_tree", refuse)
+        patch.setattr("frskit.local.records.save_records", busy)
+        with pytest.raises(Busy):
+            array.make_durable(budget=budget)
+    with pytest.raises(ArrayError, match="refused"):
+        array.make_durable(budget=budget)
+    assert [each.state for each in array.copies()] == [CopyState.INVALID]
+    array.delete_storage(copy.id, budget=budget)
+
+
+def test_a_copy_deleted_while_it_is_synced_is_no_refusal(array, budget, monkeypatch):
+    """Its files vanish under the sync; that is nobody's fault."""
+    (copy,) = make(array, budget, request(DATA, "c0"))
+
+    def vanish(_path):
+        array.delete_storage(copy.id, budget=budget)
+        array.root.joinpath("copies", "c0").mkdir()
+        raise OSError(errno.ENOENT, "No such file or directory")
+
+    monkeypatch.setattr("frskit.local.directory_storage.sync_tree", vanish)
+    array.make_durable(budget=budget)
+    assert array.copies() == ()
+
+
+def test_a_commit_that_was_too_late_is_never_a_result(array, clock, monkeypatch):
+    """The copies are there, and the caller must look: writes may have been let go before."""
+    budget = Budget.of(clock, 10)
+    staged = array.stage_copies([request(DATA, "c0")], key=KEY, budget=budget)
+
+    def slowly(path, records, real=save_records):
+        clock.advance(11)
+        real(path, records)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("frskit.local.records.save_records", slowly)
+        with pytest.raises(OutcomeUnknown, match="too late") as caught:
+            array.commit_copies(staged, budget=budget)
+    assert caught.value.key == KEY
+    assert [each.name for each in array.copies(key=KEY)] == ["c0"]
+    later = Budget.of(clock)
+    assert [each.name for each in array.commit_copies(staged, budget=later)] == ["c0"]
+
+
+def test_a_budget_that_ends_before_the_record_undoes_everything(array, clock, monkeypatch):
+    """The last member took too long: there is no set."""
+    budget = Budget.of(clock, 10)
+    staged = array.stage_copies([request(DATA), request(LOGS)], key=KEY, budget=budget)
+
+    def slowly(*args, real=clone_tree, **kwargs):
+        facts = real(*args, **kwargs)
+        clock.advance(6)
+        return facts
+
+    with monkeypatch.context() as patch:
+        patch.setattr("frskit.local.directory.clone_tree", slowly)
+        with pytest.raises(TimedOut):
+            array.commit_copies(staged, budget=budget)
+    assert (names(array), array.copies()) == ([], ())
+
+
+def test_the_estimate_comes_from_what_is_there(array, budget, monkeypatch):
+    """It grows with names and bytes; where data is shared, hardly with bytes."""
+
+    def estimate(number):
+        key = CopyKey(f"key {number}")
+        staged = array.stage_copies([request(DATA)], key=key, budget=budget)
+        assert array.stage_copies([request(DATA)], key=key, budget=budget) == staged
+        return staged.estimate_commit_s
+
+    few = estimate(1)
+    for number in range(200):
+        (array.directory(DATA) / f"file-{number}").write_bytes(b"")
+    many = estimate(2)
+    (array.directory(DATA) / "big").write_bytes(bytes(4 << 20))
+    monkeypatch.setattr(array, "_reflinks", False)
+    big = estimate(3)
+    monkeypatch.setattr(array, "_reflinks", True)
+    assert 0 < few < many < estimate(4) < big
+    assert array.capabilities.estimate_commit_s is None
 
 
 def test_the_record_of_durability_follows_the_sync(array, budget, monkeypatch):
@@ -592,7 +764,7 @@ def test_the_record_of_durability_follows_the_sync(array, budget, monkeypatch):
         order.append((os.readlink(f"/proc/self/fd/{descriptor}"), '"unsynced": null' in text))
 
     monkeypatch.setattr(os, "fsync", fsync)
-    array.present(copy.id, HOST, read_only=True, budget=budget)
+    array.make_durable(copy.id, budget=budget)
     durable = [path for path, said in order if not said]
     assert str(array.root / "copies") in durable
     assert str(array.root / "copies" / "c0" / "file") in durable
@@ -646,8 +818,7 @@ def test_a_copy_that_the_disk_refuses_is_invalid_for_good(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fsync)
         with pytest.raises(ArrayError, match="refused"):
-            array.present(copy.id, HOST, read_only=True, budget=budget)
-    assert array.presentations() == ()
+            array.make_durable(copy.id, budget=budget)
     for each in (array, DirectoryArray(tmp_path / "array", clock=clock)):
         with pytest.raises(CopyInvalid, match="refused"):
             each.present(copy.id, HOST, read_only=True, budget=budget)
@@ -675,6 +846,7 @@ def test_where_the_machine_does_not_count_its_starts_a_commit_syncs(
     """Nobody could notice later that the machine had stopped."""
     boots(monkeypatch, None)
     (copy,) = make(array, budget, request(DATA, "c0"))
+    assert copy.state is CopyState.INDEPENDENT
     assert str(array.root / "copies" / ".new-c0" / "file") in syncs
     boots(monkeypatch, "another")
     assert array.copies() == (copy,)
@@ -683,7 +855,9 @@ def test_where_the_machine_does_not_count_its_starts_a_commit_syncs(
 
 def test_records_of_the_first_version_are_of_durable_copies(array, budget, tmp_path, clock):
     """They say nothing of it; their commits waited for the disk."""
-    (copy,) = make(array, budget, request(DATA, "c0"))
+    make(array, budget, request(DATA, "c0"))
+    array.make_durable(budget=budget)
+    (copy,) = array.copies()
     path = tmp_path / "array" / "array.json"
     document = json.loads(path.read_text())
     assert document["schema"] == "frskit.directory-array/2"

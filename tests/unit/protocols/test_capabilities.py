@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import inspect
-import uuid
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -82,20 +81,13 @@ def test_our_own_parties_take_what_their_seam_gives(protocol, party):
 
 @pytest.mark.parametrize(
     ("protocol", "method"),
-    [(protocols.SupportsDirectorySync, "sync_directory"), (SupportsReconcile, "reconcile")],
+    [(SupportsReconcile, "reconcile")],
 )
 def test_a_capability_is_the_method_alone(protocol, method):
     """A stranger that offers it has it; nothing has to be inherited or declared."""
     assert isinstance(SimpleNamespace(**{method: print}), protocol)
     assert not isinstance(SimpleNamespace(), protocol)
     assert not isinstance(SimpleNamespace(**{method: None}), protocol)
-
-
-def test_who_syncs_a_directory_alone(tmp_path):
-    """A directory of the machine does; the lab's file system, whose sync is cheap, does not."""
-    assert isinstance(PathFileSystem(tmp_path), protocols.SupportsDirectorySync)
-    with SimFs.format(MemoryDevice(1 << 20), volume_id=uuid.UUID(int=1)) as volume:
-        assert not isinstance(volume, protocols.SupportsDirectorySync)
 
 
 def test_nothing_is_implemented_in_the_seams():

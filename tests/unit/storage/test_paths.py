@@ -214,13 +214,35 @@ def test_names_are_made_durable_directory_by_directory(tree, monkeypatch):
     tree.rename("b.txt", "logs/old/b.txt")
     assert flushed() == [".", "logs/old"]
     tree.remove("logs/old/b.txt")
-    tree.sync_directory("logs/old")
+    tree.sync(["logs/old"])
     assert flushed() == ["logs/old"]
-    for missing in ("none", "B.db"):
-        with pytest.raises(FileMissing):
-            tree.sync_directory(missing)
+    with pytest.raises(FileMissing):
+        tree.sync(["none/x"])
     with pytest.raises(UsageError):
-        tree.sync_directory("../elsewhere")
+        tree.sync(["../elsewhere"])
+
+
+def test_sync_of_some_paths_reaches_these_and_their_directories(tree, tmp_path, monkeypatch):
+    """A file and its name, the names of a directory, what is gone, and nothing twice."""
+    for number in range(20):
+        (tmp_path / "logs" / str(number)).write_bytes(b"other")
+    synced = []
+    real = os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: (synced.append(os.readlink(f"/proc/self/fd/{fd}")), real(fd))
+    )
+
+    def flushed(*paths):
+        synced.clear()
+        tree.sync(paths)
+        return [os.path.relpath(path, tree.root) for path in synced]
+
+    assert flushed() == []
+    assert flushed("a.txt", "B.db", "a.txt") == ["B.db", "a.txt", "."]
+    assert flushed("logs/1.log", "logs") == ["logs/1.log", "logs"]
+    assert flushed("logs/gone", "") == [".", "logs"]
+    (tmp_path / "link").symlink_to(tmp_path / "B.db")
+    assert flushed("link") == ["."]
 
 
 def test_sync_reaches_every_file(tree, monkeypatch):
