@@ -47,9 +47,8 @@ from frskit.errors import (
     PresentationFailed,
     StorageNotFound,
     UnsupportedKind,
-    UsageError,
 )
-from frskit.local.directory_storage import DirectoryStorage
+from frskit.local.directory_storage import NAMES, DirectoryStorage
 from frskit.local.records import (
     NEW,
     ArrayRecords,
@@ -112,17 +111,22 @@ class DirectoryArray(DirectoryStorage):
             access=frozenset({AccessKind.HOST_PATH}),
             set_atomicity=SetAtomicity.WITHIN_HOLD,
             estimate_commit_s=0.1 if self._reflinks else 2.0,
+            names=NAMES,
             proven_on="Linux: ext4 (copied), btrfs and xfs (reflinked)",
         )
 
     # -- copies --------------------------------------------------------------------------------
 
-    def copies(self, *, key: CopyKey | None = None) -> Sequence[ArrayCopy]:
+    def copies(
+        self, *, key: CopyKey | None = None, budget: Budget | None = None
+    ) -> Sequence[ArrayCopy]:
         """Copies of one set, or all.
 
         INVALID is a copy whose directory somebody removed, and one that was not on the disk yet
         when the machine stopped.
         """
+        if budget is not None:
+            budget.check("listing copies")
         records = self._read()
         return tuple(
             self._copy(record, record.copy)
@@ -164,8 +168,7 @@ class DirectoryArray(DirectoryStorage):
     def _check_set(
         self, records: ArrayRecords, key: CopyKey, requests: Sequence[CopyRequest]
     ) -> None:
-        if not requests:
-            raise UsageError("a copy set needs at least one member")
+        self.check_set(requests)
         names = [_member_name(key, number, each) for number, each in enumerate(requests)]
         if len(set(names)) != len(names):
             raise NameInUse("two members of the set have one name", context={"names": names})
@@ -202,6 +205,7 @@ class DirectoryArray(DirectoryStorage):
                     f"key {staged.key} was used for other requests", context={"key": staged.key}
                 )
         self._staged.pop(staged.key, None)
+        self.check_in_time(staged.key, budget)
         return self.copies(key=staged.key)
 
     def _make_set(self, change: RecordsFile, staged: StagedCopies, budget: Budget) -> None:
@@ -295,9 +299,24 @@ class DirectoryArray(DirectoryStorage):
     # -- presentations -------------------------------------------------------------------------
 
     def present(
-        self, storage: StorageId, host: HostRef, *, read_only: bool, budget: Budget
+        self,
+        storage: StorageId,
+        host: HostRef,
+        *,
+        read_only: bool,
+        access: str | None = None,
+        number: int | None = None,
+        budget: Budget,
     ) -> Presentation:
-        """Tell a host where the directory is, once it is durable; several hosts may know."""
+        """Tell a host where the directory is, once it is durable; several hosts may know.
+
+        `read_only` is kept by servers of frskit, which open no file for writing there.
+        """
+        if number is not None or access not in (None, AccessKind.HOST_PATH):
+            raise PresentationFailed(
+                f"{self._name} shows directories by their paths only",
+                context={"storage": storage, "number": number, "access": access},
+            )
         if self._hosts is not None and host not in self._hosts:
             raise StorageNotFound(f"{self._name} knows no host {host}", context={"host": host})
         # Before the lock is taken, because it takes as long as the disk likes.
@@ -325,8 +344,12 @@ class DirectoryArray(DirectoryStorage):
             if after != before:
                 change.save(evolve(change.records, presentations=after))
 
-    def presentations(self, storage: StorageId | None = None) -> Sequence[Presentation]:
+    def presentations(
+        self, storage: StorageId | None = None, *, budget: Budget | None = None
+    ) -> Sequence[Presentation]:
         """Who knows this directory; all presentations if None."""
+        if budget is not None:
+            budget.check("listing presentations")
         records = self._read()
         found = ((each, records.find(each.storage)) for each in records.presentations)
         return tuple(

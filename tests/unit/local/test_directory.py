@@ -22,6 +22,7 @@ from frskit.errors import (
     CopyConflict,
     CopyInvalid,
     InsufficientCapacity,
+    LimitExceeded,
     NameInUse,
     OutcomeUnknown,
     PresentationFailed,
@@ -173,8 +174,10 @@ def test_staging_refuses_what_cannot_work(array, budget, monkeypatch):
         stage(request(DATA, "x"), request(LOGS, "x"))
     with pytest.raises(UsageError):
         stage()
-    with pytest.raises(UsageError):
+    with pytest.raises(LimitExceeded):
         stage(request(DATA, "x" * 201))
+    with pytest.raises(UsageError, match="twice"):
+        stage(request(DATA, "x"), request(DATA, "y"))
 
     class Full:
         f_bavail, f_frsize = 0, 4096
