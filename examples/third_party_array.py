@@ -85,11 +85,11 @@ class BlobArray(ArrayBase):
         copy = self.index.disks[storage] if storage in self.index.manifests else None
         return copy.size_bytes if copy else sum(each.stat().st_size for each in self.files(storage))
 
-    def storage(self, ids=None):
+    def storage(self, ids=None, *, budget=None):
         wanted = [each for each in self.index.disks if ids is None or each in set(ids)]
         return [Storage(id=x, name=x[5:], size_bytes=self.size(x)) for x in wanted]
 
-    def copies(self, *, key=None):
+    def copies(self, *, key=None, budget=None):
         return [each for each in self.index.disks.values() if each and key in (None, each.key)]
 
     def check_request(self, request) -> None:
@@ -99,6 +99,7 @@ class BlobArray(ArrayBase):
             raise StorageNotFound(f"there is no {request.source}")
 
     def commit_copies(self, staged, *, budget):
+        budget.check("committing copies")
         if staged.key not in self.index.sets:
             if self._staged.get(staged.key) != staged:
                 raise CopyConflict(f"{staged.key} is not staged")
@@ -109,6 +110,7 @@ class BlobArray(ArrayBase):
             self.index.manifests |= {copy.id: manifest for copy, manifest in made}
             self.index.sets[staged.key] = staged.requests
             self.save()  # all members or none
+        self.check_in_time(staged.key, budget)
         return self.copies(key=staged.key)
 
     def make(self, key, number, request):
@@ -136,7 +138,9 @@ class BlobArray(ArrayBase):
             if path.name not in used:
                 path.unlink()
 
-    def present(self, storage, host, *, read_only, budget):
+    def present(self, storage, host, *, read_only, access=None, number=None, budget):
+        if number is not None or access not in self.capabilities.access | {None}:
+            raise PresentationFailed("storage is shown as a path, without a number")
         if storage not in self.index.disks or host not in self.hosts:
             raise StorageNotFound(f"there is no {storage} or no host {host}")
         top, shown = self.directory(storage), self.presentations(storage)
@@ -162,5 +166,5 @@ class BlobArray(ArrayBase):
         self.index.shown = [x for x in self.index.shown if (x.storage, x.host) != gone]
         self.save()
 
-    def presentations(self, storage=None):
+    def presentations(self, storage=None, *, budget=None):
         return [each for each in self.index.shown if storage in (None, each.storage)]

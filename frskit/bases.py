@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-from frskit.errors import CopyConflict
+from frskit.errors import CopyConflict, OutcomeUnknown, UsageError
 from frskit.model.plans import FileAction, FileActionKind, LogAnalysis, LogVerdict, RecoveryMethod
 from frskit.model.storage import CopyRequest, StagedCopies
 
@@ -118,8 +118,10 @@ class ArrayBase:
     def stage_copies(
         self, requests: Sequence[CopyRequest], *, key: CopyKey, budget: Budget
     ) -> StagedCopies:
-        """Check every request and remember the set."""
+        """Check every request and remember the set; nothing is kept of a refused one."""
+        budget.check("staging copies")
         staged = StagedCopies(key=key, requests=tuple(requests))
+        self.check_set(staged.requests)
         known = self._staged.get(key)
         if known is not None:
             if known != staged:
@@ -130,6 +132,31 @@ class ArrayBase:
         self._staged[key] = staged
         return staged
 
-    def discard_staged(self, key: CopyKey) -> None:
+    @staticmethod
+    def check_set(requests: Sequence[CopyRequest]) -> None:
+        """Refuse what is no set on any array.
+
+        Raises:
+            UsageError: No requests, or one source twice.
+        """
+        if not requests:
+            raise UsageError("a copy set needs at least one member")
+        sources = [each.source for each in requests]
+        if len(set(sources)) != len(sources):
+            raise UsageError("a source is named twice in one set", context={"sources": sources})
+
+    @staticmethod
+    def check_in_time(key: CopyKey, budget: Budget) -> None:
+        """The last line of a commit: what was made after the deadline is no result.
+
+        Raises:
+            OutcomeUnknown: The deadline has passed; the copies may be of a time without a hold.
+        """
+        if budget.remaining_s() == 0:
+            raise OutcomeUnknown(f"the set {key} was committed after its deadline", key=key)
+
+    def discard_staged(self, key: CopyKey, *, budget: Budget | None = None) -> None:
         """Forget the set."""
+        if budget is not None:
+            budget.check("discarding a staging")
         self._staged.pop(key, None)

@@ -116,7 +116,7 @@ def presented(
             "presentation of " + ", ".join(storages),
             lambda: store.unpresent(storages, budget=budget),
         )
-        yield store.present(storages, host, read_only=read_only, budget=budget)
+        yield store.present(storages, [host], read_only=read_only, budget=budget)
 
 
 @contextmanager

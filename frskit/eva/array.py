@@ -27,8 +27,14 @@ from frskit.eva.models import EVA8000, ProtectionLevel
 from frskit.eva.normalization import Normalization
 from frskit.eva.presentations import Presentations
 from frskit.eva.space import DemandSnapshots, GroupSpace
-from frskit.eva.virtual_disks import SMALLEST_GROUP_DISKS, VirtualDisks
-from frskit.model.storage import AccessKind, ArrayCapabilities, CopyKind, SetAtomicity
+from frskit.eva.virtual_disks import BLOCK_BYTES, SMALLEST_GROUP_DISKS, VirtualDisks
+from frskit.model.storage import (
+    AccessKind,
+    ArrayCapabilities,
+    CopyKind,
+    ReadOnlyScope,
+    SetAtomicity,
+)
 from frskit.storage import LABEL_BYTES
 
 if TYPE_CHECKING:
@@ -133,6 +139,10 @@ class SimulatedEva:
             max_set_members=profile.max_set_members,
             label_bytes=LABEL_BYTES,
             estimate_commit_s=profile.commit_s,
+            read_only=ReadOnlyScope.PRESENTATION,
+            numbers=True,
+            size_granularity_bytes=BLOCK_BYTES,
+            names=profile.names,
         )
 
     @property
@@ -234,16 +244,23 @@ class SimulatedEva:
             name, size_bytes=size_bytes, protection=protection, disks=disks
         )
 
-    def storage(self, ids: Iterable[StorageId] | None = None) -> Sequence[Storage]:
+    def storage(
+        self, ids: Iterable[StorageId] | None = None, *, budget: Budget | None = None
+    ) -> Sequence[Storage]:
         """Virtual disks and copies that exist; staged copies do not yet.
 
         Args:
             ids: Only these; unknown ones are left out. None = all.
+            budget: Deadline and cancellation, looked at first; None = none. frskit always gives
+                one, people at a prompt need not.
 
         Returns:
             Oldest first, with sizes and allocation in bytes.
+
+        Raises:
+            TimedOut, Cancelled: As the budget says.
         """
-        return self._disks.storage(ids)
+        return self._disks.storage(ids, budget=budget)
 
     def create_storage(
         self,
@@ -266,7 +283,8 @@ class SimulatedEva:
             wwlun: World wide LUN name to force, 32 hex digits [EVA-43]; empty = a new one.
 
         Returns:
-            Its id, made from the world wide LUN name; it stays for the life of the disk.
+            Its id, made of the object's number: it stays for the life of the disk and is never
+            used again, whatever becomes of the world wide LUN name.
 
         Raises:
             InsufficientCapacity: The group has not the segments for it [EVA-20].
@@ -376,12 +394,13 @@ class SimulatedEva:
         """
         return self._hosts.host_ports(host)
 
-    def add_host(self, name: str, *, ports: Sequence[str]) -> HostRef:
+    def add_host(self, name: str, *, ports: Sequence[str], mode: str | None = None) -> HostRef:
         """Make a host object of initiator ports; the same name and ports return the same.
 
         Args:
             name: Its name, unique among hosts.
             ports: World wide port names in any spelling, at least one.
+            mode: None, since the simulation has no host modes.
 
         Returns:
             The host, to present storage to.
@@ -389,9 +408,9 @@ class SimulatedEva:
         Raises:
             NameInUse: The name or a port belongs to another host [EVA-40].
             LimitExceeded: The model has no more hosts or ports.
-            UsageError: The name is empty, or there are no ports.
+            UsageError: The name is not possible, there are no ports, or a mode is asked for.
         """
-        return self._hosts.add_host(name, ports=ports)
+        return self._hosts.add_host(name, ports=ports, mode=mode)
 
     def delete_host(self, host: HostRef) -> None:
         """Delete a host object. Unknown ones are fine.
@@ -404,19 +423,42 @@ class SimulatedEva:
         """
         self._hosts.delete_host(host)
 
-    def copies(self, *, key: CopyKey | None = None) -> Sequence[ArrayCopy]:
-        """Copies of one set, or of all sets.
+    def copies(
+        self, *, key: CopyKey | None = None, budget: Budget | None = None
+    ) -> Sequence[ArrayCopy]:
+        """Copies of one set, or all copies.
 
         Asking lets time pass: normalization goes on as far as the clock allows.
 
         Args:
-            key: The set; an unknown or only staged one has no copies. None = all sets.
+            key: The set; an unknown or only staged one has no copies. None = all sets, and the
+                copies of `copy_by_hand`.
+            budget: As `storage`.
 
         Returns:
-            Those of a set in the order of its requests, those of all sets oldest first; deleted
-            ones are left out. Progress is in bytes, for snapclones only.
+            Those of a set in the order of its requests, all others oldest first; deleted
+            ones are left out. Progress is in bytes, for snapclones only. The source is the object
+            that was copied, also when that is gone.
+
+        Raises:
+            TimedOut, Cancelled: As the budget says.
         """
-        return self._copy_sets.copies(key=key)
+        return self._copy_sets.copies(key=key, budget=budget)
+
+    def copy_by_hand(self, request: CopyRequest) -> StorageId:
+        """Make a copy that belongs to no set, as an operator does on the array itself.
+
+        Args:
+            request: The copy.
+
+        Returns:
+            Its id; `copies` lists it without a key.
+
+        Raises:
+            CopyConflict, InsufficientCapacity, LimitExceeded, StorageNotFound: As `stage_copies`.
+            NameInUse, NotLicensed, UnsupportedKind, UsageError: As `stage_copies`.
+        """
+        return self._copy_sets.copy_by_hand(request)
 
     def staged_keys(self) -> Sequence[CopyKey]:
         """Keys of sets that are staged and not committed; they hold names and space.
@@ -444,15 +486,15 @@ class SimulatedEva:
 
         Raises:
             UnsupportedKind: The array makes no copies of a kind, or in a Vraid.
-            CopyConflict: The rules forbid a member now [RULE-1 to RULE-7], a source is named
-                twice, or the key is in use for other requests.
+            CopyConflict: The rules forbid a member now [RULE-1 to RULE-7], or the key is in use
+                for other requests.
             InsufficientCapacity: A group has not the segments for its members [EVA-20].
             LimitExceeded: Too many members, copies of a source, or disks [RULE-8, RULE-9,
                 RULE-15], or too long a name.
             StorageNotFound: There is no such source or disk group.
             NameInUse: A name or a world wide LUN name is taken.
             NotLicensed: The profile has no licence for local replication.
-            UsageError: There are no requests, or a name is not possible.
+            UsageError: There are no requests, a source is named twice, or a name is not possible.
             TimedOut, Cancelled: As the budget says; nothing was done.
         """
         return self._copy_sets.stage_copies(requests, key=key, budget=budget)
@@ -461,31 +503,38 @@ class SimulatedEva:
         """The instant: all members or none, checked once more [EVA-33, EVA-34].
 
         It takes the profile's `commit_s` seconds by the clock; the cut itself is at their end.
-        Repeating it for a committed set returns the same copies.
+        Repeating it for a committed set returns the same copies, without those deleted since.
 
         Args:
             staged: From `stage_copies`.
-            budget: Deadline and cancellation, looked at before anything is done.
+            budget: Deadline and cancellation; ends the wait for the cut, and is looked at once
+                more after it.
 
         Returns:
             The copies in the order of the requests; snapclones begin to normalize.
 
         Raises:
-            CopyConflict: The rules forbid a member now, a source was resized, the set is not
-                staged, or it was committed and members have been deleted since.
+            CopyConflict: The rules forbid a member now, a source was resized, or the set is not
+                staged.
             LimitExceeded: A source has got too many snapshots since staging [RULE-9].
-            StorageNotFound: A source has been deleted since staging.
+            StorageNotFound: A source has been deleted since staging; another disk that has got its
+                world wide LUN name is not it.
             TimedOut, Cancelled: As the budget says; nothing was done.
+            OutcomeUnknown: The copies were made, but after the deadline.
         """
         return self._copy_sets.commit_copies(staged, budget=budget)
 
-    def discard_staged(self, key: CopyKey) -> None:
+    def discard_staged(self, key: CopyKey, *, budget: Budget | None = None) -> None:
         """Forget a staging and give its names and space back; anything else is fine.
 
         Args:
             key: The set; an unknown or committed one is left alone.
+            budget: As `storage`.
+
+        Raises:
+            TimedOut, Cancelled: As the budget says.
         """
-        self._copy_sets.discard_staged(key)
+        self._copy_sets.discard_staged(key, budget=budget)
 
     def restore_storage(self, target: StorageId, source: StorageId, *, budget: Budget) -> None:
         """Instant restore: `target` shows what its copy `source` shows; all copies stay [EVA-66].
@@ -496,7 +545,7 @@ class SimulatedEva:
             budget: Deadline and cancellation, looked at before anything is done.
 
         Raises:
-            CopyConflict: Not a finished copy of this disk in its present size, or the disk is a
+            CopyConflict: Not a finished copy of this very disk in its present size, or the disk is a
                 snapshot, is normalizing or is being cloned [RULE-17].
             CopyInvalid: The copy holds no data any more [RULE-17].
             StillPresented: The target must be hidden first.
@@ -515,6 +564,7 @@ class SimulatedEva:
         *,
         read_only: bool,
         budget: Budget,
+        access: str | None = None,
         number: int | None = None,
     ) -> Presentation:
         """Show a disk to a host; normalizing ones too. Repeating it returns what there is.
@@ -524,6 +574,7 @@ class SimulatedEva:
             host: To whom.
             read_only: Whether writes through this LUN are refused.
             budget: Deadline and cancellation, looked at before anything is done.
+            access: ``scsi-lun``, the only way there is; None = the same.
             number: LUN number, from 1 to the model's highest; None = the lowest free one
                 [EVA-37].
 
@@ -532,12 +583,13 @@ class SimulatedEva:
 
         Raises:
             StorageNotFound: The storage or the host is unknown.
-            PresentationFailed: It is presented otherwise, or no such number is free.
+            PresentationFailed: It is presented otherwise, no such number is free, or another
+                access is asked for.
             CopyInvalid: The copy holds no data any more.
             TimedOut, Cancelled: As the budget says; nothing was done.
         """
         return self._presentations.present(
-            storage, host, read_only=read_only, budget=budget, number=number
+            storage, host, read_only=read_only, budget=budget, access=access, number=number
         )
 
     def unpresent(self, presentation: Presentation, *, budget: Budget) -> None:
@@ -553,16 +605,22 @@ class SimulatedEva:
         """
         self._presentations.unpresent(presentation, budget=budget)
 
-    def presentations(self, storage: StorageId | None = None) -> Sequence[Presentation]:
+    def presentations(
+        self, storage: StorageId | None = None, *, budget: Budget | None = None
+    ) -> Sequence[Presentation]:
         """Who sees a disk.
 
         Args:
             storage: A virtual disk or copy, unknown ones are seen by nobody; None = all.
+            budget: As `storage`.
 
         Returns:
             By age.
+
+        Raises:
+            TimedOut, Cancelled: As the budget says.
         """
-        return self._presentations.presentations(storage)
+        return self._presentations.presentations(storage, budget=budget)
 
     def report_luns(self, host: HostRef) -> Sequence[ScsiLun]:
         """The LUNs of a host now [EVA-35].
@@ -571,24 +629,10 @@ class SimulatedEva:
             host: A host object; an unknown one sees nothing.
 
         Returns:
-            By number.
+            By number, each with its page 83 names and the object that answers now; the same number
+            may answer otherwise next time [HAZ-01].
         """
         return self._presentations.report_luns(host)
-
-    def lun_storage(self, host: HostRef, number: int) -> StorageId:
-        """The identity of the disk that answers under this number now (page 83).
-
-        Args:
-            host: Who asks.
-            number: LUN number.
-
-        Returns:
-            The id of the disk; the same number may answer otherwise next time [HAZ-01].
-
-        Raises:
-            DeviceError: Nothing answers.
-        """
-        return self._presentations.lun_storage(host, number)
 
     def open_lun(self, host: HostRef, number: int) -> BlockDevice:
         """The disk that answers under this number now.

@@ -22,7 +22,6 @@ from attrs import evolve
 from frskit.errors import (
     ArrayDamaged,
     ConfigurationError,
-    LimitExceeded,
     NameInUse,
     StorageNotFound,
     UsageError,
@@ -50,7 +49,8 @@ __all__ = ["ArrayState"]
 
 # Bounds the memory of a long-lived array (frskit's choice).
 _HISTORY_EVENTS: Final = 10_000
-_BAD_NAME: Final = re.compile(r'[\x00-\x1f\\/:*?"<>|]')  # recalled [EVA 1.4]
+# It stands between double quotes, and a line ends the command.
+_BAD_COMMENT: Final = re.compile(r'[\x00-\x1f"]')
 
 
 class ArrayState:
@@ -113,7 +113,7 @@ class ArrayState:
 
     def _found(self, name: str, rng: random.Random) -> None:
         """Make a new array: the seed gives its world wide name, everything else counts from it."""
-        _check_name(name, 10_000)
+        self.profile.names.check(name, "array")
         numbering = Numbering(cell_word=rng.getrandbits(32))
         cell, numbering = numbering.next(ObjectClass.CELL)
         record = ArrayRecord(
@@ -283,20 +283,26 @@ class ArrayState:
 
     def check_free_name(self, name: str) -> None:
         """Refuse a name that is malformed or taken among disk-like objects [EVA-44]."""
-        _check_name(name, self.profile.max_name_chars)
-        if name in self.tables.names.rows:
+        names = self.profile.names
+        names.check(name, "virtual disk")
+        taken = self.tables.names.rows
+        # Arrays of older versions may hold names that differ in case only, so all are compared.
+        if name in taken or any(names.same(name, each) for each in taken):
             raise NameInUse(f"the name {name!r} is in use", context={"name": name})
+
+    def check_free_wwlun(self, disk: VirtualDisk) -> None:
+        """Refuse a world wide LUN name that another disk or staged copy has now [EVA-43]."""
+        if disk.wwlun in self.tables.wwluns.rows:
+            raise NameInUse(
+                f"the world wide LUN name {disk.wwlun} is in use", context={"wwlun": disk.wwlun}
+            )
+
+    def check_comment(self, comment: str) -> None:
+        """Refuse a comment that could not be written in one command line."""
+        if _BAD_COMMENT.search(comment):
+            raise UsageError(f"{comment!r} cannot be a comment", hint="Write it without quotes.")
 
     def staged_disks(self) -> Iterator[VirtualDisk]:
         """The future copies of all staged sets."""
         for copy_set in self.tables.sets.rows.values():
             yield from copy_set.prepared
-
-
-def _check_name(name: str, longest: int) -> None:
-    if len(name) > longest:
-        raise LimitExceeded(
-            f"the name {name!r} has more than {longest} characters", context={"name": name}
-        )
-    if not name.strip() or _BAD_NAME.search(name):
-        raise UsageError(f"{name!r} is no name for an object of the array")

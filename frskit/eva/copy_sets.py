@@ -18,14 +18,16 @@ from frskit.errors import (
     CopyConflict,
     InsufficientCapacity,
     NameInUse,
+    OutcomeUnknown,
     StorageNotFound,
     UnsupportedKind,
     UsageError,
 )
 from frskit.eva.capacity import disk_psegs, raw_psegs, usable_psegs
-from frskit.eva.identifiers import ObjectClass, storage_id
+from frskit.eva.identifiers import ObjectClass, storage_id, wwlun_name
 from frskit.eva.records import CopySet, EvaCopyRequest, VirtualDisk
 from frskit.eva.rules import RequestedCopy, check_copy, check_restore, check_set
+from frskit.model.ids import CopyKey
 from frskit.model.storage import ArrayCopy, CopyKind, CopyRequest, CopyState, StagedCopies
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from frskit.clock import Budget
     from frskit.eva.array_state import ArrayState
     from frskit.eva.space import DemandSnapshots, GroupSpace
-    from frskit.model.ids import CopyKey, StorageId
+    from frskit.model.ids import StorageId
 
 __all__ = ["CopySets"]
 
@@ -59,12 +61,16 @@ class CopySets:
         self._vsnaps = vsnaps
         self._checked: tuple[CopyKey, int] | None = None
 
-    def copies(self, *, key: CopyKey | None = None) -> Sequence[ArrayCopy]:
-        """Copies of one set in the order of its requests, or of all sets, oldest first."""
+    def copies(
+        self, *, key: CopyKey | None = None, budget: Budget | None = None
+    ) -> Sequence[ArrayCopy]:
+        """Copies of one set in the order of its requests, or all copies, oldest first."""
+        if budget is not None:
+            budget.check("listing copies")
         with self._state.query():
             disks = self._state.tables.disks.rows
             if key is None:
-                return tuple(_as_copy(disk) for disk in disks.values() if disk.key is not None)
+                return tuple(_as_copy(disk) for disk in disks.values() if disk.kind is not None)
             copy_set = self._state.tables.sets.rows.get(key)
             members = () if copy_set is None or copy_set.staged else copy_set.members
             return tuple(_as_copy(disks[each]) for each in members if each in disks)
@@ -94,14 +100,25 @@ class CopySets:
                 )
         return StagedCopies(key=key, requests=tuple(requests))
 
+    def copy_by_hand(self, request: CopyRequest) -> StorageId:
+        """One copy that belongs to no set, as an operator makes it on the array itself."""
+        with self._state.command():
+            # Prepared under a key that nobody can ask for, and never recorded as a set.
+            copy_set = self._prepare(CopyKey(""), (_eva_request(request),))
+            [prepared] = copy_set.prepared
+            self._make([self._state.disk(request.source)], [evolve(prepared, key=None)])
+            self._state.log("copy_by_hand", prepared.name, prepared.id)
+            return prepared.id
+
     def _prepare(self, key: CopyKey, requests: tuple[EvaCopyRequest, ...]) -> CopySet:
-        if not requests:
-            raise UsageError("a copy set needs at least one member")
         self._check_members(requests)
         prepared: list[VirtualDisk] = []
+        names = self._state.profile.names
         for request in requests:
             disk = self._prepare_member(key, request)
-            if any(other.name == disk.name or other.id == disk.id for other in prepared):
+            if any(
+                names.same(other.name, disk.name) or other.wwlun == disk.wwlun for other in prepared
+            ):
                 raise NameInUse(
                     f"two members of the set are named {disk.name!r}", context={"key": key}
                 )
@@ -117,29 +134,30 @@ class CopySets:
         )
 
     def _check_members(self, requests: tuple[EvaCopyRequest, ...]) -> None:
+        if not requests:
+            raise UsageError("a copy set needs at least one member")
+        sources = [request.source for request in requests]
+        if len(set(sources)) != len(sources):
+            raise UsageError("a source is named twice in one set", context={"sources": sources})
         staged = sum(1 for _ in self._state.staged_disks())
         refusal = check_set(
             len(requests), len(self._state.tables.disks.rows) + staged, self._state.profile
         )
         if refusal is not None:
             raise refusal.as_error(members=len(requests))
-        sources = [request.source for request in requests]
-        if len(set(sources)) != len(sources):
-            raise CopyConflict("a source is named twice in one set", context={"sources": sources})
 
     def _prepare_member(self, key: CopyKey, request: EvaCopyRequest) -> VirtualDisk:
         self._check_request(request)
         source = self._state.disk(request.source)
         snapshot = request.kind is not CopyKind.SNAPCLONE
         identity = self._state.new_identity(ObjectClass.SNAPSHOT if snapshot else ObjectClass.VDISK)
-        storage = storage_id(request.wwlun or identity.hexuid)
-        self._free_identity(storage)
-        name = request.name or f"{source.name[:20]}-{identity.words[3]:08x}"
+        name = request.name or f"{_shortened(source.name)}-{identity.words[3]:08x}"
         self._state.check_free_name(name)
+        self._state.check_comment(request.comment)
         group = request.disk_group or source.group
         self._state.group(group)
-        return VirtualDisk(
-            id=storage,
+        disk = VirtualDisk(
+            id=storage_id(identity),
             identity=identity,
             name=name,
             size_bytes=source.size_bytes,
@@ -152,14 +170,10 @@ class CopySets:
             source=source.id,
             key=key,
             state=CopyState.DEPENDENT if snapshot else CopyState.NORMALIZING,
+            forced_wwlun=wwlun_name(request.wwlun) if request.wwlun else "",
         )
-
-    def _free_identity(self, storage: StorageId) -> None:
-        taken = any(each.id == storage for each in self._state.staged_disks())
-        if taken or storage in self._state.tables.disks.rows:
-            raise NameInUse(
-                f"the world wide LUN name {storage} is in use", context={"storage": storage}
-            )
+        self._state.check_free_wwlun(disk)
+        return disk
 
     def _check_request(self, request: EvaCopyRequest) -> VirtualDisk:
         """The source of a member that the rules allow now."""
@@ -180,8 +194,17 @@ class CopySets:
         """The instant: all members or none, checked once more [EVA-33, EVA-34]."""
         budget.check("committing copies")
         if self._is_staged(staged.key):
-            # The array takes its time; the instant itself is one cut, at the end of it.
-            self._state.clock.sleep(self._state.profile.commit_s)
+            # The array takes its time; the instant itself is one cut, at the end of it. Writes are
+            # held until the budget ends: a cut after it would be of no instant, so none is made.
+            budget.wait(self._state.profile.commit_s, "committing copies")
+        copies = self._committed(staged)
+        if budget.remaining_s() == 0:
+            raise OutcomeUnknown(
+                f"the set {staged.key} was committed after its deadline", key=staged.key
+            )
+        return copies
+
+    def _committed(self, staged: StagedCopies) -> Sequence[ArrayCopy]:
         with self._state.command():
             copy_set = self._state.tables.sets.rows.get(staged.key)
             if copy_set is None or copy_set.requests != tuple(map(_eva_request, staged.requests)):
@@ -191,13 +214,7 @@ class CopySets:
             if copy_set.staged:
                 self._commit(copy_set)
             disks = self._state.tables.disks.rows
-            gone = [each for each in copy_set.members if each not in disks]
-            if gone:
-                raise CopyConflict(
-                    f"members of the committed set {staged.key} were deleted",
-                    context={"key": staged.key, "deleted": gone},
-                )
-            return tuple(_as_copy(disks[each]) for each in copy_set.members)
+            return tuple(_as_copy(disks[each]) for each in copy_set.members if each in disks)
 
     def _is_staged(self, key: CopyKey) -> bool:
         with self._state.lock:
@@ -215,14 +232,16 @@ class CopySets:
                 raise CopyConflict(
                     f"{source.name!r} was resized since staging", context={"key": copy_set.key}
                 )
-        tables = self._state.tables
-        tables.sets.put(copy_set.key, evolve(copy_set, prepared=()))
-        volumes = self._cut(sources, copy_set.prepared)
-        for disk, volume in zip(copy_set.prepared, volumes, strict=True):
-            tables.add_disk(_born(disk, volume, self._state.at))
+        self._state.tables.sets.put(copy_set.key, evolve(copy_set, prepared=()))
+        self._make(sources, copy_set.prepared)
+        self._state.log("commit", copy_set.key, " ".join(copy_set.members))
+
+    def _make(self, sources: Sequence[VirtualDisk], prepared: Sequence[VirtualDisk]) -> None:
+        volumes = self._cut(sources, prepared)
+        for disk, volume in zip(prepared, volumes, strict=True):
+            self._state.tables.add_disk(_born(disk, volume, self._state.at))
             if disk.kind is CopyKind.VSNAP:
                 self._state.maps.add(disk.id)
-        self._state.log("commit", copy_set.key, " ".join(copy_set.members))
 
     def _cut(self, sources: Sequence[VirtualDisk], copies: Sequence[VirtualDisk]) -> list[int]:
         """One cut of the block store; sets of mixed kinds take two with nothing in between.
@@ -245,15 +264,15 @@ class CopySets:
                     result[index] = volume
         return result
 
-    def discard_staged(self, key: CopyKey) -> None:
+    def discard_staged(self, key: CopyKey, *, budget: Budget | None = None) -> None:
         """Forget a staging and give its names and space back; anything else is fine."""
+        if budget is not None:
+            budget.check("discarding a staging")
         with self._state.command():
             copy_set = self._state.tables.sets.rows.get(key)
             if copy_set is None or not copy_set.staged:
                 return
-            self._state.tables.sets.drop(key)
-            for disk in copy_set.prepared:
-                self._state.tables.names.drop(disk.name)
+            self._state.tables.drop_staged(copy_set)
             self._state.log("discard", key)
 
     def restore_storage(self, target: StorageId, source: StorageId, *, budget: Budget) -> None:
@@ -265,6 +284,7 @@ class CopySets:
                 self._state.seen_by_rules(into),
                 self._state.seen_by_rules(copy),
                 self._state.profile,
+                # By the object: a stranger under the source's world wide name is not its source.
                 related=copy.source == into.id,
             )
             if refusal is not None:
@@ -307,6 +327,11 @@ class CopySets:
             )
 
 
+def _shortened(name: str) -> str:
+    """The beginning of a name, with room for a number behind it within the array's limit."""
+    return name.encode()[:20].decode(errors="ignore").strip()
+
+
 def _eva_request(request: CopyRequest) -> EvaCopyRequest:
     if isinstance(request, EvaCopyRequest):
         return request
@@ -335,11 +360,12 @@ def _born(disk: VirtualDisk, volume: int, at: datetime) -> VirtualDisk:
         source=disk.source,
         key=disk.key,
         state=disk.state,
+        forced_wwlun=disk.forced_wwlun,
     )
 
 
 def _as_copy(disk: VirtualDisk) -> ArrayCopy:
-    if disk.key is None or disk.source is None or disk.kind is None or disk.state is None:
+    if disk.source is None or disk.kind is None or disk.state is None:
         raise StorageNotFound(f"{disk.name!r} is not a copy", context={"storage": disk.id})
     return ArrayCopy(
         id=disk.id,

@@ -43,8 +43,11 @@ class Hosts:
         with self._state.query():
             return self._state.host(host).ports
 
-    def add_host(self, name: str, *, ports: Sequence[str]) -> HostRef:
+    def add_host(self, name: str, *, ports: Sequence[str], mode: str | None = None) -> HostRef:
         """Make a host object of initiator ports; the same name and ports return the same."""
+        if mode is not None:
+            # Nothing in the simulation depends on one, so it offers none.
+            raise UsageError(f"{mode!r} is no host mode of this array", context={"host": name})
         spelled = tuple(dict.fromkeys(map(port_name, ports)))
         host = HostRef(name)
         with self._state.command():
@@ -62,10 +65,12 @@ class Hosts:
 
     def _check_host(self, name: str, ports: tuple[str, ...]) -> None:
         profile, hosts = self._state.profile, self._state.tables.hosts.rows
-        if not name.strip() or not ports:
-            raise UsageError("a host needs a name and at least one port")
-        if HostRef(name) in hosts:
-            raise NameInUse(f"there is a host {name!r} with other ports", context={"host": name})
+        profile.names.check(name, "host")
+        if not ports:
+            raise UsageError("a host needs at least one port")
+        known = next((each for each in hosts if profile.names.same(name, each)), None)
+        if known is not None:
+            raise NameInUse(f"there is a host {known!r} already", context={"host": known})
         for other in hosts.values():
             shared = sorted(set(ports) & set(other.ports))
             if shared:

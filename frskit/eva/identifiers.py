@@ -180,9 +180,13 @@ def wwlun_name(text: str) -> str:
     return digits
 
 
-def storage_id(wwlun: str) -> StorageId:
-    """The id that frskit gives the disk with this world wide LUN name."""
-    return StorageId(f"naa:{wwlun_name(wwlun)}")
+def storage_id(identity: ObjectIdentity) -> StorageId:
+    """The id that frskit gives the object of this number.
+
+    The number and not the world wide LUN name: that one can be given to another disk [EVA-43],
+    while numbers are never used again [HAZ-01].
+    """
+    return StorageId(f"eva:{identity.objectid.lower()}")
 
 
 def port_name(text: str) -> str:

@@ -15,6 +15,8 @@ from typing import Final
 
 from attrs import evolve, frozen
 
+from frskit.model.storage import NameRule
+
 __all__ = [
     "EVA3000",
     "EVA4000",
@@ -115,7 +117,7 @@ class ModelProfile:
         max_hosts: Host objects (recalled).
         max_ports: Initiator ports in all (recalled).
         max_lun: Highest LUN number of a host (recalled); the lowest is 1 (read, SVC).
-        max_name_chars: Longest name of a virtual disk (recalled).
+        max_name_chars: Longest name of any object, counted in bytes by `names` (recalled).
         snapshot_steps: Source size in hundredths of a TB -> snapshots allowed (read, R08 p.441).
         max_snapshots: Upper limit whatever the size; None = only the steps.
         max_clones_per_source: Snapclones of one source that normalize at once: 1 (read, RULE-4).
@@ -150,6 +152,22 @@ class ModelProfile:
     copy_bytes_per_s: int = 100_000_000
     licensed: bool = True
     commit_s: float = 0.0
+
+    @property
+    def names(self) -> NameRule:
+        """What every object of the array may be called.
+
+        The characters are recalled [EVA 1.4]. One grammar for all, case folded (frskit's choice:
+        whether a real array tells "db" from "DB" is not known, so no plan may depend on it).
+        ``ACTIVE`` is the last part of an original's own path [D-vd]: a snapshot of that name would
+        have the path of its production disk.
+        """
+        return NameRule(
+            max_bytes=self.max_name_chars,
+            allowed=r'[^\x00-\x1f\x7f\\/:*?"<>|]+',
+            folds_case=True,
+            reserved=frozenset({"ACTIVE"}),
+        )
 
     def snapshots_allowed(self, size_bytes: int) -> int:
         """Snapshots that a source of this size may have [RULE-9].

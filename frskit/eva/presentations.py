@@ -20,7 +20,7 @@ from frskit.errors import (
 )
 from frskit.eva.identifiers import ObjectClass
 from frskit.eva.records import LunRecord, VirtualDisk
-from frskit.model.storage import CopyKind, CopyState, Presentation, ScsiLun
+from frskit.model.storage import AccessKind, CopyKind, CopyState, Presentation, ScsiLun
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,6 +47,7 @@ class Presentations:
     def __init__(self, state: ArrayState, vsnaps: DemandSnapshots) -> None:
         self._state = state
         self._vsnaps = vsnaps
+        self._reported: dict[HostRef, tuple[int, tuple[ScsiLun, ...]]] = {}
 
     def present(
         self,
@@ -55,10 +56,15 @@ class Presentations:
         *,
         read_only: bool,
         budget: Budget,
+        access: str | None = None,
         number: int | None = None,
     ) -> Presentation:
         """Show a disk to a host; normalizing ones too. Repeating it returns what there is."""
         budget.check("presenting storage")
+        if access not in (None, AccessKind.SCSI_LUN):
+            raise PresentationFailed(
+                f"the array shows storage as LUNs, not as {access}", context={"access": access}
+            )
         with self._state.command():
             disk, owner = self._state.disk(storage), self._state.host(host)
             if disk.state is CopyState.INVALID:
@@ -80,7 +86,7 @@ class Presentations:
                     hint="Unpresent it first.",
                     context={"storage": storage, "host": host, "number": lun.number},
                 )
-            return _as_presentation(lun)
+            return _as_presentation(lun, disk)
 
     def _lun_of(self, storage: StorageId, host: HostRef) -> LunRecord | None:
         for place in self._state.tables.shown.rows.get(storage, ()):
@@ -112,27 +118,30 @@ class Presentations:
             name = self._state.tables.disks.rows[lun.storage].name
             self._state.log("unpresent", name, f"{lun.host} {lun.number}")
 
-    def presentations(self, storage: StorageId | None = None) -> Sequence[Presentation]:
+    def presentations(
+        self, storage: StorageId | None = None, *, budget: Budget | None = None
+    ) -> Sequence[Presentation]:
         """Who sees this disk; all presentations if None."""
+        if budget is not None:
+            budget.check("listing presentations")
         with self._state.query():
-            luns = self._state.tables.luns.rows
-            if storage is None:
-                return tuple(map(_as_presentation, luns.values()))
-            return tuple(
-                _as_presentation(luns[place])
-                for place in self._state.tables.shown.rows.get(storage, ())
-            )
+            tables = self._state.tables
+            places = tables.luns.rows if storage is None else tables.shown.rows.get(storage, ())
+            found = [tables.luns.rows[place] for place in places]
+            return tuple(_as_presentation(each, tables.disks.rows[each.storage]) for each in found)
 
     def report_luns(self, host: HostRef) -> Sequence[ScsiLun]:
         """The LUNs of this host now, by number; an unknown host sees nothing [EVA-35]."""
         with self._state.query():
-            luns = [lun for lun in self._state.tables.luns.rows.values() if lun.host == host]
-            return tuple(map(_as_lun, sorted(luns, key=lambda lun: lun.number)))
-
-    def lun_storage(self, host: HostRef, number: int) -> StorageId:
-        """The identity of the disk that answers under this number now."""
-        with self._state.query():
-            return self._answering(host, number).storage
+            tables = self._state.tables
+            revision, known = self._reported.get(host, (-1, ()))
+            # Servers ask before every access, and little else changes between two of them.
+            if revision != tables.revision:
+                luns = [lun for lun in tables.luns.rows.values() if lun.host == host]
+                luns.sort(key=lambda lun: lun.number)
+                known = tuple(_as_lun(lun, tables.disks.rows[lun.storage]) for lun in luns)
+                self._reported[host] = (tables.revision, known)
+            return known
 
     def open_lun(self, host: HostRef, number: int) -> BlockDevice:
         """The disk that answers under this number now; the device stays bound to it."""
@@ -273,11 +282,13 @@ def _invalid(disk: VirtualDisk) -> CopyInvalid:
     )
 
 
-def _as_lun(lun: LunRecord) -> ScsiLun:
-    return ScsiLun(host=lun.host, number=lun.number, identifiers=(lun.storage,))
+def _as_lun(lun: LunRecord, disk: VirtualDisk) -> ScsiLun:
+    return ScsiLun(
+        host=lun.host, number=lun.number, identifiers=disk.identifiers, storage=lun.storage
+    )
 
 
-def _as_presentation(lun: LunRecord) -> Presentation:
+def _as_presentation(lun: LunRecord, disk: VirtualDisk) -> Presentation:
     return Presentation(
-        storage=lun.storage, host=lun.host, access=_as_lun(lun), read_only=lun.read_only
+        storage=lun.storage, host=lun.host, access=_as_lun(lun, disk), read_only=lun.read_only
     )

@@ -61,8 +61,12 @@ class EvaCopyRequest(CopyRequest):
 class VirtualDisk:
     """A virtual disk, original or copy.
 
+    Records of older versions have ids made of the world wide LUN name (``naa:...``) and keep them:
+    ids are opaque, no new object ever gets one of that scheme, so such an id is not used again
+    either, and a catalog that names it goes on to mean this object alone.
+
     Attributes:
-        id: frskit's id, made of the world wide LUN name.
+        id: frskit's id, made of `identity`; never used again after deletion.
         identity: The object's number; never used again after deletion.
         name: Name, unique among disk-like objects [EVA-44].
         size_bytes: What hosts see.
@@ -76,6 +80,7 @@ class VirtualDisk:
         key: Key of its copy set.
         state: How it stands to its source; None for originals.
         copied_bytes: Progress of normalization.
+        forced_wwlun: World wide LUN name that was asked for, 32 hex digits; empty = its own.
     """
 
     id: StorageId
@@ -92,6 +97,19 @@ class VirtualDisk:
     key: CopyKey | None = None
     state: CopyState | None = None
     copied_bytes: int = 0
+    forced_wwlun: str = ""
+
+    @property
+    def wwlun(self) -> str:
+        """World wide LUN name, 32 hex digits: what hosts see as page 83."""
+        if self.id.startswith("naa:"):  # of an older version
+            return self.id.removeprefix("naa:")
+        return self.forced_wwlun or self.identity.hexuid
+
+    @property
+    def identifiers(self) -> tuple[str, ...]:
+        """The page 83 names."""
+        return (f"naa:{self.wwlun}",)
 
     @property
     def is_snapshot(self) -> bool:
@@ -248,6 +266,7 @@ class ArrayTables:
         array: One row, key "array".
         disks, groups, hosts, luns, sets: Records by id, name, name, (host, number), key.
         names: Who holds a name: a disk id, or the key of a staged set.
+        wwluns: Who holds a world wide LUN name, likewise.
         dependents: Copies that were made of a disk and still need it, oldest first.
         shown: Presentations of a disk.
         clones: Normalizing snapclones, oldest first.
@@ -262,6 +281,7 @@ class ArrayTables:
     luns: Table[tuple[HostRef, int], LunRecord]
     sets: Table[CopyKey, CopySet]
     names: Table[str, str]
+    wwluns: Table[str, str]
     dependents: Table[StorageId, tuple[StorageId, ...]]
     shown: Table[StorageId, tuple[tuple[HostRef, int], ...]]
     clones: Table[StorageId, int]
@@ -279,6 +299,7 @@ class ArrayTables:
         self.luns = Table("lun", log)
         self.sets = Table("set", log)
         self.names = Table("", log)
+        self.wwluns = Table("", log)
         self.dependents = Table("", log)
         self.shown = Table("", log)
         self.clones = Table("", log)
@@ -358,6 +379,7 @@ class ArrayTables:
         """Add a disk and its places in the indices."""
         self.disks.put(disk.id, disk)
         self.names.put(disk.name, disk.id)
+        self.wwluns.put(disk.wwlun, disk.id)
         if disk.depends and disk.source is not None:
             known = self.dependents.rows.get(disk.source, ())
             self.dependents.put(disk.source, (*known, disk.id))
@@ -368,6 +390,7 @@ class ArrayTables:
         """Remove a disk from everywhere."""
         self.disks.drop(disk.id)
         self.names.drop(disk.name)
+        self.wwluns.drop(disk.wwlun)
         self.release(disk)
 
     def release(self, disk: VirtualDisk) -> None:
@@ -402,6 +425,14 @@ class ArrayTables:
         self.sets.put(copy_set.key, copy_set)
         for disk in copy_set.prepared:
             self.names.put(disk.name, copy_set.key)
+            self.wwluns.put(disk.wwlun, copy_set.key)
+
+    def drop_staged(self, copy_set: CopySet) -> None:
+        """Remove a set that was not committed, and what it holds."""
+        self.sets.drop(copy_set.key)
+        for disk in copy_set.prepared:
+            self.names.drop(disk.name)
+            self.wwluns.drop(disk.wwlun)
 
     def dependents_of(self, storage: StorageId) -> tuple[VirtualDisk, ...]:
         """The copies that need this disk, oldest first."""

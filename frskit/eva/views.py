@@ -65,7 +65,7 @@ def disk_view(tables: ArrayTables, disk: VirtualDisk) -> DiskView:
         path=f"\\Virtual Disks\\{family}\\{last}",
         family=family,
         identity=disk.identity,
-        wwlun=dashed(disk.id.removeprefix("naa:")),
+        wwlun=dashed(disk.wwlun),
         disk_type=_disk_type(disk),
         sharing=_sharing(tables, disk),
         parent=None if parent is None else parent.id,

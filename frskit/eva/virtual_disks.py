@@ -21,7 +21,7 @@ from frskit.eva.capacity import (
     reserve_psegs,
     usable_psegs,
 )
-from frskit.eva.identifiers import ObjectClass, storage_id
+from frskit.eva.identifiers import ObjectClass, storage_id, wwlun_name
 from frskit.eva.models import PSEG_BYTES, ProtectionLevel, Vraid
 from frskit.eva.records import GroupRecord, VirtualDisk
 from frskit.eva.rules import check_delete, check_resize
@@ -36,9 +36,10 @@ if TYPE_CHECKING:
     from frskit.eva.array_state import ArrayState
     from frskit.eva.space import GroupSpace
 
-__all__ = ["SMALLEST_GROUP_DISKS", "VirtualDisks"]
+__all__ = ["BLOCK_BYTES", "SMALLEST_GROUP_DISKS", "VirtualDisks"]
 
-_BLOCK_BYTES = 512  # a SCSI block; sizes are whole blocks (frskit's choice)
+BLOCK_BYTES = 512
+"""A SCSI block; sizes are whole blocks (frskit's choice)."""
 SMALLEST_GROUP_DISKS = 8
 """Disks of a group when nothing is said; recalled [EVA 1.3]."""
 
@@ -81,7 +82,9 @@ class VirtualDisks:
         reserve = reserve_psegs(total, protection, disks)
         with self._state.command():
             tables = self._state.tables
-            if name in tables.groups.rows:
+            names = self._state.profile.names
+            names.check(name, "disk group")
+            if any(names.same(name, each) for each in tables.groups.rows):
                 raise NameInUse(f"there is a disk group {name!r}", context={"disk_group": name})
             if len(tables.groups.rows) >= self._state.profile.max_disk_groups:
                 raise LimitExceeded(
@@ -101,8 +104,12 @@ class VirtualDisks:
 
     # --- virtual disks ---------------------------------------------------------------------
 
-    def storage(self, ids: Iterable[StorageId] | None = None) -> Sequence[Storage]:
+    def storage(
+        self, ids: Iterable[StorageId] | None = None, *, budget: Budget | None = None
+    ) -> Sequence[Storage]:
         """Virtual disks and copies, oldest first; with `ids` those of them that exist."""
+        if budget is not None:
+            budget.check("listing storage")
         wanted = None if ids is None else set(ids)
         with self._state.query():
             disks = self._state.tables.disks.rows.values()
@@ -115,6 +122,7 @@ class VirtualDisks:
                     disk_group=disk.group,
                     comment=disk.comment,
                     created_at=disk.created_at,
+                    identifiers=disk.identifiers,
                 )
                 for disk in disks
                 if wanted is None or disk.id in wanted
@@ -131,17 +139,15 @@ class VirtualDisks:
         wwlun: str = "",
     ) -> StorageId:
         """Make a virtual disk that reads as zeros."""
-        size_bytes = -(-size_bytes // _BLOCK_BYTES) * _BLOCK_BYTES
+        size_bytes = -(-size_bytes // BLOCK_BYTES) * BLOCK_BYTES
         vraid = vraid or self._state.profile.default_vraid
         with self._state.command():
             self._check_size(size_bytes, vraid)
             self._state.check_free_name(name)
+            self._state.check_comment(comment)
             self._space.take(disk_group, raw_psegs(usable_psegs(size_bytes), vraid))
             identity = self._state.new_identity(ObjectClass.VDISK)
-            storage = storage_id(wwlun or identity.hexuid)
-            staged = {each.id for each in self._state.staged_disks()}
-            if storage in self._state.tables.disks.rows or storage in staged:
-                raise NameInUse(f"the world wide LUN name {storage} is in use")
+            storage = storage_id(identity)
             disk = VirtualDisk(
                 id=storage,
                 identity=identity,
@@ -152,7 +158,9 @@ class VirtualDisks:
                 volume=self._state.store.create(size_bytes),
                 created_at=self._state.at,
                 comment=comment,
+                forced_wwlun=wwlun_name(wwlun) if wwlun else "",
             )
+            self._state.check_free_wwlun(disk)
             self._state.tables.add_disk(disk)
             self._state.log("create_storage", name, storage)
             return storage
@@ -194,7 +202,7 @@ class VirtualDisks:
 
     def resize_storage(self, storage: StorageId, size_bytes: int) -> None:
         """Change a disk's size; what is added reads as zeros, what remains keeps its bytes."""
-        size_bytes = -(-size_bytes // _BLOCK_BYTES) * _BLOCK_BYTES
+        size_bytes = -(-size_bytes // BLOCK_BYTES) * BLOCK_BYTES
         with self._state.command():
             disk = self._state.disk(storage)
             refusal = check_resize(self._state.seen_by_rules(disk), size_bytes, self._state.profile)

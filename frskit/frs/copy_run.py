@@ -34,7 +34,7 @@ from frskit.model.checks import FileVerdict
 from frskit.model.copies import Completion, Copy, CopyLife, CopyMember, Verdict
 from frskit.model.ids import CopyId, SetId, StorageId
 from frskit.model.shadows import ShadowRequest
-from frskit.model.storage import CopyKind, CopyState
+from frskit.model.storage import CopyKind
 from frskit.scopes import Releases, attached, told
 
 if TYPE_CHECKING:
@@ -287,17 +287,17 @@ class CopyRun:
         storages = [member.storage for member in self.copy.members]
         self._stage("normalizing")
         while True:
-            states = production.store.states(storages)
-            broken = [each.id for each in states if each.state is CopyState.INVALID]
+            states = production.store.look(storages=storages, budget=budget)
+            broken = [each.id for each in states if each.is_lost]
             # Asked for exactly these: one that the array does not name is gone.
             missing = set(storages) - {each.id for each in states}
             if broken or missing:
                 raise NormalizationFailed(
                     "the array lost members of the copy: " + ", ".join([*broken, *missing])
                 )
-            running = [each for each in states if each.state is CopyState.NORMALIZING]
-            total = sum(each.size_bytes for each in states)
-            left = sum(each.size_bytes - (each.copied_bytes or 0) for each in running)
+            running = [each for each in states if each.is_busy]
+            total = sum(each.size_bytes or 0 for each in states)
+            left = sum((each.size_bytes or 0) - (each.copied_bytes or 0) for each in running)
             self._progress("normalization")(total - left, total)
             if not running:
                 break

@@ -22,7 +22,7 @@ from frskit.model.components import BackupType
 from frskit.model.copies import Copy, CopyFilter, CopyLife, MemberLife, Verdict
 from frskit.model.ids import CopyId
 from frskit.model.plans import CopyPlan, PlanStep, RecoveryMethod, RecoveryMode
-from frskit.model.storage import CopyKind, CopyState
+from frskit.model.storage import CopyKind
 
 if TYPE_CHECKING:
     from frskit.events import EventSink
@@ -362,8 +362,10 @@ class FastRecovery:
         held = [m.storage for m in copy.members if m.life is MemberLife.HELD]
         if copy.verdict is not Verdict.VERIFIED or copy.life is CopyLife.DELETED or not held:
             return copy
-        states = self.parts.production(copy.server).store.states(held)
-        alive = {each.id for each in states if each.state is not CopyState.INVALID}
+        states = self.parts.production(copy.server).store.look(
+            storages=held, budget=Budget.of(self.parts.clock)
+        )
+        alive = {each.id for each in states if not each.is_lost}
         if alive == set(held):
             return copy
         lost = set(held) - alive

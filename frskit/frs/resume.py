@@ -127,7 +127,7 @@ def _roll_back(parts: Parts, production: Production, copy: Copy) -> Resumed:
     """Delete whatever the array has of the set, looked up by its key."""
     budget = Budget.of(parts.clock)
     # By key and by record: the array may have members of which no record speaks [HAZ-10].
-    found = {each.id for each in production.store.find(CopyKey(copy.id))}
+    found = {each.id for each in production.store.look(key=CopyKey(copy.id), budget=budget)}
     storages = [*{*found, *(member.storage for member in copy.members)}]
     releases = Releases()
     releases.push("members", lambda: production.store.delete(storages, budget=budget))

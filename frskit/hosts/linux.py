@@ -115,7 +115,7 @@ class LinuxServer:
         self._ids = ids or IdFactory()
         self._runner = runner or LocalRunner()
         self._table = MountTable(mounts, clock)
-        self._seen = self._look()
+        self._seen = self._look(Budget.of(clock))
         self._failed: set[StorageId] = set()
 
     @property
@@ -140,16 +140,16 @@ class LinuxServer:
 
     # -- disks ---------------------------------------------------------------------------------
 
-    def _look(self) -> dict[StorageId, _Seen]:
+    def _look(self, budget: Budget) -> dict[StorageId, _Seen]:
         """Ask every array for the directories that it presents to this host now."""
         found: dict[StorageId, _Seen] = {}
         for array in self._arrays:
             mine = {
                 each.storage: each
-                for each in array.presentations()
+                for each in array.presentations(budget=budget)
                 if each.host == self._host and isinstance(each.access, HostPath)
             }
-            for storage in array.storage(mine):
+            for storage in array.storage(mine, budget=budget):
                 presentation = mine[storage.id]
                 assert isinstance(presentation.access, HostPath)
                 # By its real place, which no link can change behind our back.
@@ -177,7 +177,7 @@ class LinuxServer:
     def rescan(self, *, budget: Budget) -> Sequence[Disk]:
         """Look again; a mounted volume whose directory is gone is failed until it is detached."""
         budget.check("rescanning")
-        before, self._seen = self._seen, self._look()
+        before, self._seen = self._seen, self._look(budget)
         gone = {
             record.storage
             for record in self._table.records

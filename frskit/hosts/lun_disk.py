@@ -12,15 +12,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from frskit.errors import StaleLun, VolumeBusy
+from frskit.errors import DeviceError, StaleLun, VolumeBusy
 from frskit.hosts.hold import MeasuredHold
+from frskit.model.ids import StorageId
 
 if TYPE_CHECKING:
-    from frskit.model.ids import StorageId
     from frskit.model.storage import ScsiLun
     from frskit.protocols import BlockDevice, ScsiTarget
 
-__all__ = ["LunDisk"]
+__all__ = ["LunDisk", "lun_storage"]
+
+
+def lun_storage(lun: ScsiLun) -> StorageId:
+    """The array's object behind a LUN: what the target says, else the first of its page 83 names.
+
+    Raises:
+        DeviceError: The target says neither.
+    """
+    if lun.storage is not None:
+        return lun.storage
+    if not lun.identifiers:
+        raise DeviceError(f"{lun.host}: nothing tells what LUN {lun.number} is")
+    return StorageId(lun.identifiers[0])
 
 
 class LunDisk:
@@ -32,8 +45,8 @@ class LunDisk:
         hold: The hold that is on it, if any.
     """
 
-    def __init__(self, target: ScsiTarget, lun: ScsiLun, storage: StorageId) -> None:
-        self.storage = storage
+    def __init__(self, target: ScsiTarget, lun: ScsiLun) -> None:
+        self.storage: StorageId = lun_storage(lun)
         self.lun: ScsiLun = lun
         self.hold: MeasuredHold | None = None
         self._target = target
@@ -102,7 +115,15 @@ class LunDisk:
 
     def _check_identity(self) -> None:
         # At every access, because an array changes its LUNs without telling the servers.
-        found = self._target.lun_storage(self.lun.host, self.lun.number)
+        host, number = self.lun.host, self.lun.number
+        now = next((each for each in self._target.report_luns(host) if each.number == number), None)
+        if now is None:
+            raise DeviceError(
+                f"{host}: nothing answers under LUN {number} any more",
+                context={"expected": self.storage, "number": number},
+            )
+        # By the object: a new disk may have got the world wide name of a deleted one [EVA-43].
+        found = lun_storage(now)
         if found != self.storage:
             raise StaleLun(
                 f"{self.lun.host}: another disk answers under LUN {self.lun.number}",

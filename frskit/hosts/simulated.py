@@ -145,7 +145,7 @@ class SimulatedServer:
         for target in self._targets:
             for lun in target.report_luns(self._host):
                 try:
-                    found = LunDisk(target, lun, target.lun_storage(self._host, lun.number))
+                    found = LunDisk(target, lun)
                 except DeviceError:
                     continue  # Unpresented between the two questions.
                 # A known disk keeps its object, which mounted file systems use, under its new path.

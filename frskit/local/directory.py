@@ -42,7 +42,6 @@ from attrs import evolve
 from frskit._typing import override
 from frskit.errors import (
     ArrayError,
-    Cancelled,
     CopyConflict,
     CopyInvalid,
     InsufficientCapacity,
@@ -50,11 +49,9 @@ from frskit.errors import (
     OutcomeUnknown,
     PresentationFailed,
     StorageNotFound,
-    TimedOut,
     UnsupportedKind,
-    UsageError,
 )
-from frskit.local.directory_storage import DirectoryStorage
+from frskit.local.directory_storage import NAMES, DirectoryStorage
 from frskit.local.records import (
     NEW,
     ArrayRecords,
@@ -122,18 +119,23 @@ class DirectoryArray(DirectoryStorage):
             kinds=frozenset({CopyKind.SNAPCLONE}),
             access=frozenset({AccessKind.HOST_PATH}),
             set_atomicity=SetAtomicity.WITHIN_HOLD,
+            names=NAMES,
             proven_on="Linux: ext4 (copied), btrfs and xfs (reflinked)",
         )
 
     # -- copies --------------------------------------------------------------------------------
 
-    def copies(self, *, key: CopyKey | None = None) -> Sequence[ArrayCopy]:
+    def copies(
+        self, *, key: CopyKey | None = None, budget: Budget | None = None
+    ) -> Sequence[ArrayCopy]:
         """Copies of one set, or all; waits up to a second for what is on its way to the disk.
 
         NORMALIZING is a copy that is whole and not known to be on the disk. INVALID is one whose
         directory somebody removed, one that was not on the disk yet when the machine stopped, and
         one that the disk refused.
         """
+        if budget is not None:
+            budget.check("listing copies")
         self._see_to_durability()
         return self._listed(key)
 
@@ -187,10 +189,7 @@ class DirectoryArray(DirectoryStorage):
         self, records: ArrayRecords, key: CopyKey, requests: Sequence[CopyRequest]
     ) -> float:
         """Raise if the set cannot be made now; else how long it will take, in seconds."""
-        if not requests:
-            raise UsageError("a copy set needs at least one member")
-        if len({each.source for each in requests}) != len(requests):
-            raise UsageError("a copy set has each of its sources once")
+        self.check_set(requests)
         names = [_member_name(key, number, each) for number, each in enumerate(requests)]
         if len(set(names)) != len(names):
             raise NameInUse("two members of the set have one name", context={"names": names})
@@ -232,12 +231,7 @@ class DirectoryArray(DirectoryStorage):
                 )
         self._staged.pop(staged.key, None)
         if known is None:
-            try:
-                budget.check("committing copies")
-            except (TimedOut, Cancelled) as error:
-                raise OutcomeUnknown(
-                    f"the copies were made too late: {error}", key=staged.key
-                ) from error
+            self.check_in_time(staged.key, budget)
         return self._listed(staged.key)
 
     def _make_set(self, change: RecordsFile, staged: StagedCopies, budget: Budget) -> None:
@@ -333,12 +327,25 @@ class DirectoryArray(DirectoryStorage):
     # -- presentations -------------------------------------------------------------------------
 
     def present(
-        self, storage: StorageId, host: HostRef, *, read_only: bool, budget: Budget
+        self,
+        storage: StorageId,
+        host: HostRef,
+        *,
+        read_only: bool,
+        access: str | None = None,
+        number: int | None = None,
+        budget: Budget,
     ) -> Presentation:
         """Tell a host where the directory is; several hosts may know.
 
         A copy that is not on the disk yet is shown all the same, and a thread sees to it.
+        `read_only` is kept by servers of frskit, which open no file for writing there.
         """
+        if number is not None or access not in (None, AccessKind.HOST_PATH):
+            raise PresentationFailed(
+                f"{self._name} shows directories by their paths only",
+                context={"storage": storage, "number": number, "access": access},
+            )
         if self._hosts is not None and host not in self._hosts:
             raise StorageNotFound(f"{self._name} knows no host {host}", context={"host": host})
         wanted = PresentationRecord(storage=storage, host=host, read_only=read_only)
@@ -366,8 +373,12 @@ class DirectoryArray(DirectoryStorage):
             if after != before:
                 change.save(evolve(change.records, presentations=after))
 
-    def presentations(self, storage: StorageId | None = None) -> Sequence[Presentation]:
+    def presentations(
+        self, storage: StorageId | None = None, *, budget: Budget | None = None
+    ) -> Sequence[Presentation]:
         """Who knows this directory; all presentations if None."""
+        if budget is not None:
+            budget.check("listing presentations")
         records = self._read()
         found = ((each, records.find(each.storage)) for each in records.presentations)
         return tuple(

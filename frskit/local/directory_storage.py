@@ -35,7 +35,7 @@ from frskit.local.records import (
 )
 from frskit.local.reflink import can_reflink, measure_tree, sync_tree
 from frskit.model.ids import StorageId
-from frskit.model.storage import Storage
+from frskit.model.storage import NameRule, Storage
 from frskit.storage import file_lock, require_posix, sync_directory
 
 if TYPE_CHECKING:
@@ -46,14 +46,15 @@ if TYPE_CHECKING:
     from frskit.clock import Clock
     from frskit.model.ids import HostRef
 
-__all__ = ["DirectoryStorage"]
+__all__ = ["NAMES", "DirectoryStorage"]
 
 # Bytes of the quoted name: file systems allow 255, and prefixes need some (ours).
-_NAME_BYTES: Final = 200
 # How long a look at the copies waits for those on their way to the disk (ours): real seconds,
 # because the disk knows no other, and few, because the caller comes again.
 _MOMENT_S: Final = 1.0
 _TURNS: Final[WeakValueDictionary[str, threading.Lock]] = WeakValueDictionary()
+NAMES: Final = NameRule(max_bytes=200)
+"""What a storage object may be called."""
 
 
 class DirectoryStorage(ArrayBase):
@@ -251,7 +252,8 @@ class DirectoryStorage(ArrayBase):
 
         Raises:
             NameInUse: There is one of this name.
-            UsageError: The name is empty or too long.
+            LimitExceeded: The name is too long.
+            UsageError: It is not possible otherwise.
         """
         with self._change(Budget(clock=self._clock)) as change:
             records = change.records
@@ -273,13 +275,19 @@ class DirectoryStorage(ArrayBase):
         return record.id
 
     def _check_name(self, records: ArrayRecords, name: str) -> None:
-        if not name or len(file_name(name)) > _NAME_BYTES:
+        NAMES.check(name, "storage")
+        # What has to be quoted takes three bytes for one.
+        if len(file_name(name)) > NAMES.max_bytes:
             raise UsageError(f"{name!r} cannot be the name of a directory")
         if any(each.name == name for each in records.storages):
             raise NameInUse(f"{self._name} has a storage {name!r}", context={"name": name})
 
-    def storage(self, ids: Iterable[StorageId] | None = None) -> Sequence[Storage]:
+    def storage(
+        self, ids: Iterable[StorageId] | None = None, *, budget: Budget | None = None
+    ) -> Sequence[Storage]:
         """The storage objects with these ids; sizes are counted now, file by file."""
+        if budget is not None:
+            budget.check("listing storage")
         wanted = None if ids is None else set(ids)
         return tuple(
             self._storage(record)

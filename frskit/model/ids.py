@@ -25,7 +25,12 @@ __all__ = [
 ]
 
 StorageId = NewType("StorageId", str)
-"""Opaque id of a LUN, virtual disk or directory, with a scheme: ``naa:...``, ``file:...``."""
+"""An array object (LUN, virtual disk, directory): opaque, with a scheme: ``eva:...``, ``file:...``.
+
+It names the object and is never used again. What hosts see of the object, such as a world wide LUN
+name, may be given to another one and is data beside it (`Storage.identifiers`). Objects that older
+versions named after their world wide name (``naa:...``) keep that id while they exist.
+"""
 
 VolumeId = NewType("VolumeId", str)
 """Id of a volume as its server knows it; a copy of a volume carries the id of its original."""

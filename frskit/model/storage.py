@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
-from enum import Enum
+from enum import Enum, StrEnum
 
-from attrs import frozen
+from attrs import field, frozen
 
+from frskit.errors import LimitExceeded, UsageError
 from frskit.model.ids import CopyKey, HostRef, StorageId
 from frskit.model.values import Value
 
@@ -20,12 +22,16 @@ __all__ = [
     "CopyState",
     "DiskGroup",
     "HostPath",
+    "NameRule",
     "NbdExport",
+    "OtherAccess",
     "Presentation",
+    "ReadOnlyScope",
     "ScsiLun",
     "SetAtomicity",
     "StagedCopies",
     "Storage",
+    "StorageState",
 ]
 
 
@@ -43,12 +49,44 @@ class CopyKind(Enum):
 
 
 class CopyState(Enum):
-    """How a copy stands to its source, as the array reports it."""
+    """How a copy stands to its source, as the array reports it.
+
+    NORMALIZING ends by itself: a full copy still shares data with its source, or is not durable
+    yet. UNKNOWN: the array does not tell; the copy is there and may hold data.
+    """
 
     NORMALIZING = "normalizing"
     INDEPENDENT = "independent"
     DEPENDENT = "dependent"
     INVALID = "invalid"
+    UNKNOWN = "unknown"
+
+
+class StorageState(Enum):
+    """What the array does with an object now: a job is a state of the object, not an object.
+
+    READY: usable. PREPARING: made, or staged, and not usable yet. RESTORING: being overwritten by a
+    restore; not usable until that ends, which survives a restart of the array. DELETING: will be
+    gone. FAILED: the array gave up on it; only deletion is left.
+    """
+
+    READY = "ready"
+    PREPARING = "preparing"
+    RESTORING = "restoring"
+    DELETING = "deleting"
+    FAILED = "failed"
+
+
+class ReadOnlyScope(Enum):
+    """For whom an array can refuse writes.
+
+    PRESENTATION: for one host. STORAGE: for all hosts at once, because the flag is the storage's.
+    NONE: for nobody; the server has to mount it read-only.
+    """
+
+    PRESENTATION = "presentation"
+    STORAGE = "storage"
+    NONE = "none"
 
 
 class SetAtomicity(Enum):
@@ -63,8 +101,12 @@ class SetAtomicity(Enum):
     UNIT = "unit"
 
 
-class AccessKind(Enum):
-    """The ways in which an array can show storage to a host."""
+class AccessKind(StrEnum):
+    """The ways of showing storage to a host that frskit knows; the set is open.
+
+    Members are texts: ``"scsi-lun" in capabilities.access`` and ``AccessKind.SCSI_LUN in ...`` ask
+    the same. Other ways are any other text, and give an `OtherAccess` of that kind.
+    """
 
     SCSI_LUN = "scsi-lun"
     NBD_EXPORT = "nbd-export"
@@ -78,12 +120,16 @@ class ScsiLun(Value):
     Attributes:
         host: The array's host object.
         number: LUN number on this host; 0 is the array's console and never a disk [SVC].
-        identifiers: Page 83 identifiers, the NAA name first.
+        identifiers: Page 83 identifiers, the NAA name first. They name what hosts see, and an
+            administrator may give one of them to another disk [EVA-43].
+        storage: The array's object behind it, where the one who made this value can tell; servers
+            join it from `Storage.identifiers` elsewhere. None = not known.
     """
 
     host: HostRef
     number: int
     identifiers: tuple[str, ...] = ()
+    storage: StorageId | None = None
 
 
 @frozen(kw_only=True)
@@ -100,8 +146,90 @@ class HostPath(Value):
     path: str
 
 
-#: How a host gets at storage: one of the three ways that `AccessKind` names.
-Access = ScsiLun | NbdExport | HostPath
+@frozen(kw_only=True)
+class OtherAccess(Value):
+    """Another way to storage (iSCSI, NVMe, what comes), for servers that know it.
+
+    Attributes:
+        kind: The way, as in `ArrayCapabilities.access`; none of `AccessKind`.
+        address: Names and values that lead there; what they mean is between array and server.
+    """
+
+    kind: str
+    address: tuple[tuple[str, str], ...] = ()
+
+
+#: How a host gets at storage: one of the ways that `AccessKind` names, or another one.
+Access = ScsiLun | NbdExport | HostPath | OtherAccess
+
+
+@frozen(kw_only=True)
+class NameRule(Value):
+    """What an array takes as a name, for each of its objects alike: storage, copies, hosts, pools.
+
+    One grammar for all, because names travel through one command line. A party that has the rule
+    refuses a name before anything is made under it.
+
+    Attributes:
+        max_bytes: Longest name, in bytes of UTF-8.
+        allowed: Regular expression that the whole name matches.
+        folds_case: Whether names that differ only in case are the same name.
+        reserved: Names that mean something else there, in any case.
+
+    Example:
+        >>> rule = NameRule(max_bytes=8, reserved=frozenset({"ACTIVE"}))
+        >>> rule.refusal("data-1") is None
+        True
+        >>> rule.refusal("active")
+        'is reserved'
+    """
+
+    max_bytes: int = 255
+    allowed: str = r"[^\x00-\x1f\x7f]+"
+    folds_case: bool = False
+    reserved: frozenset[str] = frozenset()
+
+    def refusal(self, name: str) -> str | None:
+        """Why this cannot be a name, as the end of a sentence; None if it can."""
+        if not name.strip():
+            return "is empty"
+        if name != name.strip():
+            # Lost by everything that parses or prints it: two names would look like one.
+            return "begins or ends with a blank"
+        try:
+            size = len(name.encode())
+        except UnicodeEncodeError:
+            return "is no text"
+        if size > self.max_bytes:
+            return f"has more than {self.max_bytes} bytes"
+        if not re.fullmatch(self.allowed, name):
+            return "has characters that the array does not take"
+        if name.casefold() in {each.casefold() for each in self.reserved}:
+            return "is reserved"
+        return None
+
+    def check(self, name: str, what: str = "object") -> None:
+        """Refuse what cannot be a name.
+
+        Args:
+            name: The name.
+            what: What it is for, for the message.
+
+        Raises:
+            LimitExceeded: It is too long.
+            UsageError: It is impossible otherwise.
+        """
+        why = self.refusal(name)
+        if why is None:
+            return
+        text = f"the name {name!r} of the {what} {why}"
+        if why.startswith("has more"):
+            raise LimitExceeded(text, hint="Choose a shorter name.", context={"name": name})
+        raise UsageError(text, hint="Choose another name.", context={"name": name})
+
+    def same(self, one: str, other: str) -> bool:
+        """Whether two texts name the same object."""
+        return one == other or (self.folds_case and one.casefold() == other.casefold())
 
 
 @frozen(kw_only=True)
@@ -109,13 +237,18 @@ class Storage(Value):
     """One object of the array that can be copied or presented.
 
     Attributes:
-        id: Opaque id.
+        id: The object's own id, never used again for another object.
         name: The array's name for it.
         size_bytes: What a host sees.
         allocated_bytes: What it costs now, in usable capacity; None if the array cannot tell.
         disk_group: The pool it lives in; None where there are no pools.
         comment: Free text kept by the array, empty if it keeps none.
         created_at: When it was made, aware UTC; None if unknown.
+        identifiers: What hosts see of it (page 83 names), the NAA name first; may be used again
+            for another object.
+        state: What the array does with it now.
+        staged_for: Key of the set that it was made for before the commit, where staging makes
+            objects that show (`ArrayCapabilities.staging_visible`); else None.
     """
 
     id: StorageId
@@ -125,33 +258,55 @@ class Storage(Value):
     disk_group: str | None = None
     comment: str = ""
     created_at: datetime | None = None
+    identifiers: tuple[str, ...] = ()
+    state: StorageState = StorageState.READY
+    staged_for: CopyKey | None = None
 
 
 @frozen(kw_only=True)
 class ArrayCopy(Value):
-    """One member of a copy set, as the array reports it.
+    """One copy, as the array reports it: member of a set, or made by somebody else.
 
     Attributes:
         id: The copy's own storage id.
-        source: What it is a copy of.
-        key: Key of the set that it belongs to.
-        kind: Kind of copy.
+        source: What it is a copy of; None if the array does not know it (any more).
+        key: Key of the set that it belongs to; None for a copy that was made without frskit.
+        kind: Kind of copy; None if the array does not tell.
         state: How it stands to its source now; INVALID copies hold no data.
         copied_bytes: Progress of normalization; None where nothing is copied.
-        size_bytes: Size, equal to the source's at the instant of the copy.
+        size_bytes: Size, equal to the source's at the instant of the copy; None if the array does
+            not tell (a demand-allocated snapshot whose parent is gone [D-sn]).
         name: The array's name for it.
         created_at: The instant of the copy on the array's clock, aware UTC.
+        storage_state: What the array does with it now, as `Storage.state`.
     """
 
     id: StorageId
-    source: StorageId
-    key: CopyKey
-    kind: CopyKind
+    source: StorageId | None
+    key: CopyKey | None
+    kind: CopyKind | None
     state: CopyState
-    size_bytes: int
+    size_bytes: int | None
     copied_bytes: int | None = None
     name: str = ""
     created_at: datetime | None = None
+    storage_state: StorageState = field(default=StorageState.READY, repr=False)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it holds no data any more, or will not for long."""
+        return self.state is CopyState.INVALID or self.storage_state in (
+            StorageState.DELETING,
+            StorageState.FAILED,
+        )
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether the array still works on it, so that one has to wait before relying on it."""
+        return self.state is CopyState.NORMALIZING or self.storage_state in (
+            StorageState.PREPARING,
+            StorageState.RESTORING,
+        )
 
 
 @frozen(kw_only=True)
@@ -178,22 +333,30 @@ class StagedCopies(Value):
     """A prepared copy set: everything slow is done, nothing is copied yet.
 
     Attributes:
-        key: Key of the set.
-        requests: Its members.
-        estimate_commit_s: Expected length of the instant, from what is there to copy; None if
-            the array cannot tell.
-        visible: Objects that show in ``storage()`` before the commit.
+        key: The caller's key.
+        requests: What was asked for.
+        estimate_commit_s: Seconds that the commit will take, from what was found while staging;
+            None = as the capabilities say.
+        visible: Objects that show in `DiskArray.storage` before the commit, with `staged_for`; one
+            of them may become a copy under the same id.
     """
 
     key: CopyKey
     requests: tuple[CopyRequest, ...]
-    estimate_commit_s: float | None = None
+    estimate_commit_s: float | None = field(default=None, eq=False)
     visible: tuple[StorageId, ...] = ()
 
 
 @frozen(kw_only=True)
 class Presentation(Value):
-    """A storage object made visible to a host."""
+    """A storage object made visible to a host.
+
+    Attributes:
+        storage: What is shown.
+        host: To whom.
+        access: How the host gets at it.
+        read_only: Whether writes are refused there, whatever was asked for.
+    """
 
     storage: StorageId
     host: HostRef
@@ -224,21 +387,37 @@ class ArrayCapabilities(Value):
 
     Attributes:
         kinds: Copy kinds it can make.
-        access: How it presents storage.
+        access: How it presents storage: values of `AccessKind`, or other texts.
         set_atomicity: How the members of a set relate in time.
         max_set_members: Most members of one set; None = no limit.
         label_bytes: Length of the label area at the start of each LUN; 0 = none.
         own_barrier: Whether the array itself orders writes at the cut (no flush-and-hold needed).
-        estimate_commit_s: Expected length of the instant, for planning; None if it depends on
-            what is copied: see `StagedCopies`.
+        estimate_commit_s: Expected length of the instant, for planning before anything is staged;
+            None if it depends on what is copied: see `StagedCopies`.
         proven_on: What this back end has been run against; never more than is true.
+        read_only: For whom it can refuse writes.
+        numbers: Whether ``present(number=...)`` is obeyed.
+        size_granularity_bytes: Sizes are rounded up to a multiple of this.
+        staging_visible: Whether staging makes objects that show in `DiskArray.storage` and cost
+            space (containers).
+        late_effect_s: For so long a command may still act after its caller got no answer: whoever
+            looks after an unclear result looks again then [HAZ-10].
+        names: What it takes as a name.
+        host_modes: Words for the operating system of a host object; empty = it has none.
     """
 
     kinds: frozenset[CopyKind]
-    access: frozenset[AccessKind]
+    access: frozenset[str]
     set_atomicity: SetAtomicity = SetAtomicity.INSTANT
     max_set_members: int | None = None
     label_bytes: int = 0
     own_barrier: bool = False
     estimate_commit_s: float | None = None
     proven_on: str = "simulation"
+    read_only: ReadOnlyScope = ReadOnlyScope.PRESENTATION
+    numbers: bool = False
+    size_granularity_bytes: int = 1
+    staging_visible: bool = False
+    late_effect_s: float = 0.0
+    names: NameRule = NameRule()
+    host_modes: tuple[str, ...] = ()

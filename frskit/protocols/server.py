@@ -139,3 +139,14 @@ class ServerDirectory(Protocol):
             ServerNotFound: Nobody does.
         """
         ...
+
+    def nodes(self, name: str) -> Sequence[Server]:
+        """Every server that this name can move to, its owner now among them.
+
+        Asked once per plan: storage has to be shown to all of them, under one number. A server
+        that does not move is its only node.
+
+        Raises:
+            ServerNotFound: There is no such name.
+        """
+        ...

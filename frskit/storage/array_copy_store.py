@@ -1,8 +1,8 @@
 """`ArrayCopyStore`: parked copies, managed straight on the array that holds them.
 
 After the shadow copy service has broken a set, its copies are plain storage of the array. This is
-what the requestor uses from then on: show, hide, delete, look, restore, always by the identity of
-the members [design 4]. It works over any `DiskArray` and keeps no state of its own, so every call
+what the requestor uses from then on: show, hide, delete, look, always by the ids of the members
+[design 4]. It works over any `DiskArray` and keeps no state of its own, so every call
 can be repeated by another process after a crash.
 
 What it is not: a catalog. It does not know what a copy contains or whether it is any good.
@@ -10,27 +10,41 @@ What it is not: a catalog. It does not know what a copy contains or whether it i
 
 from __future__ import annotations
 
+import warnings
+from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
-from frskit.errors import ArrayError, FrskitError, StorageNotFound, UnsupportedKind
+from frskit.clock import Budget
+from frskit.errors import (
+    ArrayError,
+    FrskitError,
+    PresentationFailed,
+    StorageNotFound,
+    UnsupportedKind,
+    UsageError,
+)
+from frskit.model.ids import HostRef
+from frskit.model.storage import ScsiLun
 from frskit.scopes import told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from frskit._typing import TypeIs
-    from frskit.clock import Budget
-    from frskit.model.ids import CopyKey, HostRef, StorageId
+    from frskit.model.ids import CopyKey, StorageId
     from frskit.model.storage import ArrayCopy, Presentation
     from frskit.protocols import CopyStore, DiskArray, SupportsRestore
 
-__all__ = ["ArrayCopyStore"]
+__all__ = ["ArrayCopyStore", "can_restore"]
 
 _T = TypeVar("_T")
 
 
 class ArrayCopyStore:
     """The copies on one array.
+
+    It offers ``restore_storage`` (`SupportsRestore`) if and only if its array does; ask
+    `can_restore`.
 
     Args:
         array: Where they are.
@@ -39,27 +53,42 @@ class ArrayCopyStore:
     def __init__(self, array: DiskArray) -> None:
         self._array = array
 
+    if not TYPE_CHECKING:
+        # Not a method of the class: callers ask whether it is there, as they ask an array.
+        def __getattr__(self, name: str) -> object:
+            if name != "restore_storage":
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            return self._array.restore_storage
+
     def present(
-        self, storages: Sequence[StorageId], host: HostRef, *, read_only: bool, budget: Budget
+        self,
+        storages: Sequence[StorageId],
+        hosts: Sequence[HostRef],
+        *,
+        read_only: bool,
+        budget: Budget,
     ) -> Sequence[Presentation]:
-        """Show the members to a host, all or none; members shown already stay so on a failure.
+        """Show the members to hosts, all or none; members shown already stay so on a failure.
+
+        Several hosts see a member under one number, the lowest that is free on all of them.
 
         Raises:
             StorageNotFound: A member is gone; nothing was shown.
             CopyInvalid: A member holds no data any more.
-            PresentationFailed: As `DiskArray.present`.
+            PresentationFailed: As `DiskArray.present`, or the hosts have no number in common.
+            UsageError: There is no host.
         """
-        self._demand(storages)
+        hosts = _hosts(hosts)
+        self._demand(storages, budget)
         # What was shown before may be somebody else's and stays.
-        before = {each.storage for each in self._array.presentations() if each.host == host}
+        before = {(each.storage, each.host) for each in self._array.presentations(budget=budget)}
         shown: list[Presentation] = []
         try:
             for storage in storages:
-                # Not one `extend`: after an error it must be known what was shown before.
-                shown += [self._array.present(storage, host, read_only=read_only, budget=budget)]
+                self._show(storage, hosts, shown, read_only=read_only, budget=budget)
         except BaseException as error:
             leftovers = _each(
-                reversed([each for each in shown if each.storage not in before]),
+                reversed([each for each in shown if (each.storage, each.host) not in before]),
                 lambda each: self._array.unpresent(each, budget=budget),
                 lambda each: f"presentation of {each.storage} to {each.host}",
             )
@@ -68,8 +97,49 @@ class ArrayCopyStore:
             raise
         return tuple(shown)
 
-    def _demand(self, storages: Sequence[StorageId]) -> None:
-        there = {each.id for each in self._array.storage(storages)}
+    def _show(
+        self,
+        storage: StorageId,
+        hosts: Sequence[HostRef],
+        shown: list[Presentation],
+        *,
+        read_only: bool,
+        budget: Budget,
+    ) -> None:
+        """Show one member to every host; `shown` grows with each call, so that it can be undone."""
+        number = self._common_number(storage, hosts, budget) if len(hosts) > 1 else None
+        for host in hosts:
+            made = self._array.present(
+                storage, host, read_only=read_only, number=number, budget=budget
+            )
+            shown.append(made)
+        if len({_number(each) for each in shown[-len(hosts) :]}) > 1:
+            raise PresentationFailed(
+                f"{storage} would have different numbers on {', '.join(hosts)}",
+                hint="Nodes of a cluster need one number; free it on all of them.",
+                context={"storage": storage, "hosts": list(hosts)},
+            )
+
+    def _common_number(
+        self, storage: StorageId, hosts: Sequence[HostRef], budget: Budget
+    ) -> int | None:
+        """The number of the storage on one of the hosts, else the lowest that is free on all.
+
+        Another process may take it first: the array refuses it then, and the caller may repeat it.
+        """
+        if not self._array.capabilities.numbers:
+            return None
+        luns = [
+            (each.storage, number)
+            for each in self._array.presentations(budget=budget)
+            if each.host in hosts and (number := _number(each)) is not None
+        ]
+        known = next((number for owner, number in luns if owner == storage), None)
+        taken = {number for _, number in luns}
+        return known or next(each for each in count(1) if each not in taken)
+
+    def _demand(self, storages: Sequence[StorageId], budget: Budget) -> None:
+        there = {each.id for each in self._array.storage(storages, budget=budget)}
         missing = [storage for storage in storages if storage not in there]
         if missing:
             raise StorageNotFound(
@@ -86,7 +156,11 @@ class ArrayCopyStore:
         self, storages: Sequence[StorageId], budget: Budget
     ) -> Sequence[tuple[str, FrskitError]]:
         return _each(
-            [each for storage in storages for each in self._array.presentations(storage)],
+            [
+                each
+                for storage in storages
+                for each in self._array.presentations(storage, budget=budget)
+            ],
             lambda each: self._array.unpresent(each, budget=budget),
             lambda each: f"presentation of {each.storage} to {each.host}",
         )
@@ -107,35 +181,71 @@ class ArrayCopyStore:
         )
         _raise_first(failures)
 
-    def states(self, storages: Sequence[StorageId]) -> Sequence[ArrayCopy]:
-        """The members that still exist, with their state now, in the order asked for."""
-        known = {each.id: each for each in self._array.copies()}
+    def look(
+        self,
+        *,
+        storages: Sequence[StorageId] | None = None,
+        key: CopyKey | None = None,
+        budget: Budget,
+    ) -> Sequence[ArrayCopy]:
+        """What exists now of these members, of this set, or at all; `storages` give the order."""
+        found = self._array.copies(key=key, budget=budget)
+        if storages is None:
+            return tuple(found)
+        known = {each.id: each for each in found}
         return tuple(known[storage] for storage in storages if storage in known)
 
+    # -- the former methods ----------------------------------------------------------------------
+
+    def states(self, storages: Sequence[StorageId]) -> Sequence[ArrayCopy]:
+        """The former name of ``look(storages=...)``, with a warning."""
+        _moved("states(storages)", "look(storages=storages, budget=budget)")
+        return self.look(storages=storages, budget=Budget.unlimited())
+
     def find(self, key: CopyKey) -> Sequence[ArrayCopy]:
-        """What the array has of a set, looked up by its key."""
-        return self._array.copies(key=key)
+        """The former name of ``look(key=...)``, with a warning."""
+        _moved("find(key)", "look(key=key, budget=budget)")
+        return self.look(key=key, budget=Budget.unlimited())
 
     def restore(self, target: StorageId, source: StorageId, *, budget: Budget) -> None:
-        """Let the array copy a member back into its source.
+        """The former name of ``restore_storage``, with a warning.
 
         Raises:
             UnsupportedKind: The array has no `SupportsRestore`.
             CopyConflict, StillPresented: As `SupportsRestore.restore_storage`.
         """
-        array: object = self._array
-        if not _restores(array):
+        _moved("restore(target, source)", "restore_storage(target, source)")
+        store: object = self
+        if not can_restore(store):
             raise UnsupportedKind(
                 f"{self._array.name} cannot restore storage from a copy",
                 hint="Recover by swapping the LUNs, or copy the files back.",
                 context={"target": target, "source": source},
             )
-        array.restore_storage(target, source, budget=budget)
+        store.restore_storage(target, source, budget=budget)
 
 
-def _restores(array: object) -> TypeIs[SupportsRestore]:
-    """Whether the array can copy a member back by itself."""
-    return hasattr(array, "restore_storage")
+def can_restore(party: object) -> TypeIs[SupportsRestore]:
+    """Whether an array, or the store over it, can copy a member back into its source by itself."""
+    return hasattr(party, "restore_storage")
+
+
+def _moved(old: str, new: str) -> None:
+    warnings.warn(f"ArrayCopyStore.{old} is {new} now", DeprecationWarning, stacklevel=3)
+
+
+def _hosts(hosts: Sequence[HostRef]) -> Sequence[HostRef]:
+    if isinstance(hosts, str):  # one host, as it was: else each letter would be one
+        _moved("present(storages, host)", "present(storages, [host])")
+        return (HostRef(hosts),)
+    if not hosts:
+        raise UsageError("storage cannot be shown to no host")
+    return tuple(dict.fromkeys(hosts))
+
+
+def _number(presentation: Presentation) -> int | None:
+    access = presentation.access
+    return access.number if isinstance(access, ScsiLun) else None
 
 
 def _each(

@@ -216,7 +216,7 @@ class CommitsOnce(SimulatedEva):
 class LeakyStaging(SimulatedEva):
     """Discarding a staged set keeps its names."""
 
-    def discard_staged(self, key):
+    def discard_staged(self, key, *, budget=None):
         copy_set = self._state.tables.sets.rows.get(key)
         if copy_set is not None and copy_set.staged:
             del self._state.tables.sets.rows[key]

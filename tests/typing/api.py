@@ -338,12 +338,14 @@ class TapeRobot(ArrayBase):
             set_atomicity=SetAtomicity.WITHIN_HOLD,
         )
 
-    def storage(self, ids: Iterable[StorageId] | None = None) -> Sequence[Storage]:
+    def storage(
+        self, ids: Iterable[StorageId] | None = None, *, budget: Budget
+    ) -> Sequence[Storage]:
         """One."""
         wanted = [StorageId("tape:1")] if ids is None else list(ids)
         return [Storage(id=each, name=each, size_bytes=1) for each in wanted]
 
-    def copies(self, *, key: CopyKey | None = None) -> Sequence[ArrayCopy]:
+    def copies(self, *, key: CopyKey | None = None, budget: Budget) -> Sequence[ArrayCopy]:
         """None yet."""
         return ()
 
@@ -366,7 +368,14 @@ class TapeRobot(ArrayBase):
         """Gone."""
 
     def present(
-        self, storage: StorageId, host: HostRef, *, read_only: bool, budget: Budget
+        self,
+        storage: StorageId,
+        host: HostRef,
+        *,
+        read_only: bool,
+        access: str | None = None,
+        number: int | None = None,
+        budget: Budget,
     ) -> Presentation:
         """A directory."""
         return Presentation(
@@ -379,7 +388,9 @@ class TapeRobot(ArrayBase):
     def unpresent(self, presentation: Presentation, *, budget: Budget) -> None:
         """Hidden."""
 
-    def presentations(self, storage: StorageId | None = None) -> Sequence[Presentation]:
+    def presentations(
+        self, storage: StorageId | None = None, *, budget: Budget
+    ) -> Sequence[Presentation]:
         """None."""
         return ()
 

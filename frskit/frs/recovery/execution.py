@@ -239,7 +239,7 @@ class RecoveryRun:
 
     def _show(self, production: Production, storage: StorageId) -> None:
         production.store.present(
-            [storage], production.server.host, read_only=False, budget=self._budget
+            [storage], [production.server.host], read_only=False, budget=self._budget
         )
         production.server.rescan(budget=self._budget)
 

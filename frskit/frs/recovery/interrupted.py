@@ -172,7 +172,7 @@ def _swap_back(
     server.detach([new], budget=budget)
     store.unpresent([new], budget=budget)
     server.rescan(budget=budget)
-    store.present([old], server.host, read_only=False, budget=budget)
+    store.present([old], [server.host], read_only=False, budget=budget)
     server.rescan(budget=budget)
     server.set_flags([old], DiskFlags())
     server.attach({old: mount}, read_only=False, budget=budget)

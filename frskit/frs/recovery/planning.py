@@ -26,7 +26,6 @@ from frskit.model.plans import (
     RecoveryPlan,
 )
 from frskit.model.server_paths import inside, same_path
-from frskit.model.storage import CopyState
 from frskit.scopes import attached, presented
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ def make_plan(parts: Parts, copy: Copy, wish: RecoveryWish, budget: Budget) -> R
     if reason:
         raise refuse("P-01", reason, "Use --method copy-back, or swap with a snapclone.")
     members = _members(copy, component, wish.mode)
-    _check_members(production, members)
+    _check_members(production, members, budget)
     _check_alone(production, component, members)
     _check_present(production, members)
     _check_running(production, component)
@@ -163,7 +162,7 @@ def _check_interrupted(parts: Parts, copy: Copy) -> None:
             )
 
 
-def _check_members(production: Production, members: tuple[CopyMember, ...]) -> None:
+def _check_members(production: Production, members: tuple[CopyMember, ...], budget: Budget) -> None:
     """P-01 for the members that take part: not used up, still on the array, normalized."""
     if any(member.life is not MemberLife.HELD for member in members):
         raise refuse(
@@ -171,12 +170,14 @@ def _check_members(production: Production, members: tuple[CopyMember, ...]) -> N
             "a member of the copy was used up by an earlier recovery",
             "Choose another copy: 'frskit copy list'.",
         )
-    states = {each.id: each for each in production.store.states([m.storage for m in members])}
+    wanted = [member.storage for member in members]
+    found = production.store.look(storages=wanted, budget=budget)
+    states = {each.id: each for each in found}
     for member in members:
         state = states.get(member.storage)
-        if state is None or state.state is CopyState.INVALID:
+        if state is None or state.is_lost:
             raise refuse("P-01", f"the array has lost member {member.storage} of the copy")
-        if state.state is CopyState.NORMALIZING:
+        if state.is_busy:
             raise refuse("P-01", f"member {member.storage} still normalizes", "Wait for it.")
 
 

@@ -115,7 +115,7 @@ class ArrayHistory:
         try:
             self.staged[key] = self.array.stage_copies(requests, key=key, budget=_BUDGET)
         except _REFUSALS:
-            self.array.discard_staged(key)
+            self.array.discard_staged(key, budget=_BUDGET)
             demand(used_bytes(self.array) == before, "a refused staging took space [EVA-32]")
 
     def commit(self, pick: int) -> None:
@@ -127,8 +127,10 @@ class ArrayHistory:
         try:
             made = self.array.commit_copies(staged, budget=_BUDGET)
         except _REFUSALS:
-            demand(not self.array.copies(key=key), "a refused set has members [EVA-34]")
-            self.array.discard_staged(key)
+            demand(
+                not self.array.copies(key=key, budget=_BUDGET), "a refused set has members [EVA-34]"
+            )
+            self.array.discard_staged(key, budget=_BUDGET)
             self.report.ran("copy after refusal")
             return
         self._note(staged, made)
@@ -142,12 +144,12 @@ class ArrayHistory:
             len({each.id for each in made} | set(self.copies)) == len(made) + len(self.copies),
             "two copies have one id",
         )
-        for copy in made:
+        for copy, request in zip(made, staged.requests, strict=True):
             self.copies[copy.id] = _Made(
                 key=staged.key,
-                source=copy.source,
-                kind=copy.kind,
-                content=bytearray(self.content[copy.source]),
+                source=request.source,
+                kind=request.kind,
+                content=bytearray(self.content[request.source]),
             )
         self.committed[staged.key] = (staged, tuple(each.id for each in made))
 
@@ -156,9 +158,11 @@ class ArrayHistory:
         if self.staged:
             key = sorted(self.staged)[pick % len(self.staged)]
             del self.staged[key]
-            self.array.discard_staged(key)
+            self.array.discard_staged(key, budget=_BUDGET)
         elif self.committed:
-            self.array.discard_staged(sorted(self.committed)[pick % len(self.committed)])
+            self.array.discard_staged(
+                sorted(self.committed)[pick % len(self.committed)], budget=_BUDGET
+            )
 
     def commit_again(self, pick: int) -> None:
         """A commit that is repeated makes nothing new."""
@@ -235,7 +239,7 @@ class ArrayHistory:
 
     def _forget(self, storage: StorageId) -> None:
         made = self.copies.pop(storage)
-        demand(not self.array.storage([storage]), "deleted storage is still listed")
+        demand(not self.array.storage([storage], budget=_BUDGET), "deleted storage is still listed")
         ids = self.committed[made.key][1]
         if not set(ids) & set(self.copies):
             del self.committed[made.key]
@@ -246,9 +250,15 @@ class ArrayHistory:
 
     def finish(self) -> None:
         """Normalization ends; then the copy is its own [EVA-05, EVA-06]."""
-        waiting = [each for each in self.array.copies() if each.state is CopyState.NORMALIZING]
+        waiting = [
+            each
+            for each in self.array.copies(budget=_BUDGET)
+            if each.state is CopyState.NORMALIZING
+        ]
         for _ in range(_PATIENCE):
-            if not any(each.state is CopyState.NORMALIZING for each in self.array.copies()):
+            if not any(
+                each.state is CopyState.NORMALIZING for each in self.array.copies(budget=_BUDGET)
+            ):
                 break
             self.world.advance(1000)
         else:
@@ -288,7 +298,7 @@ class ArrayHistory:
         self.report.ran("restore")
 
     def _hide(self, storage: StorageId) -> Sequence[Presentation]:
-        hidden = tuple(self.array.presentations(storage))
+        hidden = tuple(self.array.presentations(storage, budget=_BUDGET))
         for each in hidden:
             self.array.unpresent(each, budget=_BUDGET)
         return hidden
@@ -297,7 +307,7 @@ class ArrayHistory:
 
     def check(self) -> None:
         """The array's lists agree with the model."""
-        listed = {each.id: each for each in self.array.copies()}
+        listed = {each.id: each for each in self.array.copies(budget=_BUDGET)}
         demand(set(listed) == set(self.copies), "copies() and what was made do not agree")
         for storage, copy in listed.items():
             made = self.copies[storage]
@@ -312,16 +322,16 @@ class ArrayHistory:
             made.invalid = copy.state is CopyState.INVALID
             if copy.copied_bytes is not None:
                 demand(
-                    made.copied_bytes <= copy.copied_bytes <= copy.size_bytes,
+                    made.copied_bytes <= copy.copied_bytes <= (copy.size_bytes or 0),
                     f"progress went from {made.copied_bytes} to {copy.copied_bytes} [EVA-05]",
                 )
                 made.copied_bytes = copy.copied_bytes
         for key, (_, ids) in self.committed.items():
             alive = [each for each in ids if each in self.copies]
-            found = [each.id for each in self.array.copies(key=key)]
+            found = [each.id for each in self.array.copies(key=key, budget=_BUDGET)]
             demand(found == alive, "copies(key) are not the members in their order")
         for key in self.staged:
-            demand(not self.array.copies(key=key), "a staged set is visible")
+            demand(not self.array.copies(key=key, budget=_BUDGET), "a staged set is visible")
 
     def end(self) -> None:
         """Every copy still shows its instant; then everything goes and space comes back."""
@@ -332,11 +342,11 @@ class ArrayHistory:
         self._read_invalid()
         self.finish()
         for key in sorted(self.staged):
-            self.array.discard_staged(key)
+            self.array.discard_staged(key, budget=_BUDGET)
         for storage in sorted(self.copies):
             self.array.delete_storage(storage, budget=_BUDGET)
-        demand(not self.array.copies(), "deleted copies are still listed")
-        left = {each.id for each in self.array.storage()}
+        demand(not self.array.copies(budget=_BUDGET), "deleted copies are still listed")
+        left = {each.id for each in self.array.storage(budget=_BUDGET)}
         demand(left == set(self.world.storages), "storage is left after all copies were deleted")
         if self.used is None:
             self.report.skip("space comes back", "the array has no disk_groups")

@@ -79,9 +79,11 @@ def _some_kind(array: DiskArray) -> CopyKind:
 
 
 def _state(array: DiskArray) -> object:
-    storages = {(each.id, each.name, each.size_bytes) for each in array.storage()}
-    seen = {(each.storage, each.host, each.read_only) for each in array.presentations()}
-    return storages, {each.id for each in array.copies()}, seen, used_bytes(array)
+    storages = {(each.id, each.name, each.size_bytes) for each in array.storage(budget=_BUDGET)}
+    seen = {
+        (each.storage, each.host, each.read_only) for each in array.presentations(budget=_BUDGET)
+    }
+    return storages, {each.id for each in array.copies(budget=_BUDGET)}, seen, used_bytes(array)
 
 
 def _unknown_source(world: ArrayWorld, report: KitReport) -> None:
@@ -107,8 +109,8 @@ def _unknown_source(world: ArrayWorld, report: KitReport) -> None:
         doing="presenting to an unknown host",
     )
     array.delete_storage(stranger, budget=_BUDGET)
-    array.discard_staged(kit_key(99))
-    demand(not array.storage([stranger]), "an unknown id is listed as storage")
+    array.discard_staged(kit_key(99), budget=_BUDGET)
+    demand(not array.storage([stranger], budget=_BUDGET), "an unknown id is listed as storage")
     demand(_state(array) == before, "a refused call changed the array [EVA-32]")
     report.ran("unknown ids")
 
@@ -125,7 +127,7 @@ def _unsupported_kind(world: ArrayWorld, report: KitReport) -> None:
             UnsupportedKind,
             doing=f"a copy of kind {kind.value}",
         )
-    demand(not array.copies(), "a refused kind left a copy")
+    demand(not array.copies(budget=_BUDGET), "a refused kind left a copy")
     report.ran("unsupported kind")
 
 
@@ -144,7 +146,7 @@ def _too_many_members(world: ArrayWorld, report: KitReport) -> None:
         LimitExceeded,
         doing="a set above the declared limit",
     )
-    demand(not world.array.copies(), "a set that was too large left copies")
+    demand(not world.array.copies(budget=_BUDGET), "a set that was too large left copies")
     report.ran("largest set")
 
 
@@ -163,7 +165,7 @@ def _whole_sets(world: ArrayWorld, report: KitReport) -> None:
     last, kind = others[-1], _some_kind(array)
     requests = [CopyRequest(source=each, kind=kind) for each in (first, last)]
     staged = array.stage_copies(requests, key=kit_key(1), budget=_BUDGET)
-    for presentation in array.presentations(last):
+    for presentation in array.presentations(last, budget=_BUDGET):
         array.unpresent(presentation, budget=_BUDGET)
     array.delete_storage(last, budget=_BUDGET)
     _refused(
@@ -172,10 +174,10 @@ def _whole_sets(world: ArrayWorld, report: KitReport) -> None:
         StorageNotFound,
         doing="committing a set with a member whose source is gone",
     )
-    demand(not array.copies(key=kit_key(1)), "a failed set has members [EVA-34]")
-    array.discard_staged(kit_key(1))
-    demand(not array.copies(), "a failed set left copies behind [EVA-34]")
-    left = {each.id for each in array.storage()}
+    demand(not array.copies(key=kit_key(1), budget=_BUDGET), "a failed set has members [EVA-34]")
+    array.discard_staged(kit_key(1), budget=_BUDGET)
+    demand(not array.copies(budget=_BUDGET), "a failed set left copies behind [EVA-34]")
+    left = {each.id for each in array.storage(budget=_BUDGET)}
     demand(left == set(world.storages) - {last}, "a failed set left storage behind [EVA-34]")
     report.ran("set fails as a whole")
 
@@ -187,47 +189,54 @@ def _staging(world: ArrayWorld, report: KitReport) -> None:
     staged = array.stage_copies([request], key=kit_key(1), budget=_BUDGET)
     again = array.stage_copies([request], key=kit_key(1), budget=_BUDGET)
     demand(staged == again, "staging the same set again gives another staging")
-    demand(not array.copies(), "a staged set is listed as copies")
+    demand(not array.copies(budget=_BUDGET), "a staged set is listed as copies")
     other = CopyRequest(source=world.storages[1], kind=kind, name="kit-other")
     _refused(
         lambda: array.stage_copies([other], key=kit_key(1), budget=_BUDGET),
         CopyConflict,
         doing="using a key for other requests",
     )
-    array.discard_staged(kit_key(1))
-    array.discard_staged(kit_key(1))
+    array.discard_staged(kit_key(1), budget=_BUDGET)
+    array.discard_staged(kit_key(1), budget=_BUDGET)
     demand(_state(array) == before, "a discarded staging left something behind")
     _refused(
         lambda: array.commit_copies(staged, budget=_BUDGET),
         ArrayError,
         doing="committing a discarded set",
     )
-    demand(not array.copies(), "committing a discarded set made copies")
+    demand(not array.copies(budget=_BUDGET), "committing a discarded set made copies")
     try:
         array.stage_copies([request], key=kit_key(2), budget=_BUDGET)
     except ArrayError as error:
         raise AssertionError(f"a discarded staging still stands in the way: {error}") from error
-    array.discard_staged(kit_key(2))
+    array.discard_staged(kit_key(2), budget=_BUDGET)
     report.ran("staging")
 
 
 def _presenting(world: ArrayWorld, report: KitReport) -> None:
     array = world.array
     [copy] = take_set(array, kit_key(1), world.storages[:1], _some_kind(array))
-    demand(not array.presentations(copy.id), "a new copy is visible to a host [EVA-35]")
+    demand(
+        not array.presentations(copy.id, budget=_BUDGET), "a new copy is visible to a host [EVA-35]"
+    )
     first = array.present(copy.id, world.host, read_only=True, budget=_BUDGET)
     again = array.present(copy.id, world.host, read_only=True, budget=_BUDGET)
     demand(first == again, "presenting twice gives two presentations")
-    demand(list(array.presentations(copy.id)) == [first], "presentations() does not tell the truth")
+    demand(
+        list(array.presentations(copy.id, budget=_BUDGET)) == [first],
+        "presentations() does not tell the truth",
+    )
     _refused(
         lambda: array.delete_storage(copy.id, budget=_BUDGET),
         StillPresented,
         doing="deleting presented storage",
     )
-    demand(bool(array.storage([copy.id])), "a refused deletion deleted [EVA-32]")
+    demand(bool(array.storage([copy.id], budget=_BUDGET)), "a refused deletion deleted [EVA-32]")
     array.unpresent(first, budget=_BUDGET)
     array.unpresent(first, budget=_BUDGET)
-    demand(not array.presentations(copy.id), "unpresented storage is still presented")
+    demand(
+        not array.presentations(copy.id, budget=_BUDGET), "unpresented storage is still presented"
+    )
     try:
         world.read(copy.id, 0, 1)
     except Exception:  # noqa: BLE001 - how a world fails to reach it is its own business
@@ -255,7 +264,7 @@ def _content(world: ArrayWorld, report: KitReport) -> None:
                 f"{kind.value} differs from its instant: it shows {seen} [EVA-01, EVA-03]",
             )
             world.advance(1000)
-            states = {each.state for each in array.copies(key=copy.key)}
+            states = {each.state for each in array.copies(key=copy.key, budget=_BUDGET)}
         demand(CopyState.NORMALIZING not in states, "normalization does not end [EVA-05]")
         _write_protected(world, copy.id)
         again = array.commit_copies(staged, budget=_BUDGET)
@@ -263,7 +272,7 @@ def _content(world: ArrayWorld, report: KitReport) -> None:
         array.unpresent(shown, budget=_BUDGET)
         array.delete_storage(copy.id, budget=_BUDGET)
         array.delete_storage(copy.id, budget=_BUDGET)
-        demand(not array.storage([copy.id]), "deleted storage is still listed")
+        demand(not array.storage([copy.id], budget=_BUDGET), "deleted storage is still listed")
         demand(used_bytes(array) == before, "space did not come back [EVA-60]")
         report.ran(f"content of a {kind.value}")
         report.ran("delete a copy")
@@ -299,8 +308,8 @@ def _restoring(world: ArrayWorld, report: KitReport) -> None:
     world.write(source, 0, b"damaged....")
     for _ in range(_POLLS):
         world.advance(1000)
-        array.copies()
-    hidden = tuple(array.presentations(source))
+        array.copies(budget=_BUDGET)
+    hidden = tuple(array.presentations(source, budget=_BUDGET))
     for each in hidden:
         array.unpresent(each, budget=_BUDGET)
     call(source, copy.id, budget=_BUDGET)
@@ -319,14 +328,14 @@ def _dependents(world: ArrayWorld, report: KitReport) -> None:
     if copy.state not in (CopyState.DEPENDENT, CopyState.NORMALIZING):
         report.skip("source of a dependent copy", "copies are independent at once")
         return
-    for presentation in array.presentations(source):
+    for presentation in array.presentations(source, budget=_BUDGET):
         array.unpresent(presentation, budget=_BUDGET)
     _refused(
         lambda: array.delete_storage(source, budget=_BUDGET),
         HasDependents,
         doing="deleting the source of a dependent copy",
     )
-    demand(bool(array.storage([source])), "a refused deletion deleted [EVA-32]")
+    demand(bool(array.storage([source], budget=_BUDGET)), "a refused deletion deleted [EVA-32]")
     report.ran("source of a dependent copy")
 
 

@@ -116,7 +116,7 @@ class ScsiWorld:
 
     def _device(self, storage: StorageId) -> BlockDevice:
         host = self._production if storage in self.storages else self.host
-        for presentation in self.array.presentations(storage):
+        for presentation in self.array.presentations(storage, budget=Budget.unlimited()):
             access = presentation.access
             if presentation.host == host and isinstance(access, ScsiLun):
                 return self.array.open_lun(host, access.number)

@@ -113,7 +113,9 @@ class SmallArray(ArrayBase):
         """Replace the bytes of a LUN."""
         self.luns[storage].data[:] = data
 
-    def storage(self, ids: Iterable[StorageId] | None = None) -> Sequence[Storage]:
+    def storage(
+        self, ids: Iterable[StorageId] | None = None, *, budget: Budget | None = None
+    ) -> Sequence[Storage]:
         """Known ones among `ids`, or all."""
         wanted = list(self.luns) if ids is None else [each for each in ids if each in self.luns]
         return tuple(
@@ -121,7 +123,9 @@ class SmallArray(ArrayBase):
             for each in wanted
         )
 
-    def copies(self, *, key: CopyKey | None = None) -> Sequence[ArrayCopy]:
+    def copies(
+        self, *, key: CopyKey | None = None, budget: Budget | None = None
+    ) -> Sequence[ArrayCopy]:
         """Copies of one set, or all."""
         self.script.hit(f"{self._name}.copies")
         found = [lun.copy for lun in self.luns.values() if lun.copy is not None]
@@ -176,10 +180,10 @@ class SmallArray(ArrayBase):
         return copy
 
     @override
-    def discard_staged(self, key: CopyKey) -> None:
+    def discard_staged(self, key: CopyKey, *, budget: Budget | None = None) -> None:
         """Forget."""
         self.script.hit(f"{self._name}.discard_staged")
-        super().discard_staged(key)
+        super().discard_staged(key, budget=budget)
 
     def staged_keys(self) -> list[CopyKey]:
         """What is staged and was neither committed nor discarded."""
@@ -193,7 +197,14 @@ class SmallArray(ArrayBase):
             self.luns.pop(storage, None)
 
     def present(
-        self, storage: StorageId, host: HostRef, *, read_only: bool, budget: Budget
+        self,
+        storage: StorageId,
+        host: HostRef,
+        *,
+        read_only: bool,
+        access: str | None = None,
+        number: int | None = None,
+        budget: Budget,
     ) -> Presentation:
         """Show."""
         with self.script.around(f"{self._name}.present"):
@@ -202,9 +213,13 @@ class SmallArray(ArrayBase):
             for known in self._presented:
                 if (known.storage, known.host) == (storage, host):
                     return known
-            number = 1 + len(self._presented)
-            access = ScsiLun(host=host, number=number, identifiers=(storage,))
-            made = Presentation(storage=storage, host=host, access=access, read_only=read_only)
+            place = ScsiLun(
+                host=host,
+                number=number or 1 + len(self._presented),
+                identifiers=(storage,),
+                storage=storage,
+            )
+            made = Presentation(storage=storage, host=host, access=place, read_only=read_only)
             self._presented.append(made)
         return made
 
@@ -217,7 +232,9 @@ class SmallArray(ArrayBase):
                 if (each.storage, each.host) != (presentation.storage, presentation.host)
             ]
 
-    def presentations(self, storage: StorageId | None = None) -> Sequence[Presentation]:
+    def presentations(
+        self, storage: StorageId | None = None, *, budget: Budget | None = None
+    ) -> Sequence[Presentation]:
         """Who sees it."""
         return tuple(each for each in self._presented if storage in (None, each.storage))
 

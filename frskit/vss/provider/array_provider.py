@@ -74,7 +74,7 @@ class ArrayProvider:
         self._array = array
         self._host = host
         self._clock: Clock = clock or SystemClock()
-        self._settle_s = settle_s
+        self._settle_s = max(settle_s, array.capabilities.late_effect_s)
         self._disk_group = disk_group
         self._info = ProviderInfo(
             id=str(uuid.uuid5(uuid.NAMESPACE_URL, f"urn:frskit:array-provider:{array.name}")),
@@ -109,7 +109,7 @@ class ArrayProvider:
         """All or nothing; False also for a temporary inability, never an error [VSS 2.4]."""
         try:
             wanted = {lun.storage for lun in luns}
-            known = {each.id for each in self._array.storage(sorted(wanted))}
+            known = {each.id for each in self._array.storage(sorted(wanted), budget=self._call())}
             self._kind(kind)
             self._check_count(len(wanted))
         except FrskitError:
@@ -233,8 +233,12 @@ class ArrayProvider:
             except (Stopped, KeyboardInterrupt):
                 self._unclear = True
                 raise
-            self._copies = {copy.source: copy for copy in made}
-            if set(self._copies) != set(self._requests):
+            wanted = [each.source for each in self._staged.requests]
+            # Where the array cannot tell what a copy is of, the order of the requests does.
+            self._copies = {
+                copy.source or source: copy for source, copy in zip(wanted, made, strict=False)
+            }
+            if len(made) != len(wanted) or set(self._copies) != set(wanted):
                 raise self._veto("the array did not copy every LUN of the set")
 
     def post_commit_snapshots(self, set_id: SetId, count: int) -> None:
@@ -311,7 +315,7 @@ class ArrayProvider:
         caller vouches that the set is not in use.
         """
         try:
-            self._array.discard_staged(CopyKey(set_id))
+            self._array.discard_staged(CopyKey(set_id), budget=budget)
         except FrskitError as error:
             return (f"staging of set {set_id} on array {self._array.name}: {error}",)
         return self._sweep(set_id, budget)
@@ -331,20 +335,21 @@ class ArrayProvider:
         remains: tuple[str, ...] = ()
         if self._requests:
             remains = self._attempt(
-                f"staging of set {set_id}", lambda: self._array.discard_staged(CopyKey(set_id))
+                f"staging of set {set_id}",
+                lambda: self._array.discard_staged(CopyKey(set_id), budget=self._call()),
             )
         if self._tried:
-            remains += self._sweep(set_id, Budget.of(self._clock, _CALL_S))
+            remains += self._sweep(set_id, self._call())
             if self._unclear and self._settle_s > 0:
                 # The lost command may still be on its way [HAZ-10].
                 self._clock.sleep(self._settle_s)
-                remains = self._sweep(set_id, Budget.of(self._clock, _CALL_S))
+                remains = self._sweep(set_id, self._call())
         return remains
 
     def _sweep(self, set_id: SetId, budget: Budget) -> tuple[str, ...]:
         """Delete every copy of this key; what remains, by name."""
         try:
-            found = self._array.copies(key=CopyKey(set_id))
+            found = self._array.copies(key=CopyKey(set_id), budget=budget)
         # What the second look finds is what remains; the first was too early.
         except FrskitError as error:
             names = [each.name for each in self._requests.values()] or [f"set {set_id}"]
@@ -363,7 +368,7 @@ class ArrayProvider:
 
     def _delete(self, storage: StorageId, budget: Budget) -> None:
         """Hide from every host, then delete."""
-        for presentation in self._array.presentations(storage):
+        for presentation in self._array.presentations(storage, budget=budget):
             self._array.unpresent(presentation, budget=budget)
         self._array.delete_storage(storage, budget=budget)
 
@@ -396,7 +401,7 @@ class ArrayProvider:
         doubtful = isinstance(error, Stopped) and len(done) < len(wanted)
         found = {*done, *([wanted[len(done)]] if doubtful else [])}
         try:
-            shown = self._array.presentations()
+            shown = self._array.presentations(budget=self._call())
         except FrskitError:
             # Unasked, all may be visible: better one clean-up too many than a LUN left presented.
             return list(wanted)
@@ -404,14 +409,14 @@ class ArrayProvider:
         return [each for each in wanted if each in found]
 
     def _check_known(self, storages: Sequence[StorageId]) -> None:
-        known = {each.id for each in self._array.storage(storages)}
+        known = {each.id for each in self._array.storage(storages, budget=self._call())}
         missing = [each for each in storages if each not in known]
         if missing:
             raise self._veto(f"the array has no {', '.join(missing)}")
 
     def fill_in_lun_info(self, lun: LunInformation) -> LunInformation | None:
         """The record of an arrived disk as the array knows it; None for foreign LUNs."""
-        found: Sequence[Storage] = self._array.storage([lun.storage])
+        found: Sequence[Storage] = self._array.storage([lun.storage], budget=self._call())
         if not found:
             return None
         return LunInformation(
@@ -431,11 +436,15 @@ class ArrayProvider:
         """A set was broken; with `mask` hide its LUNs from this provider's host and keep them."""
         if not mask:
             return
-        budget = Budget.of(self._clock, _CALL_S)
+        budget = self._call()
         for lun in luns:
-            for presentation in self._array.presentations(lun.storage):
+            for presentation in self._array.presentations(lun.storage, budget=budget):
                 if presentation.host == self._host:
                     self._array.unpresent(presentation, budget=budget)
+
+    def _call(self) -> Budget:
+        """For one call of the array where VSS gives the provider no time of its own."""
+        return Budget.of(self._clock, _CALL_S)
 
     def _veto(self, why: str) -> ProviderVeto:
         return ProviderVeto(

@@ -144,9 +144,17 @@ class Arrival:
 
 
 def _same(record: LunInformation, disk: LunInformation) -> bool:
-    """Whether two records speak of one LUN."""
-    wanted = {record.storage, *record.identifiers}
-    return record.version == disk.version == 1 and bool(wanted & {disk.storage, *disk.identifiers})
+    """Whether two records speak of one LUN.
+
+    Ids of one scheme name objects, and decide: a stranger that has got the world wide name of a
+    deleted copy is not that copy. Page 83 names decide where one side has nothing else.
+    """
+    if record.version != 1 or disk.version != 1:
+        return False
+    schemes = {each.storage.partition(":")[0] for each in (record, disk)}
+    if len(schemes) == 1 and schemes != {"naa"}:
+        return record.storage == disk.storage
+    return bool({record.storage, *record.identifiers} & {disk.storage, *disk.identifiers})
 
 
 def import_document(engine: Engine, document: BackupDocument, budget: Budget) -> ImportedSet:

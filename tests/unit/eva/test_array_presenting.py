@@ -33,7 +33,8 @@ def test_storage_is_unreachable_until_presented_and_after_hiding(bench):
         bench.array.open_lun("frs1", 1)
     shown = bench.show(source)
     assert shown.access == bench.array.report_luns("frs1")[0]
-    assert shown.access.identifiers == (source,)
+    assert shown.access.storage == source
+    assert shown.access.identifiers == bench.array.storage([source])[0].identifiers
     assert bench.array.report_luns("evs1") == ()
     device = bench.array.open_lun("frs1", shown.access.number)
     device.write(0, b"x")
@@ -43,7 +44,7 @@ def test_storage_is_unreachable_until_presented_and_after_hiding(bench):
         lambda: device.write(0, b"1"),
         lambda: device.discard(0, 1),
         device.flush,
-        lambda: bench.array.lun_storage("frs1", 1),
+        lambda: bench.array.open_lun("frs1", 1),
     ):
         with pytest.raises(DeviceError):
             call()
@@ -73,9 +74,9 @@ def test_lun_numbers(bench):
         with pytest.raises(PresentationFailed):
             present(1, number=number)
     assert bench.picture() == before
-    numbers = [each.number for each in bench.array.report_luns("frs1")]
-    assert numbers == [1, 2, 3, 255]
-    assert bench.array.lun_storage("frs1", 255) == disks[4]
+    luns = bench.array.report_luns("frs1")
+    assert [each.number for each in luns] == [1, 2, 3, 255]
+    assert luns[-1].storage == disks[4]
 
 
 @pytest.mark.rule("EVA-36")

@@ -124,7 +124,7 @@ def test_words_of_new_objects_look_like_the_dumps():
 
 def test_lun_and_port_names_are_read_in_any_spelling():
     """Dashes, colons and case do not matter; other lengths and types are refused."""
-    assert storage_id("6005-08B4-0010-2ED6-0000-A000-0640-0000") == storage_id(
+    assert wwlun_name("6005-08B4-0010-2ED6-0000-A000-0640-0000") == wwlun_name(
         "naa:600508b400102ed60000a00006400000"
     )
     assert port_name("10:00:00:00:c9:6c:c6:99") == "1000-0000-C96C-C699"
@@ -142,11 +142,16 @@ def test_objects_of_the_array_have_consistent_names(bench, kind):
     for storage in (source, copy.id):
         view = bench.array.describe(storage)
         assert view.wwlun == view.identity.objecthexuid
-        assert storage == f"naa:{view.identity.hexuid}"
+        assert storage == storage_id(view.identity) == f"eva:{view.identity.objectid.lower()}"
+        [listed] = bench.array.storage([storage])
+        assert listed.identifiers == (f"naa:{view.identity.hexuid}",)
     bench.array.rename_storage(copy.id, "renamed")
     bench.show(copy.id)
     if kind is CopyKind.SNAPCLONE:
         bench.clock.advance(1000)
         bench.array.resize_storage(copy.id, 16 << 20)
-    assert bench.array.describe(copy.id).wwlun == dashed(copy.id.removeprefix("naa:"))
-    assert [each.name for each in bench.array.storage([copy.id])] == ["renamed"]
+    [renamed] = bench.array.storage([copy.id])
+    assert renamed.name == "renamed"
+    assert bench.array.describe(copy.id).wwlun == dashed(
+        renamed.identifiers[0].removeprefix("naa:")
+    )

@@ -225,8 +225,10 @@ def test_the_check_waits_for_normalization_and_gives_up_in_time():
 @pytest.mark.rule("FRS-13")
 def test_a_lost_member_fails_the_copy(site, monkeypatch):
     """If the array loses one member while it normalizes, the whole set is unusable and goes."""
-    real = site.parties.store.states
-    monkeypatch.setattr(site.parties.store.__class__, "states", lambda self, s: real(s)[1:])
+    real = site.parties.store.look
+    monkeypatch.setattr(
+        site.parties.store.__class__, "look", lambda self, **words: real(**words)[1:]
+    )
     with pytest.raises(NormalizationFailed):
         site.frs.create_copy("evs1", ["sg1"], backup_type=FULL)
     monkeypatch.undo()

@@ -168,13 +168,13 @@ def test_a_copy_is_not_read_while_production_has_members_of_it_mounted(site, mon
 def test_a_listing_that_finds_a_lost_member_changes_the_record_as_it_is_now(site, monkeypatch):
     """What another thread wrote between look and decay stays."""
     copy = only(site)
-    real = site.parties.store.states
+    real = site.parties.store.look
 
-    def states(storages):
+    def look(**words):
         site.parts.catalog.update(copy.id, lambda record: evolve(record, note="kept"))
-        return real(storages)[1:]
+        return real(**words)[1:]
 
-    monkeypatch.setattr(type(site.parties.store), "states", lambda _, storages: states(storages))
+    monkeypatch.setattr(type(site.parties.store), "look", lambda _, **words: look(**words))
     (seen,) = site.frs.copies()
     assert (seen.verdict, seen.note) == (Verdict.DECAYED, "kept")
     monkeypatch.undo()

@@ -81,13 +81,13 @@ def test_a_used_member_is_refused(plan, copy):
 def test_a_member_that_is_not_ready_is_refused(site, plan, copy, monkeypatch, state, said):
     """Lost, invalid, or not yet standing alone."""
     hit, store = copy.members[0].storage, type(site.parts.production("evs1").store)
-    real = store.states
+    real = store.look
 
-    def states(self, storages):
-        found = [each for each in real(self, storages) if each.id != hit or state is not None]
+    def look(self, **words):
+        found = [each for each in real(self, **words) if each.id != hit or state is not None]
         return [evolve(each, state=state) if each.id == hit else each for each in found]
 
-    monkeypatch.setattr(store, "states", states)
+    monkeypatch.setattr(store, "look", look)
     condition, text = refused(plan, copy)
     assert condition == "P-01"
     assert said in text

@@ -61,15 +61,15 @@ class Target:
         self.luns[number] = storage, read_only
 
     def report_luns(self, host: HostRef) -> list[ScsiLun]:
-        return [ScsiLun(host=host, number=number) for number in sorted(self.luns)]
+        return [
+            ScsiLun(host=host, number=number, storage=self.luns[number][0])
+            for number in sorted(self.luns)
+        ]
 
     def open_lun(self, host: HostRef, number: int) -> BlockDevice:
         storage, read_only = self._answering(number)
         disk = self.disks[storage]
         return ReadOnlyDevice(disk) if read_only else disk
-
-    def lun_storage(self, host: HostRef, number: int) -> StorageId:
-        return self._answering(number)[0]
 
     def _answering(self, number: int) -> tuple[StorageId, bool]:
         if number not in self.luns:
@@ -134,7 +134,7 @@ def test_initialized_disks_are_described(stage: Stage) -> None:
     assert label is not None
     assert disk == Disk(
         storage=StorageId("naa:a"),
-        access=ScsiLun(host=HOST, number=3),
+        access=ScsiLun(host=HOST, number=3, storage=StorageId("naa:a")),
         size_bytes=DISK_BYTES,
         signature=label.signature,
         device=r"\\.\PHYSICALDRIVE3",
@@ -232,7 +232,9 @@ def test_moved_disk_stays_mounted(stage: Stage) -> None:
         stage.read(volume, "who.txt")
     assert stage.server.rescan(budget=BUDGET) == ()
     assert stage.read(volume, "who.txt") == b"a"
-    assert stage.server.disks()[0].access == ScsiLun(host=HOST, number=9)
+    assert stage.server.disks()[0].access == ScsiLun(
+        host=HOST, number=9, storage=storage_of(volume)
+    )
 
 
 def test_flags_are_in_the_label_and_travel_with_copies(stage: Stage) -> None:

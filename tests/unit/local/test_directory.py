@@ -26,6 +26,7 @@ from frskit.errors import (
     CopyInvalid,
     HasDependents,
     InsufficientCapacity,
+    LimitExceeded,
     NameInUse,
     OutcomeUnknown,
     PresentationFailed,
@@ -191,10 +192,10 @@ def test_staging_refuses_what_cannot_work(array, budget, monkeypatch):
         stage(request(DATA, "x"), request(LOGS, "x"))
     with pytest.raises(UsageError):
         stage()
-    with pytest.raises(UsageError):
-        stage(request(DATA, "x"), request(DATA, "y"))
-    with pytest.raises(UsageError):
+    with pytest.raises(LimitExceeded):
         stage(request(DATA, "x" * 201))
+    with pytest.raises(UsageError, match="twice"):
+        stage(request(DATA, "x"), request(DATA, "y"))
 
     class Full:
         f_bavail, f_frsize = 0, 4096
@@ -706,7 +707,7 @@ def test_a_commit_that_was_too_late_is_never_a_result(array, clock, monkeypatch)
 
     with monkeypatch.context() as patch:
         patch.setattr("frskit.local.records.save_records", slowly)
-        with pytest.raises(OutcomeUnknown, match="too late") as caught:
+        with pytest.raises(OutcomeUnknown, match="after its deadline") as caught:
             array.commit_copies(staged, budget=budget)
     assert caught.value.key == KEY
     assert [each.name for each in array.copies(key=KEY)] == ["c0"]

@@ -71,6 +71,8 @@ def test_our_own_parties_take_what_their_seam_gives(protocol, party):
         for parameter, value in wanted.items():
             assert parameter in given, f"{name}({parameter})"
             default = given[parameter].default
+            if parameter == "budget" and default is None:
+                continue  # laxer than the seam, for people at a prompt
             if value.default is ...:  # some default, which the party chooses
                 assert default is not inspect.Parameter.empty, f"{name}({parameter})"
             else:

@@ -193,7 +193,7 @@ def test_support(make_site):
     assert not supports([LOGS], CopyKind.SNAPCLONE)
     assert not supports([LunInformation(storage="naa:other")], None)
     assert not supports([], None)
-    site.array.storage = lambda ids=None: (_ for _ in ()).throw(CopyConflict("down"))
+    site.array.storage = lambda ids=None, **_words: (_ for _ in ()).throw(CopyConflict("down"))
     assert not supports([LOGS], None)
 
 
