@@ -598,7 +598,8 @@ def test_a_foreign_exception_in_one_resume_leaves_the_others_their_turn(site, mo
         with monkeypatch.context() as patch:
             Fault(site.exchange.application, method, error, lasting=True, patch=patch)
             results = [each.result for each in site.frs.resume()]
-        assert results[0] == f"{text}: RuntimeError: API changed"
+        assert results[0].startswith(f"{text}: application ")
+        assert results[0].endswith(f" failed in {method}: RuntimeError: API changed")
     assert site.frs.copy(other.id).life is CopyLife.FAILED
     assert site.frs.resume()[0].result == "the recovery of sg1 was completed"
 
