@@ -38,9 +38,10 @@ __all__ = [
     "CLOSING_S",
     "Watchdog",
     "guarded",
-    "is_guarded",
+    "pardon",
     "silent_parties",
     "together",
+    "unguarded",
     "watchdog_of",
 ]
 
@@ -469,9 +470,15 @@ def guarded(
     return cast("T", _Guard(party, dog, frozenset(closing), answer_s, dict(waits or {})))
 
 
-def is_guarded(party: object) -> bool:
-    """Whether this is what `guarded` gives out; `isinstance` cannot tell."""
-    return type(party) is _Guard
+def unguarded(party: T) -> T:
+    """The party itself, if this is what `guarded` gave out; `isinstance` cannot tell."""
+    return cast("T", party._party) if type(party) is _Guard else party  # noqa: SLF001
+
+
+def pardon(party: object) -> None:
+    """Forget what a guarded party owes; nothing happens to another one."""
+    if type(party) is _Guard:
+        party._dog.pardon()  # noqa: SLF001
 
 
 def foreign(kind: type[FrskitError], party: str, what: str, error: BaseException) -> FrskitError:

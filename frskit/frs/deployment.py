@@ -17,6 +17,7 @@ from frskit.frs.state.catalog import SqliteCatalog
 from frskit.frs.state.journal import Journal
 from frskit.frs.state.locks import Locks
 from frskit.model.ids import IdFactory
+from frskit.watchdog import pardon
 
 if TYPE_CHECKING:
     from frskit.protocols import (
@@ -137,6 +138,14 @@ class Parts:
         behind = {name: each.guarded(clock, patience) for name, each in known}
         object.__setattr__(self, "productions", behind)
         object.__setattr__(self, "recovery", self.recovery.guarded(clock, patience))
+
+    def pardon(self) -> None:
+        """Ask parties again that owe an answer to an earlier call."""
+        parties: list[object] = [self.recovery.server]
+        for each in self.productions.values():
+            parties += [each.server, each.application, each.checker, each.store]
+        for party in parties:
+            pardon(party)
 
     def production(self, server: str) -> Production:
         """The production server of this name, asked for anew at each step [FRS R-3.3].

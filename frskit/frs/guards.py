@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from attrs import frozen
 
 from frskit.errors import ApplicationError, ArrayError, HostError, IntegrityError
-from frskit.watchdog import ANSWER_S, CLOSING_S, guarded, is_guarded, watchdog_of
+from frskit.watchdog import ANSWER_S, CLOSING_S, guarded, unguarded, watchdog_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -132,7 +132,7 @@ _ERRORS: Final[Mapping[str, type[FrskitError]]] = {
 
 
 def guard(party: T, kind: str, clock: Clock, patience: Patience, *, called: str = "") -> T:
-    """The same party, behind its watchdog; one that is there already stays as it is.
+    """The same party, behind its watchdog; one that is there already may get other waits.
 
     Args:
         party: The party.
@@ -141,8 +141,7 @@ def guard(party: T, kind: str, clock: Clock, patience: Patience, *, called: str 
         patience: How long they may take.
         called: What messages call it; by default its kind and name.
     """
-    if is_guarded(party):
-        return party
+    party = unguarded(party)
     name = called or _called(kind, party)
     dog = watchdog_of(party, name, clock, wrap=_ERRORS[kind], closing_s=patience.closing_s)
     calls = WAITS[kind]

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from attrs import define, field, frozen
 
-from frskit.clock import Clock
+from frskit.clock import CancelToken, Clock
 from frskit.codes.hresult import hresult
 from frskit.errors import BadState, FreezeTimeout, FrskitError, Stopped, WriterError, WriterVeto
 from frskit.model.components import (
@@ -46,12 +46,13 @@ class Limits:
 
     Attributes:
         deadline_s: Reading of the clock; None leaves it to the roster.
-        on_expiry, on_late: As of `frskit.watchdog.Watchdog.call`.
+        on_expiry, on_late, token: As of `frskit.watchdog.Watchdog.call`.
     """
 
     deadline_s: float | None = None
     on_expiry: Callable[[], None] | None = None
     on_late: Callable[[], None] | None = None
+    token: CancelToken | None = None
 
 
 @define(eq=False)
@@ -250,6 +251,7 @@ class Roster:
                 on_expiry=limits.on_expiry,
                 on_late=limits.on_late,
                 closing=event in _CLOSING,
+                token=limits.token,
             )
         except Exception as error:  # noqa: BLE001  any failure of a writer is a veto
             return self._failed(member, event, session, error, cell)
