@@ -472,7 +472,8 @@ def guarded(
 
 def unguarded(party: T) -> T:
     """The party itself, if this is what `guarded` gave out; `isinstance` cannot tell."""
-    return cast("T", party._party) if type(party) is _Guard else party  # noqa: SLF001
+    bare: object = party
+    return cast("T", bare._party) if type(bare) is _Guard else party  # noqa: SLF001
 
 
 def pardon(party: object) -> None:
