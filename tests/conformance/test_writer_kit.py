@@ -17,6 +17,7 @@ from frskit.model.components import (
     BackupType,
     Component,
     ComponentId,
+    Quiesce,
     WriterFailure,
     WriterMetadata,
     WriterRecord,
@@ -160,6 +161,18 @@ class DoesNotHold(HonestWriter):
 
     def thaw(self, session, *, budget):
         pass
+
+
+class SaysThatItDoesNotHold(DoesNotHold):
+    def identify(self, *, budget):
+        return attrs.evolve(super().identify(budget=budget), quiesce=Quiesce.INSTANT_ONLY)
+
+
+def test_a_writer_that_says_that_it_does_not_hold_is_skipped_visibly():
+    """A backup mode does not hold writes by right: the rest is checked, the report says so."""
+    report = check_writer(lambda: World(SaysThatItDoesNotHold))
+    assert sorted(report.skipped) == ["hold", "window"]
+    assert "EXC-17" in report.skipped["hold"]
 
 
 class StaysFrozen(HonestWriter):

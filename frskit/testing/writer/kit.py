@@ -19,6 +19,7 @@ from frskit.errors import FreezeTimeout, WriterVeto
 from frskit.model.components import (
     BackupType,
     ComponentId,
+    Quiesce,
     WriterFailure,
     WriterMetadata,
     WriterRecord,
@@ -192,6 +193,9 @@ def _metadata(make: Callable[[], WriterWorld]) -> str:
 
 def _hold(make: Callable[[], WriterWorld]) -> str:
     world = make()
+    quiesce = world.writer.identify(budget=world.budget()).quiesce
+    if quiesce is not Quiesce.HOLDS:
+        return f"EXC-17: the writer says that it does not hold ({quiesce.value})"
     _must(world.write(), "EXC-17", "the application does not write before a backup")
     play = _Play(world).upto("freeze")
     image = world.image()
@@ -279,6 +283,8 @@ def _truncation(make: Callable[[], WriterWorld]) -> str:
 
 def _window(make: Callable[[], WriterWorld]) -> str:
     world = make()
+    if world.writer.identify(budget=world.budget()).quiesce is not Quiesce.HOLDS:
+        return "EXC-21: the writer says that it does not hold, so it has nothing to let go"
     play = _Play(world).upto("freeze")
     if not world.pass_window():
         world.writer.abort(play.session)
