@@ -13,12 +13,15 @@ It says ``ready``, waits for a line with the longest hold in seconds, freezes an
 
 from __future__ import annotations
 
-import fcntl
 import os
 import select
 import signal
 import sys
 import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["FIFREEZE", "FITHAW", "main"]
 
@@ -52,12 +55,12 @@ def _asked(end_s: float, parent: int) -> bool:
             return True
 
 
-def _hold(place: int, limit_s: float, parent: int) -> str:
+def _hold(request: Callable[[int], object], limit_s: float, parent: int) -> str:
     """Freeze, wait, thaw; how it ended."""
     end_s = time.monotonic() + limit_s
     asked = False
     try:
-        fcntl.ioctl(place, FIFREEZE, 0)
+        request(FIFREEZE)
     except OSError as error:
         return f"failed {error.errno}"
     try:
@@ -66,12 +69,14 @@ def _hold(place: int, limit_s: float, parent: int) -> str:
     except (_Terminated, OSError):
         pass
     finally:
-        fcntl.ioctl(place, FITHAW, 0)
+        request(FITHAW)
     return "thawed asked" if asked else "thawed late"
 
 
 def main(mount_point: str) -> int:
     """Serve one hold; the exit status."""
+    import fcntl  # not where POSIX is missing; and before anything is frozen
+
     parent = os.getppid()
     place = os.open(mount_point, os.O_RDONLY | os.O_DIRECTORY)
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
@@ -80,7 +85,7 @@ def main(mount_point: str) -> int:
         _say("ready")
         line = os.read(0, 64)
         if line:
-            _say(_hold(place, float(line), parent))
+            _say(_hold(lambda code: fcntl.ioctl(place, code, 0), float(line), parent))
     except (_Terminated, BrokenPipeError):
         return 1
     return 0

@@ -6,7 +6,6 @@ interpreter, of temporary files, of frskit's own state. Those are refused by nam
 
 from __future__ import annotations
 
-import fcntl
 import os
 import select
 import subprocess
@@ -113,6 +112,8 @@ class _Holder:
 
     def thaw_here(self) -> None:
         """Thaw it in this process; fine if it is not frozen."""
+        import fcntl
+
         with suppress(OSError):
             fcntl.ioctl(self.place, freeze_child.FITHAW, 0)
 
