@@ -76,7 +76,7 @@ class SqliteWriter(WriterBase):
         self._instance = (ids or IdFactory()).guid()
         self._holder: subprocess.Popen[str] | None = None
 
-    def identify(self) -> WriterMetadata:
+    def identify(self, *, budget) -> WriterMetadata:
         return WriterMetadata(
             writer_id=WRITER_ID,
             instance_id=self._instance,
@@ -95,7 +95,7 @@ class SqliteWriter(WriterBase):
             self.abort(session)
             raise WriterVeto(f"{self.path} could not be locked", retryable=True)
 
-    def thaw(self, session) -> None:
+    def thaw(self, session, *, budget) -> None:
         if self._holder is None or self._holder.stdin is None:
             return
         with contextlib.suppress(BrokenPipeError):

@@ -173,10 +173,39 @@ class CancelToken:
     """A flag that one party sets and the other polls; setting it twice is harmless."""
 
     _event: threading.Event = field(factory=threading.Event, init=False, repr=False)
+    _watchers: list[Callable[[], None]] = field(factory=list, init=False, repr=False, eq=False)
+    # Reentrant: a signal's handler may set the token in the middle of anything.
+    _lock: threading.RLock = field(factory=threading.RLock, init=False, repr=False, eq=False)
 
     def cancel(self) -> None:
         """Ask the operation to stop at its next safe point."""
         self._event.set()
+        with self._lock:
+            watchers, self._watchers = self._watchers, []
+        for action in watchers:
+            action()
+
+    def watch(self, action: Callable[[], None]) -> Callable[[], None]:
+        """Call `action` when the token is set, in the thread that sets it, or now if it is set.
+
+        Args:
+            action: Must be short, must not raise, and may be called twice.
+
+        Returns:
+            Forgets it; harmless once it was called.
+        """
+        with self._lock:
+            self._watchers.append(action)
+        # Asked after it was added: so it is missed by nobody.
+        if self._event.is_set():
+            action()
+
+        def forget() -> None:
+            with self._lock:
+                # By identity: two waits may have equal actions.
+                self._watchers = [each for each in self._watchers if each is not action]
+
+        return forget
 
     @property
     def cancelled(self) -> bool:

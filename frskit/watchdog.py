@@ -26,14 +26,24 @@ from typing import TYPE_CHECKING, Generic, TypeVar, cast
 from attrs import define, field
 
 from frskit.clock import Budget
-from frskit.errors import FrskitError, NoAnswer
+from frskit.errors import Cancelled, FrskitError, NoAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from frskit.clock import Clock
+    from frskit.clock import CancelToken, Clock
 
-__all__ = ["ANSWER_S", "CLOSING_S", "Watchdog", "guarded", "silent_parties", "together"]
+__all__ = [
+    "ANSWER_S",
+    "CLOSING_S",
+    "Watchdog",
+    "guarded",
+    "pardon",
+    "silent_parties",
+    "together",
+    "unguarded",
+    "watchdog_of",
+]
 
 T = TypeVar("T")
 
@@ -46,6 +56,37 @@ ANSWER_S = 600.0
 may do in good faith (a writer's PrepareForSnapshot, a rescan), short enough to end a night's job."""
 
 _ALL: weakref.WeakSet[Watchdog] = weakref.WeakSet()
+
+_PARTIES: dict[int, tuple[weakref.ref[object], Watchdog]] = {}
+"""The watchdogs of parties that several objects call, by the party's `id`."""
+
+_PARTIES_LOCK = threading.Lock()
+
+
+def watchdog_of(
+    party: object,
+    name: str,
+    clock: Clock,
+    *,
+    wrap: type[FrskitError] | None = None,
+    closing_s: float = CLOSING_S,
+) -> Watchdog:
+    """The one watchdog before this party, whoever calls it: what one of them is owed, all know.
+
+    Made at the first time; the clock has to be the same, else it is another one.
+    """
+    with _PARTIES_LOCK:
+        known = _PARTIES.get(id(party))
+        if known is not None and known[0]() is party and known[1].clock is clock:
+            return known[1]
+        dog = Watchdog(name, clock, wrap=wrap, closing_s=closing_s)
+        try:
+            _PARTIES[id(party)] = weakref.ref(party), dog
+        except TypeError:  # its class does not allow it: everybody has a watchdog of his own
+            return dog
+        for key in [key for key, (party_of, _) in _PARTIES.items() if party_of() is None]:
+            del _PARTIES[key]
+        return dog
 
 
 def silent_parties() -> tuple[str, ...]:
@@ -73,6 +114,7 @@ class _Call(Generic[T]):
         self.given_up = False
         self.trouble: BaseException | None = None
         self.back = threading.Event()
+        self.woken = threading.Event()
         self._function = function
         self._on_expiry, self._on_late = on_expiry, on_late
         self._lock = threading.Lock()
@@ -87,6 +129,7 @@ class _Call(Generic[T]):
             self._error = error
         with self._lock:
             self.back.set()
+        self.woken.set()
         if self.given_up and self._on_late is not None:
             try:
                 self._on_late()
@@ -159,20 +202,25 @@ class Watchdog:
         on_expiry: Callable[[], None] | None = None,
         on_late: Callable[[], None] | None = None,
         closing: bool = False,
+        token: CancelToken | None = None,
     ) -> T:
         """Call the party, and wait for its answer no longer than until the deadline.
 
         Args:
             what: The call, for messages.
             function: Calls the party.
-            deadline_s: Reading of the clock; None waits for ever, in the caller's own thread.
+            deadline_s: Reading of the clock; None waits for ever, in the caller's own thread, and
+                infinity in a thread of the call's.
             on_expiry: Runs at the deadline, before anything is raised, while the party may still
                 be at it; also when the caller is interrupted.
             on_late: Runs when the party came back after that; in whatever thread it did.
             closing: The call only ends something, or only looks: it is made although answers are
                 owed. Without a deadline it waits for `closing_s`.
+            token: Ends the wait, too: a party that does not notice it by itself within `closing_s`
+                is given up. In real time only; on a virtual clock nothing can be set meanwhile.
 
         Raises:
+            Cancelled: The token was set, and the party did not come back.
             NoAnswer: There was none in time, or the party was not asked since the time was over
                 or an earlier answer is owed.
             BaseException: What the party raised; a foreign exception as `wrap`, if that is set.
@@ -185,13 +233,15 @@ class Watchdog:
             self._check_asked(what, deadline_s, now_s, on_expiry)
         call = _Call(what, function, on_expiry, on_late, closing=closing)
         try:
-            self._bounded(call, deadline_s)
+            self._bounded(call, deadline_s, token)
             if not call.given_up:
                 return call.result()
         except Exception as error:
             if self.wrap is None or isinstance(error, FrskitError):
                 raise
             raise foreign(self.wrap, self.party, what, error) from error
+        if token is not None and token.cancelled:
+            raise Cancelled(f"cancelled while waiting for {self.party} to answer {what}")
         raise self._given_up(call)
 
     def _check_asked(
@@ -227,12 +277,12 @@ class Watchdog:
                 context={"party": self.party},
             )
 
-    def _bounded(self, call: _Call[T], deadline_s: float | None) -> None:
+    def _bounded(self, call: _Call[T], deadline_s: float | None, token: CancelToken | None) -> None:
         """Run the call; return when it is answered or given up."""
         if deadline_s is None:
             call.run()
         elif self.clock.real_time:
-            self._in_a_thread(call, deadline_s)
+            self._in_a_thread(call, deadline_s, token)
         else:
             cancel = self.clock.alarm(deadline_s, call.give_up)
             try:
@@ -240,7 +290,7 @@ class Watchdog:
             finally:
                 cancel()
 
-    def _in_a_thread(self, call: _Call[T], deadline_s: float) -> None:
+    def _in_a_thread(self, call: _Call[T], deadline_s: float, token: CancelToken | None) -> None:
         thread = threading.Thread(
             target=copy_context().run, args=(call.run,), name=f"{self.party}: {call.what}"
         )
@@ -254,12 +304,30 @@ class Watchdog:
             return
         try:
             # Waiting here and not in the party lets an interrupt through at once.
-            call.back.wait(max(0.0, deadline_s - self.clock.monotonic()))
+            self._wait(call, deadline_s, token)
         finally:
             if not call.back.is_set():
                 with self._lock:
                     self._owed.append(call)  # type: ignore[arg-type]  # only its name is used
                 call.give_up()
+
+    def _wait(self, call: _Call[T], deadline_s: float, token: CancelToken | None) -> None:
+        """Until the call is back, the deadline, or a little after the token was set."""
+        if token is None:
+            call.back.wait(self._left_s(deadline_s))
+            return
+        forget = token.watch(call.woken.set)
+        try:
+            call.woken.wait(self._left_s(deadline_s))
+        finally:
+            forget()
+        if not call.back.is_set() and token.cancelled:
+            call.back.wait(min(self.closing_s, self._left_s(deadline_s)))
+
+    def _left_s(self, deadline_s: float) -> float:
+        left_s = deadline_s - self.clock.monotonic()
+        # Longer waits are refused by the machine, and nobody will live to see the difference.
+        return min(max(0.0, left_s), threading.TIMEOUT_MAX)
 
     def _given_up(self, call: _Call[T]) -> NoAnswer:
         error = NoAnswer(
@@ -308,18 +376,24 @@ def together(clock: Clock, actions: Sequence[Callable[[], None]]) -> None:
 class _Guard:
     """What `guarded` gives out; looks like the party, and calls it through the watchdog."""
 
-    __slots__ = ("_answer_s", "_closing", "_dog", "_party")
+    __slots__ = ("_answer_s", "_closing", "_dog", "_party", "_waits")
     _party: object
     _dog: Watchdog
     _closing: frozenset[str]
     _answer_s: float
+    _waits: Mapping[str, float]
 
     def __init__(
-        self, party: object, dog: Watchdog, closing: frozenset[str], answer_s: float
+        self,
+        party: object,
+        dog: Watchdog,
+        closing: frozenset[str],
+        answer_s: float,
+        waits: Mapping[str, float],
     ) -> None:
         for name, value in zip(
-            ("_party", "_dog", "_closing", "_answer_s"),
-            (party, dog, closing, answer_s),
+            ("_party", "_dog", "_closing", "_answer_s", "_waits"),
+            (party, dog, closing, answer_s, waits),
             strict=True,
         ):
             object.__setattr__(self, name, value)
@@ -357,8 +431,9 @@ class _Guard:
     ) -> object:
         dog = self._dog
         now_s = dog.clock.monotonic()
-        end_s = now_s + self._answer_s
+        end_s = now_s + self._waits.get(name, self._answer_s)
         budget = words.get("budget")
+        token = budget.token if isinstance(budget, Budget) else None
         if isinstance(budget, Budget) and budget.deadline_s is not None:
             # A party that watches its budget answers by itself, and says more than we could.
             end_s = max(now_s, budget.deadline_s) + dog.closing_s
@@ -367,24 +442,44 @@ class _Guard:
             partial(method, *args, **words),
             deadline_s=end_s,
             closing=name in self._closing,
+            token=token,
         )
 
 
 def guarded(
-    party: T, dog: Watchdog, *, closing: Collection[str] = (), answer_s: float = ANSWER_S
+    party: T,
+    dog: Watchdog,
+    *,
+    closing: Collection[str] = (),
+    answer_s: float = ANSWER_S,
+    waits: Mapping[str, float] | None = None,
 ) -> T:
     """The same party, with every method called through its watchdog.
 
-    A call ends `CLOSING_S` after its ``budget``, or after `answer_s` if it has none.
+    A call ends `CLOSING_S` after its ``budget``, or after `answer_s` if it has none; its budget's
+    cancel token ends it, too.
 
     Args:
         party: Any object; what is no method passes through, `isinstance` answers as before.
         dog: Stands before it.
         closing: Names of the methods that are called although answers are owed: those that only
             end something, or only look.
-        answer_s: Longest wait for a call without a budget.
+        answer_s: Longest wait for a call whose budget has no deadline.
+        waits: Other such waits, by method; infinity bounds it by its budget alone.
     """
-    return cast("T", _Guard(party, dog, frozenset(closing), answer_s))
+    return cast("T", _Guard(party, dog, frozenset(closing), answer_s, dict(waits or {})))
+
+
+def unguarded(party: T) -> T:
+    """The party itself, if this is what `guarded` gave out; `isinstance` cannot tell."""
+    bare: object = party
+    return cast("T", bare._party) if type(bare) is _Guard else party  # noqa: SLF001
+
+
+def pardon(party: object) -> None:
+    """Forget what a guarded party owes; nothing happens to another one."""
+    if type(party) is _Guard:
+        party._dog.pardon()  # noqa: SLF001
 
 
 def foreign(kind: type[FrskitError], party: str, what: str, error: BaseException) -> FrskitError:

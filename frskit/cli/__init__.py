@@ -6,10 +6,14 @@ parser of its own and works without extras.
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
+from contextlib import suppress
 from importlib.util import find_spec
+from typing import NoReturn
 
-__all__ = ["main"]
+__all__ = ["leave", "main"]
 
 
 def main() -> None:
@@ -23,4 +27,22 @@ def main() -> None:
             raise
         sys.stderr.write("frskit: the command line needs: pip install 'frskit[cli]'\n")
         raise SystemExit(2) from None
-    raise SystemExit(run(sys.argv[1:]))
+    leave(run(sys.argv[1:]))
+
+
+def leave(status: int) -> NoReturn:
+    """End the program, also if a party still hangs.
+
+    The thread of a call that never came back may be anywhere, in the C code of a library too,
+    which the interpreter's own end would pull from under it. So nothing is taken down then:
+    everything is flushed and the process ends at once, with its status.
+    """
+    from frskit.watchdog import silent_parties
+
+    if not silent_parties():
+        raise SystemExit(status)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    logging.shutdown()
+    os._exit(status)

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from frskit.cli import leave
 from frskit.cli.sites import opened, short_ids
 from frskit.cli.text import cell_width, printable, terminal_width, wrapped
 from frskit.errors import Cancelled, FrskitError, UsageError
@@ -72,7 +73,7 @@ def parse(arguments: Sequence[str]) -> tuple[str, dict[str, str]]:
 
 def main() -> None:
     """Entry point of ``hpfrscli``."""
-    raise SystemExit(run(sys.argv[1:]))
+    leave(run(sys.argv[1:]))
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from frskit.frs.deployment import Parts, Policy, Production, Recovery
+    from frskit.frs.guards import Patience
     from frskit.frs.recovery.legality import LEGALITY
     from frskit.frs.requestor import FastRecovery, RunningCopy
     from frskit.frs.resume import Resumed
@@ -29,6 +30,7 @@ __all__ = [
     "Journal",
     "Locks",
     "Parts",
+    "Patience",
     "Phase",
     "Policy",
     "Production",
@@ -47,6 +49,7 @@ _HOMES = {
     "Locks": "frskit.frs.state.locks",
     "RequestorOperation": "frskit.frs.state.journal_words",
     "Parts": "frskit.frs.deployment",
+    "Patience": "frskit.frs.guards",
     "Phase": "frskit.frs.state.journal_words",
     "Policy": "frskit.frs.deployment",
     "Production": "frskit.frs.deployment",

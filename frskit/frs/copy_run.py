@@ -78,6 +78,16 @@ class CopyWish:
         )
 
 
+def _typed(error: BaseException) -> BaseException:
+    """A foreign exception as an error of frskit, which can carry the record of the copy."""
+    if isinstance(error, FrskitError) or not isinstance(error, Exception):
+        return error
+    return FrskitError(
+        f"the copy failed: {told(error)}",
+        hint="A party raised what its contract does not name, or frskit has a defect.",
+    )
+
+
 def recoverable_names(production: Production, explicit: Sequence[Component]) -> tuple[str, ...]:
     """What a record calls the selected components: by the application's names for them.
 
@@ -128,7 +138,7 @@ class CopyRun:
         production = self._parts.production(self._wish.server)
         # One operation per server, so that no two freezes can ever meet [FRS-43].
         with self._parts.locks.hold(f"server-{self._wish.server}", "copy"):
-            self._precheck(production)
+            self._refuse_type(production)
             # Durable before anything is asked of anybody: from here on a resume can find it.
             self._record("requested")
             self._journal = self._parts.journal.begin(
@@ -138,12 +148,22 @@ class CopyRun:
                 components=self.copy.components,
             )
             try:
+                self._precheck(production)
                 self._make(production)
             except BaseException as error:
-                self._failed(error)
-                raise
+                self._failed(told_error := _typed(error))
+                if told_error is error:
+                    raise
+                raise told_error from error
             self._journal.end(self.copy.life.value)
         return self.copy
+
+    def _refuse_type(self, production: Production) -> None:
+        """A wish that this service can never fulfil leaves no record."""
+        if self._wish.backup_type not in production.service.capabilities.backup_types:
+            raise UsageError(
+                f"the shadow copy service cannot make {self._wish.backup_type.value} backups"
+            )
 
     def _precheck(self, production: Production) -> None:
         """What must be right before anybody is disturbed."""
@@ -152,10 +172,6 @@ class CopyRun:
             raise UsageError(
                 f"the checker {checker.name} is not available on the recovery server",
                 hint="Install it there, or ask for an unverified copy explicitly.",
-            )
-        if self._wish.backup_type not in production.service.capabilities.backup_types:
-            raise UsageError(
-                f"the shadow copy service cannot make {self._wish.backup_type.value} backups"
             )
 
     def _make(self, production: Production) -> None:
@@ -262,21 +278,12 @@ class CopyRun:
     ) -> IntegrityReport:
         """The checker's report, held against the list of files, which frskit knows itself."""
         checker = production.checker
-        try:
-            report = checker.check(
-                target,
-                executor=self._parts.executor,
-                progress=self._progress("check"),
-                budget=budget,
-            )
-        except FrskitError:
-            raise
-        except Exception as error:
-            raise IntegrityError(
-                f"the checker {checker.name} failed: {told(error)}",
-                hint="The copy was not judged. This is a defect of the checker.",
-                context={"copy": self.copy.id},
-            ) from error
+        report = checker.check(
+            target,
+            executor=self._parts.executor,
+            progress=self._progress("check"),
+            budget=budget,
+        )
         return held_against_files(report, target, checker.name)
 
     def _wait_normalized(self, production: Production, budget: Budget) -> None:
@@ -397,15 +404,21 @@ class CopyRun:
         """Delete a set that will never get a verdict; what cannot be deleted is named."""
         recovery, set_id = self._parts.recovery, SetId(self.copy.id)
         storages = [member.storage for member in self.copy.members]
-        budget = Budget.of(self._parts.clock)
+
+        def budget() -> Budget:
+            """For each step its own: one that hangs must not use up the others' time."""
+            return Budget.of(self._parts.clock, self._parts.policy.patience.cleanup_s)
+
         releases = Releases()
         # Unwound from the last: mounts, set, members.
-        releases.push("members on the array", lambda: self._delete(production, storages, budget))
+        releases.push("members on the array", lambda: self._delete(production, storages, budget()))
         releases.push(
             "set on the recovery server",
-            lambda: recovery.service.delete_set(set_id, budget=budget),
+            lambda: recovery.service.delete_set(set_id, budget=budget()),
         )
-        releases.push("mounts of the copy", lambda: recovery.server.detach(storages, budget=budget))
+        releases.push(
+            "mounts of the copy", lambda: recovery.server.detach(storages, budget=budget())
+        )
         leftovers = releases.unwind()
         self.copy = evolve(self.copy, leftovers=(*self.copy.leftovers, *leftovers))
 

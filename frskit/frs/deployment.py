@@ -7,15 +7,17 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from frskit.clock import Clock
 from frskit.errors import ServerNotFound
 from frskit.events import FanOut
+from frskit.frs.guards import Patience, guard
 from frskit.frs.state.catalog import SqliteCatalog
 from frskit.frs.state.journal import Journal
 from frskit.frs.state.locks import Locks
 from frskit.model.ids import IdFactory
+from frskit.watchdog import pardon
 
 if TYPE_CHECKING:
     from frskit.protocols import (
@@ -47,6 +49,20 @@ class Production:
     checker: IntegrityChecker
     store: CopyStore
 
+    def guarded(self, clock: Clock, patience: Patience) -> Production:
+        """The same, each party behind its watchdog.
+
+        The service is not: it has watchdogs of its own for everybody that it calls.
+        """
+        name = self.server.name
+        return evolve(
+            self,
+            server=guard(self.server, "server", clock, patience),
+            application=guard(self.application, "application", clock, patience),
+            checker=guard(self.checker, "checker", clock, patience),
+            store=guard(self.store, "store", clock, patience, called=f"the copy store of {name}"),
+        )
+
 
 @frozen(kw_only=True)
 class Recovery:
@@ -62,6 +78,10 @@ class Recovery:
     service: ShadowCopyService
     mount_root: str
 
+    def guarded(self, clock: Clock, patience: Patience) -> Recovery:
+        """The same, its server behind its watchdog."""
+        return evolve(self, server=guard(self.server, "server", clock, patience))
+
 
 @frozen(kw_only=True)
 class Policy:
@@ -74,6 +94,7 @@ class Policy:
         accept_correctable: Whether a correctable page may pass [R-2].
         accept_partial_coverage: Whether files that can be checked only in part (``.stm``) may be
             followed by truncation [R-3].
+        patience: How long parties may take over each call.
     """
 
     normalization_timeout_s: float = 24 * 3600.0
@@ -81,11 +102,12 @@ class Policy:
     verdict_deadline_s: float | None = 48 * 3600.0
     accept_correctable: bool = False
     accept_partial_coverage: bool = True
+    patience: Patience = field(factory=Patience)
 
 
 @frozen(kw_only=True)
 class Parts:
-    """All parties of a site.
+    """All parties of a site, each behind its watchdog (`frskit.frs.guards`).
 
     Attributes:
         productions: Production servers by name (casefolded).
@@ -109,6 +131,21 @@ class Parts:
     policy: Policy = field(factory=Policy)
     executor: Executor | None = None
     state: Path | None = None
+
+    def __attrs_post_init__(self) -> None:
+        clock, patience = self.clock, self.policy.patience
+        known = self.productions.items()
+        behind = {name: each.guarded(clock, patience) for name, each in known}
+        object.__setattr__(self, "productions", behind)
+        object.__setattr__(self, "recovery", self.recovery.guarded(clock, patience))
+
+    def pardon(self) -> None:
+        """Ask parties again that owe an answer to an earlier call."""
+        parties: list[object] = [self.recovery.server]
+        for each in self.productions.values():
+            parties += [each.server, each.application, each.checker, each.store]
+        for party in parties:
+            pardon(party)
 
     def production(self, server: str) -> Production:
         """The production server of this name, asked for anew at each step [FRS R-3.3].

@@ -243,7 +243,11 @@ class FastRecovery:
             journal.end("deleted")
 
     def resume(self) -> Sequence[Resumed]:
-        """Finish or roll back what an earlier process left unfinished."""
+        """Finish or roll back what an earlier process left unfinished.
+
+        Parties that owe an answer are asked again: whoever resumes has looked after them.
+        """
+        self.parts.pardon()
         return resume(self.parts)
 
     # --- recovery ------------------------------------------------------------------------

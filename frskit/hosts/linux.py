@@ -28,7 +28,7 @@ from __future__ import annotations
 import os
 import stat
 import uuid
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -44,6 +44,7 @@ from frskit.errors import (
     VolumeBusy,
     VolumeNotFound,
 )
+from frskit.hosts.freezer import Freezer, FrozenHold, check_may_freeze
 from frskit.hosts.hold import HOLD_WINDOW_S, MeasuredHold
 from frskit.hosts.mount_table import MountRecord, MountTable
 from frskit.hosts.runners.local import LocalRunner
@@ -92,6 +93,9 @@ class LinuxServer:
         mounts: The mount directory, made if it is not there. One server, one directory.
         ids: Makes ids of new volumes.
         runner: Runs programs; the default starts them here.
+        freeze: Whether `hold_writes` freezes the file systems of the volumes; only flushed without
+            it. Needs root, and arrays that copy from below the file system.
+        keep: Places that must stay writable meanwhile, such as the state directory of the site.
 
     Raises:
         ConfigurationError: The table in the mount directory is damaged.
@@ -107,7 +111,10 @@ class LinuxServer:
         mounts: Path,
         ids: IdFactory | None = None,
         runner: CommandRunner | None = None,
+        freeze: bool = False,
+        keep: Sequence[Path] = (),
     ) -> None:
+        self._freeze, self._keep = freeze, tuple(keep)
         self._name = name
         self._host = host
         self._clock = clock
@@ -264,24 +271,54 @@ class LinuxServer:
                 return PathFileSystem(record.path, read_only=record.read_only, hidden=_HIDDEN)
         raise VolumeNotFound(f"{self._name}: no volume {volume} is mounted")
 
+    @property
+    def holds_writes(self) -> bool:
+        """Whether its hold keeps every program from writing, and not the application's own."""
+        return self._freeze
+
     @contextmanager
     def hold_writes(self, volumes: Collection[VolumeId], *, budget: Budget) -> Iterator[WriteHold]:
-        """Flush every file of the volumes, then measure; the application holds its own writes."""
+        """Flush every file of the volumes, then hold, or only measure without ``freeze``.
+
+        A file system that is frozen thaws at the budget's deadline or after 10 s, and at once when
+        this process dies, by the doing of another process.
+
+        Raises:
+            HoldTimeout: On leaving, if the hold was lost before, or too long.
+            ConfigurationError: A volume is on a file system that must stay writable.
+            HostError: A file system could not be frozen; all are thawed.
+        """
         trees = [self.files(volume) for volume in volumes]
-        # Flushed before the hold begins, which then lasts no longer than the cut.
-        for tree in trees:
-            budget.check("flushing volumes")
-            tree.sync()
-        hold = MeasuredHold(self._clock, budget.remaining_s())
-        try:
-            yield hold
-        finally:
-            hold.release()
-        if hold.held_s > HOLD_WINDOW_S:
+        freezer = self._freezer(volumes) if self._freeze else None
+        with closing(freezer) if freezer is not None else nullcontext():
+            # Flushed before the hold begins, which then lasts no longer than the cut.
+            for tree in trees:
+                budget.check("flushing volumes")
+                tree.sync()
+            hold = self._begun(freezer, budget.remaining_s())
+            try:
+                yield hold
+            finally:
+                hold.release()
+        if hold.held_s > HOLD_WINDOW_S or (freezer is not None and freezer.lost):
             raise HoldTimeout(
                 f"{self._name}: writes were held for {hold.held_s:.1f} s",
                 context={"held_s": hold.held_s, "window_s": HOLD_WINDOW_S},
             )
+
+    def _freezer(self, volumes: Collection[VolumeId]) -> Freezer:
+        """The processes that will freeze; before anything is frozen."""
+        places = [Path(each.path) for each in self._table.records if each.volume in volumes]
+        # An array that copies into the very file system would wait for itself.
+        roots = [Path(root) for each in self._arrays if (root := getattr(each, "root", None))]
+        return Freezer(list(check_may_freeze(places, [*self._keep, self.mounts, *roots]).values()))
+
+    def _begun(self, freezer: Freezer | None, limit_s: float | None) -> MeasuredHold:
+        if freezer is None:
+            return MeasuredHold(self._clock, limit_s)
+        hold = FrozenHold(self._clock, freezer, limit_s)
+        freezer.freeze(HOLD_WINDOW_S if limit_s is None else min(limit_s, HOLD_WINDOW_S))
+        return hold
 
     # -- mounting ------------------------------------------------------------------------------
 

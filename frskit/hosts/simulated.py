@@ -294,6 +294,11 @@ class SimulatedServer:
             f"{self._name}: volume {volume} is not mounted", context={"volume": volume}
         )
 
+    @property
+    def holds_writes(self) -> bool:
+        """It refuses writes while they are held."""
+        return True
+
     @contextmanager
     def hold_writes(self, volumes: Collection[VolumeId], *, budget: Budget) -> Iterator[WriteHold]:
         """Flush, then refuse writes to these volumes until the block ends or 10 s are over.

@@ -17,6 +17,7 @@ __all__ = [
     "Component",
     "ComponentId",
     "ComponentKind",
+    "Quiesce",
     "WriterFailure",
     "WriterLevel",
     "WriterMetadata",
@@ -48,6 +49,19 @@ class BackupSchema(Enum):
     LAST_MODIFY = 0x40
     WRITER_SUPPORTS_NEW_TARGET = 0x100
     WRITER_SUPPORTS_RESTORE_WITH_MOVE = 0x200
+
+
+class Quiesce(Enum):
+    """What a writer's Freeze gives until Thaw.
+
+    HOLDS: nothing is written. INSTANT_ONLY: the application goes on, so all members of a set need
+    one and the same cut. ANY_ORDER: it goes on in a backup mode in which members may be of
+    different times between the beginning of the mode and its end.
+    """
+
+    HOLDS = "holds"
+    INSTANT_ONLY = "instant-only"
+    ANY_ORDER = "any-order"
 
 
 class ComponentKind(Enum):
@@ -174,6 +188,7 @@ class WriterMetadata(Value):
         level: Freeze level.
         freeze_timeout_s: Freeze-to-thaw window of this writer [VSS 3].
         excluded: Files that are never part of a backup.
+        quiesce: What its Freeze gives.
     """
 
     writer_id: str
@@ -184,6 +199,7 @@ class WriterMetadata(Value):
     level: WriterLevel = WriterLevel.FRONT_END
     freeze_timeout_s: float = 60.0
     excluded: tuple[FileSet, ...] = ()
+    quiesce: Quiesce = Quiesce.HOLDS
 
     def component_set(self, component: ComponentId) -> tuple[Component, ...]:
         """The component and all its descendants: what naming it backs up."""

@@ -17,19 +17,29 @@ class Writer(Protocol):
     """An application's representative at the shadow copy service.
 
     A handler vetoes by raising `WriterVeto`; any other exception is treated as a non-retryable
-    veto. Handlers between freeze and thaw must not wait for anything. A writer names *files only*,
-    never storage. The service calls from one thread at a time, but `abort` and `identify` may
-    come in the middle of anything [VSS-11, HAZ-12].
+    veto, with its type and text. A writer names *files only*, never storage.
+
+    Threads: one call at a time, each in any thread; but `abort`, `backup_shutdown` and `identify`
+    may come at any time, in any thread, also inside of another call of the same writer: when its
+    window has passed while it is still in `freeze` [VSS-11, HAZ-12].
+
+    Time: a handler that sees its budget spent raises `TimedOut`; from one that does not, nobody
+    waits for an answer. Then it gets `abort`, and `abort` once more should it come back; what it
+    answered counts for nothing. Until it came back it gets no other event.
+
+    Retry: no event is repeated by itself. A session is over after `abort`; a new backup is a new
+    session. Nothing survives a restart of the application: a writer with another
+    ``WriterMetadata.instance_id`` is not told the outcome [EXC-14].
     """
 
-    def identify(self) -> WriterMetadata:
+    def identify(self, *, budget: Budget) -> WriterMetadata:
         """Describe components and files as they are now; must not change any state [VSS-11].
 
-        A writer that raises here is absent from the list, without a status.
+        A writer that raises here, or does not answer, is absent from the list, without a status.
         """
         ...
 
-    def prepare_backup(self, session: WriterSession) -> None:
+    def prepare_backup(self, session: WriterSession, *, budget: Budget) -> None:
         """A backup of these components begins; mark them.
 
         Raises:
@@ -37,49 +47,68 @@ class Writer(Protocol):
         """
         ...
 
-    def prepare_snapshot(self, session: WriterSession) -> None:
-        """Slow preparation; check that every needed volume is in ``session.volumes`` [EXC-15]."""
+    def prepare_snapshot(self, session: WriterSession, *, budget: Budget) -> None:
+        """Slow preparation; check that every needed volume is in ``session.volumes`` [EXC-15].
+
+        Nobody is frozen yet: whatever may wait, waits here.
+        """
         ...
 
     def freeze(self, session: WriterSession, *, budget: Budget) -> None:
-        """Bring files to a defined state and hold writes until thaw or abort.
+        """Bring files to a defined state, and hold them as ``WriterMetadata.quiesce`` says.
 
-        The writer releases itself when its window has passed [EXC-21]. On failure it must have
-        released everything it took [EXC-23].
+        On return what was promised holds. On any exception everything is released again, and
+        nothing is held [EXC-23]. The budget ends with the window; when that has passed, the writer
+        releases itself, whether anybody called or not [EXC-21]. Nothing in here, or held from here
+        to `thaw`, may wait for another party.
         """
         ...
 
-    def thaw(self, session: WriterSession) -> None:
+    def thaw(self, session: WriterSession, *, budget: Budget) -> None:
         """Go on writing.
 
         Raises:
-            WriterVeto: The hold was lost in between (TIMEOUT); the copy must not be trusted.
+            WriterVeto: The hold was lost in between (``native=WriterFailure.TIMEOUT.value``); the
+                copy must not be trusted.
         """
         ...
 
-    def post_snapshot(self, session: WriterSession) -> Sequence[WriterRecord]:
-        """The copies exist; return what should be kept with them (stamp, logs needed ...)."""
+    def post_snapshot(self, session: WriterSession, *, budget: Budget) -> Sequence[WriterRecord]:
+        """The copies exist; return what should be kept with them (stamp, logs needed ...).
+
+        Nobody is frozen any more, so it may wait. Once for each session, never after `abort`.
+
+        Raises:
+            WriterVeto: The copies cannot be used; they are deleted.
+        """
         ...
 
-    def backup_complete(self, session: WriterSession) -> None:
+    def backup_complete(self, session: WriterSession, *, budget: Budget) -> None:
         """The outcome per component is in ``session.succeeded``; truncate logs on success only.
 
-        Success means: verified by the requestor [EXC-33].
+        Success means: verified by the requestor [EXC-33]. At most once for each session; if the
+        budget is spent, it is not known what was truncated, and the record says so.
         """
         ...
 
     def backup_shutdown(self, session: WriterSession) -> None:
         """The requestor is gone; release everything of this session. Last, exactly once [VSS-09].
 
-        Never truncates [R-4].
+        Never truncates [R-4]. As `abort`: from any thread, and short.
         """
         ...
 
     def abort(self, session: WriterSession) -> None:
-        """Give up: thaw if frozen, forget the session. Idempotent, from any state [VSS-36]."""
+        """Give up: thaw if frozen, forget the session [VSS-36].
+
+        Idempotent: in any state, for sessions that were never heard of, in any thread, up to three
+        times in a row (at the end of a window, from the clean-up, after a late answer). Must not
+        wait for a lock that `freeze` holds while it waits itself: it may come inside of it. It is
+        waited for a few seconds only.
+        """
         ...
 
-    def pre_restore(self, session: WriterSession) -> None:
+    def pre_restore(self, session: WriterSession, *, budget: Budget) -> None:
         """Check that the components may be replaced.
 
         Raises:
@@ -87,6 +116,6 @@ class Writer(Protocol):
         """
         ...
 
-    def post_restore(self, session: WriterSession) -> None:
+    def post_restore(self, session: WriterSession, *, budget: Budget) -> None:
         """The files are in place; finish (replay, where the application does it here)."""
         ...

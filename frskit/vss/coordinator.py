@@ -36,7 +36,7 @@ from frskit.vss.requestor.participants import Participants
 from frskit.vss.session import EngineRestoreSession, EngineSession
 from frskit.vss.trace import Tracer
 from frskit.vss.writers import Roster
-from frskit.watchdog import ANSWER_S, CLOSING_S, Watchdog, guarded
+from frskit.watchdog import ANSWER_S, CLOSING_S, guarded, watchdog_of
 
 __all__ = ["Coordinator"]
 
@@ -77,7 +77,9 @@ class Coordinator:
     ) -> None:
         trace = Tracer(sink, clock)
         patience = {"answer_s": answer_timeout_s, "closing_s": closing_timeout_s}
-        dog = Watchdog(f"server {server.name}", clock, wrap=HostError, closing_s=closing_timeout_s)
+        # The requestor calls this server, too: what it owes one of us, the other must know.
+        name = f"server {server.name}"
+        dog = watchdog_of(server, name, clock, wrap=HostError, closing_s=closing_timeout_s)
         self._server = server
         self.engine: Engine = Engine(
             server=guarded(server, dog, closing=_LOOKING, answer_s=answer_timeout_s),

@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar, cast, runtime_checkable
 
 from attrs import define, field
 
-from frskit.clock import Budget, Clock
+from frskit.clock import Budget, CancelToken, Clock
 from frskit.codes.hresult import hresult
 from frskit.errors import (
     ArrayError,
@@ -189,6 +189,7 @@ class Providers:
         on_expiry: Callable[[], None] | None = None,
         on_late: Callable[[], None] | None = None,
         closing: bool = False,
+        token: CancelToken | None = None,
     ) -> T:
         """Call a provider and put the row on the trace.
 
@@ -202,6 +203,7 @@ class Providers:
             on_expiry: As of `frskit.watchdog.Watchdog.call`.
             on_late: As there.
             closing: As there.
+            token: As there.
 
         Raises:
             NoAnswer: It hangs, or has not come back from an earlier call.
@@ -219,6 +221,7 @@ class Providers:
                 on_expiry=on_expiry,
                 on_late=on_late,
                 closing=closing,
+                token=token,
             )
         except BaseException as error:
             # An interrupt, too, is on the trace before it goes on.

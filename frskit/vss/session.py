@@ -6,7 +6,7 @@ A session makes illegal orders impossible: plan, create, complete, and leaving i
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from frskit.clock import Budget
@@ -19,7 +19,7 @@ from frskit.errors import (
     UsageError,
     WriterNotFound,
 )
-from frskit.model.components import ComponentId, WriterState
+from frskit.model.components import ComponentId, WriterMetadata, WriterState
 from frskit.model.files import FileSet
 from frskit.model.ids import StorageId, VolumeId
 from frskit.model.shadows import (
@@ -33,6 +33,7 @@ from frskit.model.shadows import (
 from frskit.model.storage import CopyKind
 from frskit.model.volumes import Volume
 from frskit.vss.context_flags import CTX_APP_ROLLBACK, CTX_BACKUP, Attribute
+from frskit.vss.one_cut import check_one_cut
 from frskit.vss.requestor.backup_components import BackupComponents
 from frskit.vss.requestor.component_selection import Selection, select_components
 from frskit.vss.state_tables import RequestorState
@@ -137,7 +138,7 @@ class EngineSession:
             wanted=self._request.components,
             backup_type=self._request.backup_type,
         )
-        storages = self._check_storages(selection)
+        storages = self._check_storages(selection, writers)
         # Last, because a component cannot be taken back: everything that may refuse comes before.
         for each in selection.explicit:
             components.add_component(each.id)
@@ -156,7 +157,9 @@ class EngineSession:
     def _locate(self, files: FileSet) -> VolumeId:
         return self._service.engine.server.resolve(files.path).volume
 
-    def _check_storages(self, selection: Selection) -> tuple[StorageId, ...]:
+    def _check_storages(
+        self, selection: Selection, writers: Sequence[WriterMetadata]
+    ) -> tuple[StorageId, ...]:
         """The LUNs; fails now if their provider would refuse them together [R-23]."""
         found: dict[StorageId, LunInformation] = {}
         groups: list[tuple[HardwareProvider, dict[StorageId, LunInformation]]] = []
@@ -172,7 +175,10 @@ class EngineSession:
                 groups.append((provider, {lun.storage: lun}))
             else:
                 group[lun.storage] = lun
+        chosen = {each.id.writer_id for each in selection.explicit}
+        taking_part = [each for each in writers if each.writer_id in chosen]
         for provider, luns in groups:
+            check_one_cut(engine.bare_server, provider, len(luns), taking_part)
             # One LUN was asked about above; together they may exceed what the array does at one
             # instant.
             if len(luns) > 1:

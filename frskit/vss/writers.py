@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 from attrs import define, field, frozen
 
-from frskit.clock import Clock
+from frskit.clock import Budget, CancelToken, Clock
 from frskit.codes.hresult import hresult
 from frskit.errors import BadState, FreezeTimeout, FrskitError, Stopped, WriterError, WriterVeto
 from frskit.model.components import (
@@ -46,12 +47,13 @@ class Limits:
 
     Attributes:
         deadline_s: Reading of the clock; None leaves it to the roster.
-        on_expiry, on_late: As of `frskit.watchdog.Watchdog.call`.
+        on_expiry, on_late, token: As of `frskit.watchdog.Watchdog.call`.
     """
 
     deadline_s: float | None = None
     on_expiry: Callable[[], None] | None = None
     on_late: Callable[[], None] | None = None
+    token: CancelToken | None = None
 
 
 @define(eq=False)
@@ -191,8 +193,8 @@ class Roster:
         try:
             metadata = member.dog.call(
                 step,
-                member.writer.identify,
-                deadline_s=self.clock.monotonic() + self.answer_s,
+                partial(member.writer.identify, budget=self.budget()),
+                deadline_s=self.end_s(),
                 closing=True,  # it changes nothing, so it may be asked in the middle of anything
             )
             schema_of(schema_bits(metadata.schema))
@@ -250,6 +252,7 @@ class Roster:
                 on_expiry=limits.on_expiry,
                 on_late=limits.on_late,
                 closing=event in _CLOSING,
+                token=limits.token,
             )
         except Exception as error:  # noqa: BLE001  any failure of a writer is a veto
             return self._failed(member, event, session, error, cell)
@@ -261,8 +264,16 @@ class Roster:
         self.trace.row("W", event.value, set_id=session.session_id, subject=member.name)
         return None
 
+    def budget(self) -> Budget:
+        """The time of a writer to which nobody gave another."""
+        return Budget.of(self.clock, self.answer_s)
+
+    def end_s(self) -> float:
+        """When such a writer is given up: a little later, since it may watch its budget."""
+        return self.clock.monotonic() + self.answer_s + self.closing_s
+
     def _deadline(self, limits: Limits) -> float:
-        latest_s = self.clock.monotonic() + self.answer_s
+        latest_s = self.end_s()
         return latest_s if limits.deadline_s is None else min(limits.deadline_s, latest_s)
 
     def expire(self, member: Enrolled, session: WriterSession, reason: str) -> None:

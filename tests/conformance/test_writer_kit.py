@@ -17,6 +17,7 @@ from frskit.model.components import (
     BackupType,
     Component,
     ComponentId,
+    Quiesce,
     WriterFailure,
     WriterMetadata,
     WriterRecord,
@@ -52,7 +53,9 @@ class SmallStore:
 
 
 class HonestWriter(WriterBase):
-    """Marks, holds, lets go, and truncates after success only."""
+    """Marks, holds, lets go, and truncates after success only; its store keeps the window."""
+
+    keeps_window = False
 
     def __init__(self, store):
         self.store = store
@@ -60,7 +63,7 @@ class HonestWriter(WriterBase):
         self.lost = False
         self.instance = "11111111-1111-4111-8111-111111111111"
 
-    def identify(self):
+    def identify(self, *, budget):
         return WriterMetadata(
             writer_id=WRITER,
             instance_id=self.instance,
@@ -76,7 +79,7 @@ class HonestWriter(WriterBase):
             freeze_timeout_s=self.store.window_s,
         )
 
-    def prepare_backup(self, session):
+    def prepare_backup(self, session, *, budget):
         if self.running not in (None, session.session_id):
             raise WriterVeto("busy", native=WriterFailure.RETRYABLE.value, retryable=True)
         self.running = session.session_id
@@ -84,15 +87,15 @@ class HonestWriter(WriterBase):
     def freeze(self, session, *, budget):
         self.store.held_since = self.store.clock.monotonic()
 
-    def thaw(self, session):
+    def thaw(self, session, *, budget):
         if not self.store.held:
             raise WriterVeto("lost", native=WriterFailure.TIMEOUT.value)
         self.store.held_since = None
 
-    def post_snapshot(self, session):
+    def post_snapshot(self, session, *, budget):
         return [WriterRecord(component=each, stamp="s") for each in session.components]
 
-    def backup_complete(self, session):
+    def backup_complete(self, session, *, budget):
         good = all(session.succeeded.get(each, False) for each in session.components)
         if good and session.backup_type is BackupType.FULL:
             self.store.logs = self.store.logs[-1:]
@@ -156,28 +159,40 @@ class DoesNotHold(HonestWriter):
     def freeze(self, session, *, budget):
         pass
 
-    def thaw(self, session):
+    def thaw(self, session, *, budget):
         pass
 
 
+class SaysThatItDoesNotHold(DoesNotHold):
+    def identify(self, *, budget):
+        return attrs.evolve(super().identify(budget=budget), quiesce=Quiesce.INSTANT_ONLY)
+
+
+def test_a_writer_that_says_that_it_does_not_hold_is_skipped_visibly():
+    """A backup mode does not hold writes by right: the rest is checked, the report says so."""
+    report = check_writer(lambda: World(SaysThatItDoesNotHold))
+    assert sorted(report.skipped) == ["hold", "window"]
+    assert "EXC-17" in report.skipped["hold"]
+
+
 class StaysFrozen(HonestWriter):
-    def thaw(self, session):
+    def thaw(self, session, *, budget):
         pass
 
 
 class WritesWhenAsked(HonestWriter):
-    def identify(self):
+    def identify(self, *, budget):
         self.store.data += 1
-        return super().identify()
+        return super().identify(budget=budget)
 
 
 class NewInstanceEachTime(HonestWriter):
     count = 0
 
-    def identify(self):
+    def identify(self, *, budget):
         NewInstanceEachTime.count += 1
         instance = f"{NewInstanceEachTime.count:08d}-1111-4111-8111-111111111111"
-        return attrs.evolve(super().identify(), instance_id=instance)
+        return attrs.evolve(super().identify(budget=budget), instance_id=instance)
 
 
 class AbortKeepsFrozen(HonestWriter):
@@ -209,42 +224,42 @@ class ShutdownTruncates(HonestWriter):
 
 
 class TruncatesOnFailure(HonestWriter):
-    def backup_complete(self, session):
+    def backup_complete(self, session, *, budget):
         self.store.logs = []
 
 
 class TruncatesWithoutVerdict(HonestWriter):
-    def backup_complete(self, session):
+    def backup_complete(self, session, *, budget):
         if False not in session.succeeded.values() and session.backup_type is BackupType.FULL:
             self.store.logs = []
 
 
 class TruncatesOnCopy(HonestWriter):
-    def backup_complete(self, session):
-        super().backup_complete(attrs.evolve(session, backup_type=BackupType.FULL))
+    def backup_complete(self, session, *, budget):
+        super().backup_complete(attrs.evolve(session, backup_type=BackupType.FULL), budget=budget)
 
 
 class TruncatesAtThaw(HonestWriter):
-    def thaw(self, session):
-        super().thaw(session)
+    def thaw(self, session, *, budget):
+        super().thaw(session, budget=budget)
         self.store.logs = []
 
 
 class NeverTruncates(HonestWriter):
-    def backup_complete(self, session):
+    def backup_complete(self, session, *, budget):
         pass
 
 
 class HidesLostHold(HonestWriter):
-    def thaw(self, session):
+    def thaw(self, session, *, budget):
         self.store.held_since = None
 
 
 class OtherCodeForLostHold(HonestWriter):
-    def thaw(self, session):
+    def thaw(self, session, *, budget):
         if not self.store.held:
             raise WriterVeto("lost", native=-2402)
-        super().thaw(session)
+        super().thaw(session, budget=budget)
 
 
 class FreezesForever(HonestWriter):
@@ -254,33 +269,33 @@ class FreezesForever(HonestWriter):
 
 
 class VetoesWithOddCode(HonestWriter):
-    def prepare_backup(self, session):
+    def prepare_backup(self, session, *, budget):
         if self.running not in (None, session.session_id):
             raise WriterVeto("busy", native=0x50D, retryable=True)
         self.running = session.session_id
 
 
 class KeepsRecordsOfStrangers(HonestWriter):
-    def post_snapshot(self, session):
+    def post_snapshot(self, session, *, budget):
         return [WriterRecord(component=attrs.evolve(GROUP, name="other"))]
 
 
 class ForeignClass(HonestWriter):
-    def identify(self):
-        said = super().identify()
+    def identify(self, *, budget):
+        said = super().identify(budget=budget)
         return attrs.evolve(said, writer_id="99999999-1111-4111-8111-111111111111")
 
 
 class ChildrenFirst(HonestWriter):
-    def identify(self):
-        said = super().identify()
+    def identify(self, *, budget):
+        said = super().identify(budget=budget)
         return attrs.evolve(said, components=said.components[::-1])
 
 
 class ContradictorySchema(HonestWriter):
-    def identify(self):
+    def identify(self, *, budget):
         odd = frozenset({BackupSchema.TIMESTAMPED})
-        return attrs.evolve(super().identify(), schema=odd)
+        return attrs.evolve(super().identify(budget=budget), schema=odd)
 
 
 MUTANTS = [

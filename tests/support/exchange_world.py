@@ -46,7 +46,11 @@ class ExchangeWorld:
 
     @property
     def components(self) -> Sequence[ComponentId]:
-        return [each.id for each in self.writer.identify().components if each.selectable]
+        return [
+            each.id
+            for each in self.writer.identify(budget=self.budget()).components
+            if each.selectable
+        ]
 
     def write(self) -> bool:
         try:

@@ -404,7 +404,7 @@ WRITER = "11111111-2222-3333-4444-555555555555"
 class ShortWriter(WriterBase):
     """Five methods and the mixin."""
 
-    def identify(self) -> WriterMetadata:
+    def identify(self, *, budget: Budget) -> WriterMetadata:
         """One component with one file."""
         files = FileSet(path="/srv/app", pattern="*.db", role=FileRole.DATABASE)
         name = ComponentId(writer_id=WRITER, logical_path="", name="app")
@@ -419,13 +419,13 @@ class ShortWriter(WriterBase):
     def freeze(self, session: WriterSession, *, budget: Budget) -> None:
         """Hold."""
 
-    def thaw(self, session: WriterSession) -> None:
+    def thaw(self, session: WriterSession, *, budget: Budget) -> None:
         """Go on."""
 
     def abort(self, session: WriterSession) -> None:
         """Go on."""
 
-    def backup_complete(self, session: WriterSession) -> None:
+    def backup_complete(self, session: WriterSession, *, budget: Budget) -> None:
         """Outcomes by component."""
         assert_type(session.succeeded, dict[ComponentId, bool])
 
@@ -433,27 +433,27 @@ class ShortWriter(WriterBase):
 class WholeWriter:
     """Every event, nothing inherited."""
 
-    def identify(self) -> WriterMetadata:
+    def identify(self, *, budget: Budget) -> WriterMetadata:
         """Nothing."""
         return WriterMetadata(writer_id=WRITER, instance_id=WRITER, name="n", components=())
 
-    def prepare_backup(self, session: WriterSession) -> None:
+    def prepare_backup(self, session: WriterSession, *, budget: Budget) -> None:
         """Event."""
 
-    def prepare_snapshot(self, session: WriterSession) -> None:
+    def prepare_snapshot(self, session: WriterSession, *, budget: Budget) -> None:
         """Event."""
 
     def freeze(self, session: WriterSession, *, budget: Budget) -> None:
         """Event."""
 
-    def thaw(self, session: WriterSession) -> None:
+    def thaw(self, session: WriterSession, *, budget: Budget) -> None:
         """Event."""
 
-    def post_snapshot(self, session: WriterSession) -> Sequence[WriterRecord]:
+    def post_snapshot(self, session: WriterSession, *, budget: Budget) -> Sequence[WriterRecord]:
         """A stamp for each component."""
         return [WriterRecord(component=each, stamp="s") for each in session.components]
 
-    def backup_complete(self, session: WriterSession) -> None:
+    def backup_complete(self, session: WriterSession, *, budget: Budget) -> None:
         """Event."""
 
     def backup_shutdown(self, session: WriterSession) -> None:
@@ -462,10 +462,10 @@ class WholeWriter:
     def abort(self, session: WriterSession) -> None:
         """Event."""
 
-    def pre_restore(self, session: WriterSession) -> None:
+    def pre_restore(self, session: WriterSession, *, budget: Budget) -> None:
         """Event."""
 
-    def post_restore(self, session: WriterSession) -> None:
+    def post_restore(self, session: WriterSession, *, budget: Budget) -> None:
         """Event."""
 
 

@@ -81,7 +81,7 @@ class ExchangeWriter:
 
     # --- identity
 
-    def identify(self) -> WriterMetadata:
+    def identify(self, *, budget: Budget) -> WriterMetadata:
         """Components and files of the mounted databases, as they are now [EXC-03, EXC-09].
 
         Raises:
@@ -106,7 +106,7 @@ class ExchangeWriter:
 
     # --- backup
 
-    def prepare_backup(self, session: WriterSession) -> None:
+    def prepare_backup(self, session: WriterSession, *, budget: Budget) -> None:
         """Mark the storage groups as being backed up [EXC-12, EXC-27].
 
         Raises:
@@ -137,7 +137,7 @@ class ExchangeWriter:
         # Known from here on; a job that could not begin has been taken back above.
         self._jobs[session.session_id] = job
 
-    def prepare_snapshot(self, session: WriterSession) -> None:
+    def prepare_snapshot(self, session: WriterSession, *, budget: Budget) -> None:
         """Block mounting and dismounting; every volume of a group must be in the set [EXC-15].
 
         The next logs get their space here, not while mail stands still.
@@ -191,7 +191,7 @@ class ExchangeWriter:
             ) from error
         self._report(EventId.WRITER_FROZEN, f"frozen: {self._names(job)}")
 
-    def thaw(self, session: WriterSession) -> None:
+    def thaw(self, session: WriterSession, *, budget: Budget) -> None:
         """Go on writing [EXC-19].
 
         Raises:
@@ -215,7 +215,7 @@ class ExchangeWriter:
         failure = WriterFailure.TIMEOUT if timed_out else WriterFailure.RETRYABLE
         raise _veto(failure, str(failed), error=_number(failed)) from failed
 
-    def post_snapshot(self, session: WriterSession) -> Sequence[WriterRecord]:
+    def post_snapshot(self, session: WriterSession, *, budget: Budget) -> Sequence[WriterRecord]:
         """Allow administration again; return stamp and needed logs per storage group."""
         job = self._advance("post_snapshot", session)
         for each in job.groups:
@@ -231,7 +231,7 @@ class ExchangeWriter:
             for each in job.groups
         )
 
-    def backup_complete(self, session: WriterSession) -> None:
+    def backup_complete(self, session: WriterSession, *, budget: Budget) -> None:
         """Truncate and stamp per component that succeeded, forget the others [EXC-33 to 47].
 
         Raises:
@@ -285,7 +285,7 @@ class ExchangeWriter:
 
     # --- restore
 
-    def pre_restore(self, session: WriterSession) -> None:
+    def pre_restore(self, session: WriterSession, *, budget: Budget) -> None:
         """Check that the databases may be replaced; never dismounts them [EXC-58, EXC-59].
 
         Raises:
@@ -308,7 +308,7 @@ class ExchangeWriter:
                 )
         self._report(EventId.WRITER_PRE_RESTORE, "ready for restore")
 
-    def post_restore(self, session: WriterSession) -> None:
+    def post_restore(self, session: WriterSession, *, budget: Budget) -> None:
         """Nothing: in 2003 replay happens when the databases are mounted [EXC-60]."""
         self._report(EventId.WRITER_POST_RESTORE, "restore finished")
 

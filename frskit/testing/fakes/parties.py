@@ -112,6 +112,8 @@ class ScriptSink:
 class SmallWriter(WriterBase):
     """A writer with one database component per path; holds a flag instead of an application.
 
+    It does not keep its window: tests want to see that the service does.
+
     Args:
         script: Where its events go.
         name: Its name, also its party on the script.
@@ -119,6 +121,8 @@ class SmallWriter(WriterBase):
         number: Makes its GUIDs.
         level, window_s, schema: As in the metadata.
     """
+
+    keeps_window = False
 
     def __init__(
         self,
@@ -164,18 +168,18 @@ class SmallWriter(WriterBase):
         self.script.hit(f"{self.name}.{event}!")
 
     @override
-    def identify(self) -> WriterMetadata:
+    def identify(self, *, budget: Budget) -> WriterMetadata:
         """What it is."""
         self.script.hit(f"{self.name}.identify")
         return self.metadata
 
     @override
-    def prepare_backup(self, session: WriterSession) -> None:
+    def prepare_backup(self, session: WriterSession, *, budget: Budget) -> None:
         """Nothing but the record."""
         self._event("prepare_backup", session)
 
     @override
-    def prepare_snapshot(self, session: WriterSession) -> None:
+    def prepare_snapshot(self, session: WriterSession, *, budget: Budget) -> None:
         """Nothing but the record."""
         self._event("prepare_snapshot", session)
 
@@ -187,14 +191,14 @@ class SmallWriter(WriterBase):
         self._done("freeze")
 
     @override
-    def thaw(self, session: WriterSession) -> None:
+    def thaw(self, session: WriterSession, *, budget: Budget) -> None:
         """Write again."""
         self._event("thaw", session)
         self.frozen = False
         self._done("thaw")
 
     @override
-    def post_snapshot(self, session: WriterSession) -> Sequence[WriterRecord]:
+    def post_snapshot(self, session: WriterSession, *, budget: Budget) -> Sequence[WriterRecord]:
         """A stamp for each component."""
         self._event("post_snapshot", session)
         return tuple(
@@ -203,7 +207,7 @@ class SmallWriter(WriterBase):
         )
 
     @override
-    def backup_complete(self, session: WriterSession) -> None:
+    def backup_complete(self, session: WriterSession, *, budget: Budget) -> None:
         """Truncate what succeeded, and nothing else."""
         self._event("backup_complete", session)
         self.truncated += [each for each, good in session.succeeded.items() if good]
@@ -222,12 +226,12 @@ class SmallWriter(WriterBase):
         self._event("abort", session)
 
     @override
-    def pre_restore(self, session: WriterSession) -> None:
+    def pre_restore(self, session: WriterSession, *, budget: Budget) -> None:
         """Nothing but the record."""
         self._event("pre_restore", session)
 
     @override
-    def post_restore(self, session: WriterSession) -> None:
+    def post_restore(self, session: WriterSession, *, budget: Budget) -> None:
         """Nothing but the record."""
         self._event("post_restore", session)
 

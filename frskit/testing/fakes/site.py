@@ -63,31 +63,11 @@ class SmallSite:
         self.array: SmallArray = SmallArray(
             self.script, ("logs", "mail"), kinds=tuple(kinds), limit=limit
         )
-        self.production: SmallServer = SmallServer(
-            self.script, "evs1", [self.array], clock=self.clock
-        )
-        self.recovery: SmallServer = SmallServer(
-            self.script, "frs1", [self.array], clock=self.clock
-        )
+        self.production: SmallServer = self._server("evs1")
+        self.recovery: SmallServer = self._server("frs1")
         self.memory: MutableMapping[str, bytes] = {} if memory is None else memory
         self._mount()
-        self.writers: list[SmallWriter] = [
-            SmallWriter(
-                self.script,
-                "writer-1",
-                ["L:\\data", "M:\\data"],
-                number=1,
-                window_s=windows_s[0],
-            ),
-            SmallWriter(
-                self.script,
-                "writer-2",
-                ["M:\\other"],
-                number=2,
-                level=WriterLevel.BACK_END,
-                window_s=windows_s[1],
-            ),
-        ]
+        self.writers: list[SmallWriter] = self._writers(*windows_s)
         self.provider: ArrayProvider = ArrayProvider(
             self.array, self.production.host, clock=self.clock, settle_s=settle_s
         )
@@ -95,16 +75,37 @@ class SmallSite:
         self.far_provider: ArrayProvider = ArrayProvider(
             self.array, self.recovery.host, clock=self.clock
         )
-        self.far: Coordinator = Coordinator(
+        self.far: Coordinator = self._far_coordinator()
+        # What building the site did is no part of any test.
+        self.script.steps.clear()
+        self.script.hits.clear()
+
+    def _server(self, name: str) -> SmallServer:
+        return SmallServer(self.script, name, [self.array], clock=self.clock)
+
+    def _writers(self, first_s: float, second_s: float) -> list[SmallWriter]:
+        return [
+            SmallWriter(
+                self.script, "writer-1", ["L:\\data", "M:\\data"], number=1, window_s=first_s
+            ),
+            SmallWriter(
+                self.script,
+                "writer-2",
+                ["M:\\other"],
+                number=2,
+                level=WriterLevel.BACK_END,
+                window_s=second_s,
+            ),
+        ]
+
+    def _far_coordinator(self) -> Coordinator:
+        return Coordinator(
             self.recovery,
             clock=self.clock,
             ids=self.ids,
             sink=self.sink,
             providers=[self.far_provider],
         )
-        # What building the site did is no part of any test.
-        self.script.steps.clear()
-        self.script.hits.clear()
 
     def _mount(self) -> None:
         budget = self.budget()

@@ -19,6 +19,7 @@ from frskit.errors import FreezeTimeout, WriterVeto
 from frskit.model.components import (
     BackupType,
     ComponentId,
+    Quiesce,
     WriterFailure,
     WriterMetadata,
     WriterRecord,
@@ -105,25 +106,25 @@ class _Play:
 
     def play(self, stage: str) -> Sequence[WriterRecord]:
         """Play one stage; records come from post_snapshot only."""
-        writer = self.world.writer
+        writer, budget = self.world.writer, self.world.budget()
         if stage == "prepare_backup":
-            writer.prepare_backup(self.session)
+            writer.prepare_backup(self.session, budget=budget)
         elif stage == "prepare_snapshot":
             self.session = evolve(self.session, volumes=frozenset(self.world.volumes))
-            writer.prepare_snapshot(self.session)
+            writer.prepare_snapshot(self.session, budget=budget)
         elif stage == "freeze":
-            writer.freeze(self.session, budget=self.world.budget())
+            writer.freeze(self.session, budget=budget)
         elif stage == "thaw":
-            writer.thaw(self.session)
+            writer.thaw(self.session, budget=budget)
         else:
-            return writer.post_snapshot(self.session)
+            return writer.post_snapshot(self.session, budget=budget)
         return ()
 
     def complete(self, *, succeeded: bool) -> None:
         """BackupComplete with one outcome for all, then BackupShutdown."""
         outcome = dict.fromkeys(self.session.components, succeeded)
         self.session = evolve(self.session, succeeded=outcome)
-        self.world.writer.backup_complete(self.session)
+        self.world.writer.backup_complete(self.session, budget=self.world.budget())
         self.world.writer.backup_shutdown(self.session)
 
 
@@ -167,8 +168,12 @@ def _must(fine: object, rule: str, what: str) -> None:
 
 def _metadata(make: Callable[[], WriterWorld]) -> str:
     world = make()
-    said = world.writer.identify()
-    _must(said == world.writer.identify(), "VSS-11", "two Identify say different things")
+    said = world.writer.identify(budget=world.budget())
+    _must(
+        said == world.writer.identify(budget=world.budget()),
+        "VSS-11",
+        "two Identify say different things",
+    )
     ids = [each.id for each in said.components]
     _must(len(set(ids)) == len(ids), "VSS 4.3", "a component is named twice")
     _must(all(each.writer_id == said.writer_id for each in ids), "VSS 4.3", "a foreign class id")
@@ -188,11 +193,14 @@ def _metadata(make: Callable[[], WriterWorld]) -> str:
 
 def _hold(make: Callable[[], WriterWorld]) -> str:
     world = make()
+    quiesce = world.writer.identify(budget=world.budget()).quiesce
+    if quiesce is not Quiesce.HOLDS:
+        return f"EXC-17: the writer says that it does not hold ({quiesce.value})"
     _must(world.write(), "EXC-17", "the application does not write before a backup")
     play = _Play(world).upto("freeze")
     image = world.image()
     _must(not world.write(), "EXC-17", "the application writes while it is frozen")
-    identity = _identity(world.writer.identify())
+    identity = _identity(world.writer.identify(budget=world.budget()))
     _must(world.image() == image, "EXC-17", "a file changed while the writer was frozen")
     play.play("thaw")
     _must(world.write(), "VSS-07", "the application does not write after Thaw")
@@ -201,7 +209,11 @@ def _hold(make: Callable[[], WriterWorld]) -> str:
     known = set(play.session.components)
     strangers = [each for each in records if each.component not in known]
     _must(not strangers, "VSS-66", "a record for a component that is not in the backup")
-    _must(_identity(world.writer.identify()) == identity, "VSS-11", "the instance changed")
+    _must(
+        _identity(world.writer.identify(budget=world.budget())) == identity,
+        "VSS-11",
+        "the instance changed",
+    )
     play.complete(succeeded=False)
     return ""
 
@@ -254,10 +266,10 @@ def _truncation(make: Callable[[], WriterWorld]) -> str:
     _must(not world.truncated(), "EXC-33", "logs were deleted although the backup failed")
     silent = make()
     play = _Play(silent).upto("post_snapshot")
-    silent.writer.backup_complete(play.session)
+    silent.writer.backup_complete(play.session, budget=silent.budget())
     _must(not silent.truncated(), "EXC-33", "logs were deleted without any verdict")
     copying = make()
-    if supports_type(copying.writer.identify(), BackupType.COPY):
+    if supports_type(copying.writer.identify(budget=copying.budget()), BackupType.COPY):
         play = _Play(copying).of_type(BackupType.COPY).upto("post_snapshot")
         play.complete(succeeded=True)
         _must(not copying.truncated(), "VSS 4.1", "a copy backup deleted logs")
@@ -271,6 +283,8 @@ def _truncation(make: Callable[[], WriterWorld]) -> str:
 
 def _window(make: Callable[[], WriterWorld]) -> str:
     world = make()
+    if world.writer.identify(budget=world.budget()).quiesce is not Quiesce.HOLDS:
+        return "EXC-21: the writer says that it does not hold, so it has nothing to let go"
     play = _Play(world).upto("freeze")
     if not world.pass_window():
         world.writer.abort(play.session)

@@ -10,6 +10,7 @@ from frskit.model.components import (
     Component,
     ComponentId,
     ComponentKind,
+    Quiesce,
     WriterLevel,
     WriterMetadata,
 )
@@ -44,6 +45,8 @@ def write_writer_metadata(metadata: WriterMetadata) -> bytes:
             "frskit:level": metadata.level.name,
             # Written with repr, so that reading gives back the very same float.
             "frskit:freezeTimeout": repr(float(metadata.freeze_timeout_s)),
+            # Left out where it is what every writer of VSS does.
+            "frskit:quiesce": None if metadata.quiesce is Quiesce.HOLDS else metadata.quiesce.name,
         },
     )
     method = element_text(
@@ -121,6 +124,7 @@ def read_writer_metadata(data: bytes) -> WriterMetadata:
         schema=schema_of(root.number("backupSchema", 0)),
         level=_read_level(who),
         freeze_timeout_s=_read_seconds(who),
+        quiesce=_read_quiesce(who),
         excluded=tuple(_read_files(each) for each in places if each.name == "EXCLUDE_FILES"),
     )
 
@@ -130,6 +134,13 @@ def _read_level(who: Element) -> WriterLevel:
     if name not in WriterLevel.__members__:
         raise damaged(f"freeze level {name!r} is not known", name="VSS_E_CORRUPT_XML_DOCUMENT")
     return WriterLevel[name]
+
+
+def _read_quiesce(who: Element) -> Quiesce:
+    name = who.get(_OWN + "quiesce", Quiesce.HOLDS.name)
+    if name not in Quiesce.__members__:
+        raise damaged(f"quiesce {name!r} is not known", name="VSS_E_CORRUPT_XML_DOCUMENT")
+    return Quiesce[name]
 
 
 def _read_seconds(who: Element) -> float:

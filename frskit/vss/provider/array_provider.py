@@ -132,6 +132,11 @@ class ArrayProvider:
             )
         return wanted
 
+    @property
+    def relies_on_hold(self) -> bool:
+        """Whether its array copies members one after the other while writes are held [R-27]."""
+        return self._array.capabilities.set_atomicity is SetAtomicity.WITHIN_HOLD
+
     def _check_count(self, count: int) -> None:
         """Whether the array can copy so many at once [R-23, R-27].
 

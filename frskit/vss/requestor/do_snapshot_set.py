@@ -121,6 +121,7 @@ class Creation:
 
     def _prepare(self) -> None:
         """Rows 14 to 16: everything slow, outside of every window [VSS-02, VSS-45]."""
+        self.participants.serve(self.budget)
         self._remember_flags()
         # Durable before the flags change, so that a restart can put them back.
         self.engine.records.put_set(self._record(SetLife.CREATING))
@@ -523,6 +524,7 @@ class Creation:
                     partial(function, provider),
                     deadline_s=deadline_s,
                     on_late=partial(self._undo_late, provider),
+                    token=self.budget.token,
                 )
 
     def _call_frozen(

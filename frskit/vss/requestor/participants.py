@@ -16,7 +16,7 @@ from functools import partial
 
 from attrs import define, evolve, field
 
-from frskit.clock import Budget, Clock
+from frskit.clock import Budget, CancelToken, Clock
 from frskit.errors import Cancelled, FreezeTimeout, WriterError, WriterUnstable
 from frskit.model.components import (
     BackupType,
@@ -99,6 +99,7 @@ class Participants:
     clock: Clock
     entries: list[Participant] = field(factory=list)
     over: bool = False
+    _caller: Budget | None = field(default=None, init=False)
     _latest_s: float | None = field(default=None, init=False)
     _on_expiry: Callable[[], None] | None = field(default=None, init=False)
 
@@ -134,6 +135,23 @@ class Participants:
         known = frozenset(volumes)
         for entry in self.entries:
             entry.session = evolve(entry.session, volumes=known)
+
+    def serve(self, budget: Budget) -> None:
+        """From now on the caller's deadline and cancel token hold for writers, too."""
+        self._caller = budget
+
+    def _time(self) -> Budget:
+        """The budget of a writer outside of the window: the caller's, and a writer's own bound."""
+        return (self._caller or Budget.of(self.clock)).at_most(self.roster.answer_s)
+
+    def _limits(self, entry: Participant, budget: Budget) -> Limits:
+        """A writer that watches its budget answers by itself: it gets a little longer."""
+        end_s = budget.deadline_s
+        return Limits(
+            deadline_s=None if end_s is None else end_s + self.roster.closing_s,
+            on_late=partial(self._abort_again, entry),
+            token=budget.token,
+        )
 
     def prepare_backup(self) -> list[WriterError]:
         """PrepareForBackup to everybody; the failures."""
@@ -180,7 +198,7 @@ class Participants:
                 entry,
                 WriterEvent.FREEZE,
                 partial(writer.freeze, session, budget=window),
-                self._window_limits(entry),
+                self._window_limits(entry, budget.token),
             )
             if failure is not None:
                 raise failure
@@ -228,16 +246,18 @@ class Participants:
         if failures:
             raise failures[0]
 
-    def _window_limits(self, entry: Participant) -> Limits:
+    def _window_limits(self, entry: Participant, token: CancelToken | None = None) -> Limits:
         return Limits(
             deadline_s=self.end_s(),
             on_expiry=self._on_expiry,
             on_late=partial(self._abort_again, entry),
+            token=token,
         )
 
     def _thaw(self, entry: Participant) -> None:
         """Thaw one writer; one that took too long over it was frozen for too long [VSS-42]."""
-        entry.member.writer.thaw(entry.session)
+        window = Budget(clock=self.clock, deadline_s=self.end_s())
+        entry.member.writer.thaw(entry.session, budget=window)
         if entry.remaining_s(self.clock.monotonic()) == 0.0:
             raise self._too_long(entry)
 
@@ -246,11 +266,15 @@ class Participants:
         records: list[WriterRecord] = []
         failures = []
         for entry in self.active:
-            # The default binds the entry of this turn of the loop.
-            def call(entry: Participant = entry) -> None:
-                records.extend(entry.member.writer.post_snapshot(entry.session))
+            budget = self._time()
 
-            failure = self._send(entry, WriterEvent.POST_SNAPSHOT, call)
+            # The defaults bind what belongs to this turn of the loop.
+            def call(entry: Participant = entry, budget: Budget = budget) -> None:
+                writer = entry.member.writer
+                records.extend(writer.post_snapshot(entry.session, budget=budget))
+
+            limits = self._limits(entry, budget)
+            failure = self._send(entry, WriterEvent.POST_SNAPSHOT, call, limits)
             if failure is not None:
                 failures.append(failure)
         return records, failures
@@ -278,7 +302,7 @@ class Participants:
             failure = self._send(
                 entry,
                 WriterEvent.BACKUP_COMPLETE,
-                partial(writer.backup_complete, session),
+                partial(writer.backup_complete, session, budget=self.roster.budget()),
                 Limits(),  # no Abort should it come back late: it may be truncating
             )
             if failure is not None:
@@ -368,8 +392,8 @@ class Participants:
         try:
             now = entry.member.dog.call(
                 WriterEvent.IDENTIFY.value,
-                entry.member.writer.identify,
-                deadline_s=self.clock.monotonic() + self.roster.answer_s,
+                partial(entry.member.writer.identify, budget=self.roster.budget()),
+                deadline_s=self.roster.end_s(),
                 closing=True,
             )
         except Exception:  # noqa: BLE001  no answer is an answer: it is not itself any more
@@ -418,11 +442,11 @@ class Participants:
     def _broadcast(self, event: WriterEvent) -> list[WriterError]:
         failures = []
         for entry in self.active:
-            writer = entry.member.writer
-            if event is WriterEvent.PREPARE_FOR_BACKUP:
-                failure = self._send(entry, event, partial(writer.prepare_backup, entry.session))
-            else:
-                failure = self._send(entry, event, partial(writer.prepare_snapshot, entry.session))
+            writer, budget = entry.member.writer, self._time()
+            first = event is WriterEvent.PREPARE_FOR_BACKUP
+            handler = writer.prepare_backup if first else writer.prepare_snapshot
+            call = partial(handler, entry.session, budget=budget)
+            failure = self._send(entry, event, call, self._limits(entry, budget))
             if failure is not None:
                 entry.vetoed = event is WriterEvent.PREPARE_FOR_BACKUP
                 failures.append(failure)
@@ -449,6 +473,8 @@ class Participants:
         aborts = entry.aborts
         limits = limits or Limits(on_late=partial(self._abort_again, entry))
         failure = self.roster.deliver(entry.member, event, entry.session, call, limits)
+        if failure is not None and isinstance(failure.__cause__, Cancelled):
+            raise failure.__cause__  # the caller's wish, and no veto
         if failure is None and (self.over or entry.aborts > aborts):
             # It was aborted by another thread, and did what it was told after that.
             self._abort_again(entry)

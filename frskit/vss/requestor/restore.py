@@ -95,7 +95,7 @@ class Restoring:
                 components=tuple(each for each, owner in self._selected.items() if owner is member),
                 additional_restores=self.additional,
             )
-            call = partial(member.writer.pre_restore, session)
+            call = partial(member.writer.pre_restore, session, budget=self._engine.roster.budget())
             failure = self._engine.roster.deliver(member, WriterEvent.PRE_RESTORE, session, call)
             if failure is not None:
                 # Those that had agreed before still wait for an end [VSS 1.4].
@@ -121,7 +121,7 @@ class Restoring:
             # What was said of one component counts more than how the whole went.
             status = {each: self._status.get(each, succeeded) for each in session.components}
             last = evolve(session, succeeded=status)
-            call = partial(member.writer.post_restore, last)
+            call = partial(member.writer.post_restore, last, budget=self._engine.roster.budget())
             failure = self._engine.roster.deliver(member, WriterEvent.POST_RESTORE, last, call)
             if failure is not None:
                 failures.append(failure)

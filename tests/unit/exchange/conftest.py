@@ -207,7 +207,7 @@ class World:
             backup_type=kind,
             components=tuple(
                 each.id
-                for each in self.writer.identify().components
+                for each in self.writer.identify(budget=Budget.unlimited()).components
                 if each.selectable and each.caption in wanted
             ),
             volumes=frozenset(VolumeId(f"volume-{letter}") for letter in volumes),
@@ -243,8 +243,8 @@ class World:
 
     def freeze(self, session: WriterSession) -> None:
         """The first half of a backup."""
-        self.writer.prepare_backup(session)
-        self.writer.prepare_snapshot(session)
+        self.writer.prepare_backup(session, budget=Budget.unlimited())
+        self.writer.prepare_snapshot(session, budget=Budget.unlimited())
         self.writer.freeze(session, budget=self.budget)
 
     def copy(
@@ -252,11 +252,11 @@ class World:
     ) -> tuple[SmallCopy, WriterSession, Sequence[WriterRecord]]:
         """Freeze, copy all volumes, thaw; the backup stays open."""
         session = session or self.session()
-        metadata = self.writer.identify()
+        metadata = self.writer.identify(budget=Budget.unlimited())
         self.freeze(session)
         image = snapshot(self.server, self.clock)
-        self.writer.thaw(session)
-        records = self.writer.post_snapshot(session)
+        self.writer.thaw(session, budget=Budget.unlimited())
+        records = self.writer.post_snapshot(session, budget=Budget.unlimited())
         selected = tuple(each for each in metadata.components if each.id in session.components)
         wanted = [each for c in session.components for each in metadata.component_set(c)]
         target = SmallCopy(
@@ -271,7 +271,7 @@ class World:
         from attrs import evolve
 
         done = evolve(session, succeeded=dict.fromkeys(session.components, succeeded))
-        self.writer.backup_complete(done)
+        self.writer.backup_complete(done, budget=Budget.unlimited())
         self.writer.backup_shutdown(done)
 
     def event_ids(self, source: str = "ESE") -> list[int]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from attrs import evolve
 
+from frskit.clock import Budget
 from frskit.errors import Busy, StoreError, WriterNotFound, WriterVeto
 from frskit.ese import read_database_header
 from frskit.exchange import WRITER_ID
@@ -46,10 +47,10 @@ def vetoed(call: Callable[[], object]) -> WriterVeto:
 @pytest.mark.rule("EXC-01")
 def test_class_id_is_fixed_and_instances_differ(world) -> None:
     """The class id is Exchange's; every run of the service is another instance."""
-    first = world.writer.identify()
+    first = world.writer.identify(budget=Budget.unlimited())
     world.exchange.stop()
     world.exchange.start()
-    second = world.writer.identify()
+    second = world.writer.identify(budget=Budget.unlimited())
     assert first.writer_id == second.writer_id == WRITER_ID
     assert WRITER_ID == "76fe1ac4-15f7-4bcd-987e-8e1acb462fb7"
     assert first.instance_id != second.instance_id
@@ -60,12 +61,12 @@ def test_no_service_no_writer(world) -> None:
     """Without the information store the writer does not answer."""
     world.exchange.stop()
     with pytest.raises(WriterNotFound):
-        world.writer.identify()
+        world.writer.identify(budget=Budget.unlimited())
 
 
 def test_metadata_declares_schema_and_window(world) -> None:
     """Full and copy, incremental and differential; frozen for at most 20 seconds."""
-    metadata = world.writer.identify()
+    metadata = world.writer.identify(budget=Budget.unlimited())
     assert metadata.schema == {
         BackupSchema.COPY,
         BackupSchema.INCREMENTAL,
@@ -78,9 +79,13 @@ def test_metadata_declares_schema_and_window(world) -> None:
 @pytest.mark.parametrize("caption", ["Logs", "mbx1"])
 def test_lone_database_or_logs_is_rejected(world, caption: str) -> None:
     """Only whole storage groups can be backed up."""
-    lone = next(c.id for c in world.writer.identify().components if c.caption == caption)
+    lone = next(
+        c.id
+        for c in world.writer.identify(budget=Budget.unlimited()).components
+        if c.caption == caption
+    )
     session = evolve(world.session(), components=(lone,))
-    veto = vetoed(lambda: world.writer.prepare_backup(session))
+    veto = vetoed(lambda: world.writer.prepare_backup(session, budget=Budget.unlimited()))
     assert veto.native == WriterFailure.NONRETRYABLE.value
     assert not veto.retryable
 
@@ -108,7 +113,7 @@ def test_events_out_of_order(world, done: list[str], event: str) -> None:
 
     def send(name: str) -> None:
         call = getattr(world.writer, name)
-        call(session, budget=world.budget) if name == "freeze" else call(session)
+        call(session, budget=world.budget)
 
     for each in done:
         send(each)
@@ -120,8 +125,8 @@ def test_events_out_of_order(world, done: list[str], event: str) -> None:
 @pytest.mark.parametrize("kind", [BackupType.FULL, BackupType.COPY])
 def test_second_backup_is_refused(world, kind: BackupType) -> None:
     """A backup in progress, a copy backup too, makes the next one fail with 9607 and 0x50d."""
-    world.writer.prepare_backup(world.session(kind))
-    veto = vetoed(lambda: world.writer.prepare_backup(world.session()))
+    world.writer.prepare_backup(world.session(kind), budget=Budget.unlimited())
+    veto = vetoed(lambda: world.writer.prepare_backup(world.session(), budget=Budget.unlimited()))
     assert (veto.native, veto.context["error"]) == (WriterFailure.RETRYABLE.value, 0x50D)
     assert veto.retryable
     assert 9607 in world.event_ids("MSExchangeIS")
@@ -132,7 +137,9 @@ def test_second_backup_is_refused(world, kind: BackupType) -> None:
 def test_backup_in_progress_ends(world, ending: str) -> None:
     """It lasts until the backup completes, shuts down, is aborted, or the service restarts."""
     _, session, _ = world.copy()
-    assert vetoed(lambda: world.writer.prepare_backup(world.session())).retryable
+    assert vetoed(
+        lambda: world.writer.prepare_backup(world.session(), budget=Budget.unlimited())
+    ).retryable
     if ending == "complete":
         world.complete(session)
     elif ending == "shutdown":
@@ -142,7 +149,7 @@ def test_backup_in_progress_ends(world, ending: str) -> None:
     else:
         world.exchange.stop()
         world.exchange.start()
-    world.writer.prepare_backup(world.session())
+    world.writer.prepare_backup(world.session(), budget=Budget.unlimited())
 
 
 @pytest.mark.rule("EXC-49")
@@ -150,7 +157,12 @@ def test_lost_requestor_leaves_backup_in_progress(world) -> None:
     """Without complete and shutdown nobody else can back the group up."""
     world.copy()
     world.clock.advance(3600)
-    assert vetoed(lambda: world.writer.prepare_backup(world.session())).context["error"] == 0x50D
+    assert (
+        vetoed(
+            lambda: world.writer.prepare_backup(world.session(), budget=Budget.unlimited())
+        ).context["error"]
+        == 0x50D
+    )
 
 
 @pytest.mark.rule("EXC-14")
@@ -163,7 +175,7 @@ def test_restart_drops_the_backup(world, clean: bool) -> None:
     world.exchange.start()
     before = world.server.names(LOGS)
     done = evolve(session, succeeded=dict.fromkeys(session.components, True))
-    veto = vetoed(lambda: world.writer.backup_complete(done))
+    veto = vetoed(lambda: world.writer.backup_complete(done, budget=Budget.unlimited()))
     assert veto.native == WriterFailure.RETRYABLE.value
     assert world.server.names(LOGS) == before
 
@@ -174,8 +186,8 @@ def test_restart_drops_the_backup(world, clean: bool) -> None:
 def test_missing_volume_is_refused(world, volumes: str) -> None:
     """Every volume that holds a file of the group must be in the set."""
     session = world.session(volumes=volumes)
-    world.writer.prepare_backup(session)
-    veto = vetoed(lambda: world.writer.prepare_snapshot(session))
+    world.writer.prepare_backup(session, budget=Budget.unlimited())
+    veto = vetoed(lambda: world.writer.prepare_snapshot(session, budget=Budget.unlimited()))
     assert veto.native == WriterFailure.INCONSISTENT_SNAPSHOT.value
     (missing,) = set("LMP") - set(volumes)
     assert f"volume-{missing}" in veto.message
@@ -186,18 +198,18 @@ def test_missing_volume_is_refused(world, volumes: str) -> None:
 def test_no_administration_while_the_copy_is_made(world, phase: str) -> None:
     """From PrepareSnapshot to PostSnapshot nobody mounts or dismounts; then it works again."""
     session = world.session()
-    world.writer.prepare_backup(session)
-    world.writer.prepare_snapshot(session)
+    world.writer.prepare_backup(session, budget=Budget.unlimited())
+    world.writer.prepare_snapshot(session, budget=Budget.unlimited())
     if phase != "prepared":
         world.writer.freeze(session, budget=world.budget)
     if phase == "thawed":
-        world.writer.thaw(session)
+        world.writer.thaw(session, budget=Budget.unlimited())
     with pytest.raises((StoreError, Busy)) as caught:
         world.exchange.dismount("sg1", "pub1")
     assert caught.value.native == -2403
     assert "pub1" in world.exchange.group("sg1").mounted
     if phase == "thawed":
-        world.writer.post_snapshot(session)
+        world.writer.post_snapshot(session, budget=Budget.unlimited())
         world.exchange.dismount("sg1", "pub1")
         assert "pub1" not in world.exchange.group("sg1").mounted
 
@@ -211,7 +223,7 @@ def test_nothing_changes_while_frozen(world) -> None:
     with pytest.raises(Busy):
         world.deliver(1)
     assert len(list(world.exchange.messages("sg1"))) == 30
-    world.writer.identify()
+    world.writer.identify(budget=Budget.unlimited())
     after = {k: d.read(0, d.size_bytes) for k, d in world.server.devices.items()}
     assert after == before
 
@@ -228,7 +240,7 @@ def test_freeze_closes_the_log_and_thaw_opens_the_next(world) -> None:
     assert "E00.log" not in names
     assert "E00tmp.log" in names
     assert max(archived(names)) == closed
-    world.writer.thaw(session)
+    world.writer.thaw(session, budget=Budget.unlimited())
     assert "E00.log" in world.server.names(LOGS)
     assert world.current() == closed + 1
 
@@ -237,16 +249,16 @@ def test_the_next_log_gets_its_space_before_the_freeze(world, monkeypatch) -> No
     """PrepareSnapshot does it, for every group; by Freeze the file has its length."""
     world.deliver(1)
     session = world.session()
-    world.writer.prepare_backup(session)
+    world.writer.prepare_backup(session, budget=Budget.unlimited())
     made = []
     give = LogStream.allocate_prepared
     monkeypatch.setattr(
         LogStream, "allocate_prepared", lambda self: (made.append(self), give(self))
     )
-    world.writer.prepare_snapshot(session)
+    world.writer.prepare_snapshot(session, budget=Budget.unlimited())
     assert len(made) == 1
     world.writer.freeze(session, budget=world.budget)
-    world.writer.thaw(session)
+    world.writer.thaw(session, budget=Budget.unlimited())
     assert len(made) == 1
 
 
@@ -260,14 +272,19 @@ def test_freeze_timeout(world) -> None:
     world.deliver(1)
     assert 2004 in world.event_ids()
     fresh = world.session()
-    world.writer.prepare_backup(fresh)
-    veto = vetoed(lambda: world.writer.thaw(session))
+    world.writer.prepare_backup(fresh, budget=Budget.unlimited())
+    veto = vetoed(lambda: world.writer.thaw(session, budget=Budget.unlimited()))
     assert (veto.native, veto.context["error"]) == (WriterFailure.TIMEOUT.value, -2402)
     world.writer.abort(session)
-    assert vetoed(lambda: world.writer.prepare_backup(world.session())).context["error"] == 0x50D
-    world.writer.prepare_snapshot(fresh)
+    assert (
+        vetoed(
+            lambda: world.writer.prepare_backup(world.session(), budget=Budget.unlimited())
+        ).context["error"]
+        == 0x50D
+    )
+    world.writer.prepare_snapshot(fresh, budget=Budget.unlimited())
     world.writer.freeze(fresh, budget=world.budget)
-    world.writer.thaw(fresh)
+    world.writer.thaw(fresh, budget=Budget.unlimited())
 
 
 @pytest.mark.rule("EXC-21")
@@ -276,7 +293,7 @@ def test_thaw_just_in_time(world) -> None:
     session = world.session()
     world.freeze(session)
     world.clock.advance(19.9)
-    world.writer.thaw(session)
+    world.writer.thaw(session, budget=Budget.unlimited())
     assert 2004 not in world.event_ids()
 
 
@@ -287,8 +304,8 @@ def test_hand_removed_log_fails_the_freeze(world) -> None:
     world.fill_logs(4)
     world.server.remove(f"{LOGS}\\E0000003.log")
     session = world.session()
-    world.writer.prepare_backup(session)
-    world.writer.prepare_snapshot(session)
+    world.writer.prepare_backup(session, budget=Budget.unlimited())
+    world.writer.prepare_snapshot(session, budget=Budget.unlimited())
     veto = vetoed(lambda: world.writer.freeze(session, budget=world.budget))
     assert (veto.native, veto.context["error"]) == (WriterFailure.RETRYABLE.value, -2403)
     assert 2002 in world.event_ids()
@@ -314,8 +331,8 @@ def test_abort_from_freeze_thaws_and_is_idempotent(world) -> None:
 def test_incremental_needs_a_full(world, kind: BackupType) -> None:
     """Without a previous full: -560 and event 206; with one it works."""
     session = world.session(kind)
-    world.writer.prepare_backup(session)
-    world.writer.prepare_snapshot(session)
+    world.writer.prepare_backup(session, budget=Budget.unlimited())
+    world.writer.prepare_snapshot(session, budget=Budget.unlimited())
     veto = vetoed(lambda: world.writer.freeze(session, budget=world.budget))
     assert veto.context["error"] == -560
     assert not veto.retryable
@@ -338,8 +355,8 @@ def test_incremental_after_lost_logs(world) -> None:
     for generation in archived(world.server.names(LOGS))[:-1]:
         world.server.remove(f"{LOGS}\\E00{generation:05x}.log")
     session = world.session(BackupType.INCREMENTAL)
-    world.writer.prepare_backup(session)
-    world.writer.prepare_snapshot(session)
+    world.writer.prepare_backup(session, budget=Budget.unlimited())
+    world.writer.prepare_snapshot(session, budget=Budget.unlimited())
     veto = vetoed(lambda: world.writer.freeze(session, budget=world.budget))
     assert veto.context["error"] == -569
     assert 459 in world.event_ids()
@@ -349,8 +366,8 @@ def test_incremental_after_lost_logs(world) -> None:
 def test_incremental_with_circular_logging(circular_world) -> None:
     """Circular logging and incremental backups exclude each other: -526."""
     session = circular_world.session(BackupType.INCREMENTAL)
-    circular_world.writer.prepare_backup(session)
-    circular_world.writer.prepare_snapshot(session)
+    circular_world.writer.prepare_backup(session, budget=Budget.unlimited())
+    circular_world.writer.prepare_snapshot(session, budget=Budget.unlimited())
     veto = vetoed(lambda: circular_world.writer.freeze(session, budget=circular_world.budget))
     assert veto.context["error"] == -526
 
@@ -363,11 +380,16 @@ def test_one_backup_per_writer(world) -> None:
     world.exchange.add_database("sg2", "mbx2", path="N:\\sg2\\mbx2.edb")
     both = world.session(BackupType.FULL, "sg1", "sg2", volumes="LMPN")
     assert len(both.components) == 2
-    world.writer.prepare_backup(both)
+    world.writer.prepare_backup(both, budget=Budget.unlimited())
     world.writer.abort(both)
-    world.writer.prepare_backup(world.session(BackupType.FULL, "sg1"))
+    world.writer.prepare_backup(world.session(BackupType.FULL, "sg1"), budget=Budget.unlimited())
     other = world.session(BackupType.FULL, "sg2", volumes="N")
-    assert vetoed(lambda: world.writer.prepare_backup(other)).context["error"] == 0x50D
+    assert (
+        vetoed(lambda: world.writer.prepare_backup(other, budget=Budget.unlimited())).context[
+            "error"
+        ]
+        == 0x50D
+    )
 
 
 @pytest.mark.rule("EXC-23")
@@ -379,8 +401,8 @@ def test_failure_of_the_second_group_thaws_the_first(world) -> None:
     _, full, _ = world.copy()
     world.complete(full)
     both = world.session(BackupType.INCREMENTAL, "sg1", "sg2", volumes="LMPN")
-    world.writer.prepare_backup(both)
-    world.writer.prepare_snapshot(both)
+    world.writer.prepare_backup(both, budget=Budget.unlimited())
+    world.writer.prepare_snapshot(both, budget=Budget.unlimited())
     vetoed(lambda: world.writer.freeze(both, budget=world.budget))
     world.deliver(1)
     assert "E00.log" in world.server.names(LOGS)
@@ -401,7 +423,7 @@ def test_no_success_no_truncation(world, outcome: str) -> None:
     if outcome == "failure":
         world.complete(session, succeeded=False)
     elif outcome == "silence":
-        world.writer.backup_complete(session)
+        world.writer.backup_complete(session, budget=Budget.unlimited())
     elif outcome == "shutdown":
         world.writer.backup_shutdown(session)
     else:
@@ -589,12 +611,14 @@ def test_late_shutdown_of_one_backup_leaves_the_next_alone(world) -> None:
     """BackupShutdown of A after PrepareBackup of B must not release B (HAZ-12)."""
     _, first, _ = world.copy()
     done = evolve(first, succeeded=dict.fromkeys(first.components, True))
-    world.writer.backup_complete(done)
+    world.writer.backup_complete(done, budget=Budget.unlimited())
     second = world.session()
-    world.writer.prepare_backup(second)
+    world.writer.prepare_backup(second, budget=Budget.unlimited())
     world.writer.backup_shutdown(done)
-    assert vetoed(lambda: world.writer.prepare_backup(world.session())).retryable
-    world.writer.prepare_snapshot(second)
+    assert vetoed(
+        lambda: world.writer.prepare_backup(world.session(), budget=Budget.unlimited())
+    ).retryable
+    world.writer.prepare_snapshot(second, budget=Budget.unlimited())
 
 
 # --- restore
@@ -611,16 +635,16 @@ def test_pre_restore_wants_everything_offline_and_the_flag(world) -> None:
     session = restore_session(world)
     application = world.exchange.application
     application.allow_overwrite("sg1", True)
-    veto = vetoed(lambda: world.writer.pre_restore(session))
+    veto = vetoed(lambda: world.writer.pre_restore(session, budget=Budget.unlimited()))
     assert veto.native == WriterFailure.NONRETRYABLE.value
     assert world.exchange.group("sg1").mounted == ("mbx1", "pub1")
     world.exchange.dismount("sg1", "mbx1")
-    vetoed(lambda: world.writer.pre_restore(session))
+    vetoed(lambda: world.writer.pre_restore(session, budget=Budget.unlimited()))
     application.take_offline("sg1", budget=world.budget)
     application.allow_overwrite("sg1", False)
-    vetoed(lambda: world.writer.pre_restore(session))
+    vetoed(lambda: world.writer.pre_restore(session, budget=Budget.unlimited()))
     application.allow_overwrite("sg1", True)
-    world.writer.pre_restore(session)
+    world.writer.pre_restore(session, budget=Budget.unlimited())
 
 
 @pytest.mark.rule("EXC-59")
@@ -630,7 +654,11 @@ def test_pre_restore_refuses_other_places(world) -> None:
     moved = evolve(session.components[0], logical_path="Microsoft Exchange Server\\elsewhere")
     world.exchange.application.take_offline("sg1", budget=world.budget)
     world.exchange.application.allow_overwrite("sg1", True)
-    vetoed(lambda: world.writer.pre_restore(evolve(session, components=(moved,))))
+    vetoed(
+        lambda: world.writer.pre_restore(
+            evolve(session, components=(moved,)), budget=Budget.unlimited()
+        )
+    )
 
 
 @pytest.mark.rule("EXC-60")
@@ -639,8 +667,8 @@ def test_post_restore_does_not_replay(world) -> None:
     session = restore_session(world)
     world.exchange.application.take_offline("sg1", budget=world.budget)
     world.exchange.application.allow_overwrite("sg1", True)
-    world.writer.pre_restore(session)
+    world.writer.pre_restore(session, budget=Budget.unlimited())
     seen = len(world.exchange.events)
-    world.writer.post_restore(session)
+    world.writer.post_restore(session, budget=Budget.unlimited())
     assert not world.exchange.group("sg1").is_open
     assert all(each.source != "ESE" for each in world.exchange.events[seen:])

@@ -157,11 +157,11 @@ def test_verified_is_durable_before_the_writer_hears_of_success(site, monkeypatc
     seen = []
     real = site.exchange.writer.backup_complete
 
-    def complete(session):
+    def complete(session, *, budget):
         (copy,) = site.frs.parts.catalog.find(CopyFilter())
         seen.append((copy.verdict, copy.completion, before <= log_names(site)))
         before.update(log_names(site))
-        return real(session)
+        return real(session, budget=budget)
 
     monkeypatch.setattr(site.exchange.writer, "backup_complete", complete)
     copy = site.frs.create_copy("evs1", ["sg1"], backup_type=FULL)

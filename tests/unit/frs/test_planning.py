@@ -80,7 +80,7 @@ def test_a_used_member_is_refused(plan, copy):
 )
 def test_a_member_that_is_not_ready_is_refused(site, plan, copy, monkeypatch, state, said):
     """Lost, invalid, or not yet standing alone."""
-    hit, store = copy.members[0].storage, type(site.parts.production("evs1").store)
+    hit, store = copy.members[0].storage, type(site.parties.store)
     real = store.look
 
     def look(self, **words):

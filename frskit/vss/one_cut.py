@@ -1,0 +1,73 @@
+"""Do a set's members belong together? Asked at plan time, before anybody is disturbed [R-27].
+
+An array that copies one member after the other gives one state of all of them only if nothing is
+written meanwhile. That is so if the writer holds its application, if its backup mode makes members
+of different times fit, or if the server itself holds writes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from frskit.codes.hresult import hresult
+from frskit.errors import VolumeNotSupported
+from frskit.model.components import Quiesce
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from frskit.model.components import WriterMetadata
+    from frskit.protocols import HardwareProvider, Server
+
+__all__ = ["HoldsWrites", "ReliesOnHold", "check_one_cut"]
+
+
+@runtime_checkable
+class ReliesOnHold(Protocol):
+    """A provider that may copy the members of a set one after the other, inside of the hold."""
+
+    @property
+    def relies_on_hold(self) -> bool:
+        """Whether it does."""
+        ...
+
+
+@runtime_checkable
+class HoldsWrites(Protocol):
+    """A server whose `hold_writes` keeps every program from writing, and not only flushes."""
+
+    @property
+    def holds_writes(self) -> bool:
+        """Whether it does."""
+        ...
+
+
+def check_one_cut(
+    server: Server, provider: HardwareProvider, luns: int, writers: Iterable[WriterMetadata]
+) -> None:
+    """Whether the copies of so many LUNs will be of one state.
+
+    Args:
+        server: Whose volumes are copied.
+        provider: Who copies them.
+        luns: How many it has to copy in this set.
+        writers: Those with components in the set.
+
+    Raises:
+        VolumeNotSupported: They may not be; the reason names the writer.
+    """
+    if luns < 2 or not (isinstance(provider, ReliesOnHold) and provider.relies_on_hold):
+        return
+    if isinstance(server, HoldsWrites) and server.holds_writes:
+        return
+    loose = [each.name for each in writers if each.quiesce is Quiesce.INSTANT_ONLY]
+    if not loose:
+        return
+    raise VolumeNotSupported(
+        f"{provider.info.name} copies {luns} LUNs one after the other, but {', '.join(loose)} "
+        f"goes on writing meanwhile, and server {server.name} does not hold writes",
+        context={"provider": provider.info.name, "writers": loose, "luns": luns},
+        hint="Put the files on one LUN, use an array with one instant for a set, or let the "
+        "server hold writes.",
+        native=hresult("VSS_E_VOLUME_NOT_SUPPORTED"),
+    )
