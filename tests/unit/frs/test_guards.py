@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from support.faults import Fault
@@ -104,6 +105,16 @@ def test_the_table_has_every_method():
         }
         assert methods - elsewhere <= set(WAITS[kind]), kind
         assert all(call.why for call in WAITS[kind].values())
+
+
+def test_the_page_has_the_table():
+    """What people read is what the code does."""
+    page = (Path(__file__).parents[3] / "docs" / "flow.md").read_text(encoding="utf-8")
+    for kind, calls in WAITS.items():
+        for name, call in calls.items():
+            (row,) = [each for each in page.splitlines() if each.startswith(f"| {kind} | `{name}`")]
+            assert f"| {'yes' if call.always else 'no'} | {call.why} |" in row
+            assert (call.wait is Wait.BUDGET) or f"`{call.wait.name.lower()}_s`" in row
 
 
 def test_a_check_may_take_hours_and_nothing_else_is_unbounded():
