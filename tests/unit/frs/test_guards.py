@@ -255,6 +255,16 @@ def test_a_hanging_check_ends_with_the_deadline_of_the_verdict(tmp_path):
         assert "freeze" not in " ".join(hanging.site.script.of("writer-1")[12:])
 
 
+def test_what_a_server_owes_the_service_the_requestor_knows(tmp_path):
+    """Both call the same server: a second thread does not go where the first one hangs."""
+    with Hanging(tmp_path, "frs1.rescan") as hanging:
+        site = hanging.site
+        with pytest.raises(NoAnswer, match="still owes an answer to rescan"):
+            site.parts.recovery.server.rescan(budget=Budget.of(site.clock, 5))
+        site.far.abort_all(budget=Budget.of(site.clock))
+        site.parts.recovery.server.rescan(budget=Budget.of(site.clock, 60))
+
+
 def test_a_resume_asks_those_again_that_owe_an_answer(tmp_path):
     """Whoever says "go on" has looked: the next call is tried although nobody came back."""
     with Hanging(tmp_path, "checker.check", verdict=True) as hanging:

@@ -16,7 +16,7 @@ import time
 import pytest
 from attrs import evolve
 
-from frskit.clock import SystemClock
+from frskit.clock import Budget, CancelToken, SystemClock
 from frskit.errors import (
     FreezeTimeout,
     FrskitError,
@@ -25,6 +25,7 @@ from frskit.errors import (
     ServiceError,
     WriterVeto,
 )
+from frskit.model.shadows import RestoreRequest
 from frskit.testing.fakes.parties import SmallWriter
 from frskit.testing.fakes.site import SmallSite
 from frskit.watchdog import silent_parties
@@ -352,3 +353,38 @@ def test_a_commit_that_ignores_its_budget_ends_with_the_callers_time():
     assert max(each.longest_s for each in site.writers) <= 2.0
     assert site.copies() == []
     assert attempt(site, KEYS[1]) is None
+
+
+def test_every_event_but_the_closing_ones_has_a_budget_that_ends(monkeypatch):
+    """A writer can know how long it may take; the caller's deadline and token are in it."""
+    seen = {}
+    site = SmallSite()
+    token = CancelToken()
+    for name in ("identify", "prepare_backup", "prepare_snapshot", "freeze", "thaw"):
+        listen(monkeypatch, name, seen)
+    for name in ("post_snapshot", "backup_complete", "pre_restore", "post_restore"):
+        listen(monkeypatch, name, seen)
+    caller = Budget.of(site.clock, 30.0, token)
+    with site.service.session(site.request()) as session:
+        created = session.create(budget=caller)
+        components = [each.id for each in session.plan(budget=site.budget()).explicit]
+        session.complete(dict.fromkeys(components, True), budget=site.budget())
+    wanted = RestoreRequest(documents=created.documents, components=tuple(components))
+    with site.service.restore_session(wanted):
+        pass
+    assert len(seen) == 9
+    assert all(each.deadline_s is not None for each in seen.values())
+    assert seen["freeze"].deadline_s == seen["thaw"].deadline_s == 20.0
+    for name in ("prepare_snapshot", "post_snapshot"):
+        assert (seen[name].deadline_s, seen[name].token) == (30.0, token)
+
+
+def listen(monkeypatch, name, seen):
+    """Note the budget of an event."""
+    real = getattr(SmallWriter, name)
+
+    def call(self, *words, budget):
+        seen.setdefault(name, budget)
+        return real(self, *words, budget=budget)
+
+    monkeypatch.setattr(SmallWriter, name, call)
