@@ -190,7 +190,7 @@ def _pass(writer: WriterBase, session: WriterSession, window: _Window) -> None:
 
 def _lost() -> WriterVeto:
     return WriterVeto(
-        "the freeze window has passed: the hold was given up, the copy must not be trusted",
+        "the hold was lost when the freeze window had passed; the copy must not be trusted",
         native=WriterFailure.TIMEOUT.value,
         retryable=True,
     )

@@ -17,7 +17,14 @@ import frskit
 from frskit import BackupType, RecoveryMethod, RecoveryMode
 from frskit.clock import Budget, SystemClock
 from frskit.errors import IntegrityError, WriterVeto
+from frskit.model.components import WriterSession
+from frskit.model.ids import SetId
 
+SESSION = WriterSession(
+    session_id=SetId("11111111-1111-4111-8111-111111111111"),
+    backup_type=BackupType.COPY,
+    components=(),
+)
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SAYS = {
     "quickstart.py": ["verified", "mounted"],
@@ -105,24 +112,24 @@ def insert(path, timeout_s=0.0):
 def test_the_sqlite_hold_survives_a_copy_by_this_process(sqlite_writer, database):
     """Opening and closing the file, as an array does, does not let writers in; thaw does."""
     writer, budget = sqlite_writer.SqliteWriter(database), Budget.of(SystemClock(), 20)
-    writer.freeze(None, budget=budget)
+    writer.freeze(SESSION, budget=budget)
     shutil.copyfile(database, database.with_suffix(".copy"))
     with pytest.raises(sqlite3.OperationalError, match="locked"):
         insert(database)
-    writer.thaw(None)
+    writer.thaw(SESSION, budget=Budget.of(SystemClock()))
     insert(database)
-    writer.thaw(None)
-    writer.abort(None)
+    writer.thaw(SESSION, budget=Budget.of(SystemClock()))
+    writer.abort(SESSION)
     assert sqlite_writer.damage(database.with_suffix(".copy")) == ""
 
 
 def test_a_lost_sqlite_hold_fails_the_thaw(sqlite_writer, database):
     """If the holder let go by itself, the copy must not be trusted."""
     writer = sqlite_writer.SqliteWriter(database)
-    writer.freeze(None, budget=Budget.of(SystemClock(), 0.5))
+    writer.freeze(SESSION, budget=Budget.of(SystemClock(), 0.5))
     insert(database, timeout_s=10)
     with pytest.raises(WriterVeto, match="lost"):
-        writer.thaw(None)
+        writer.thaw(SESSION, budget=Budget.of(SystemClock()))
 
 
 def test_a_sqlite_database_that_is_busy_vetoes(sqlite_writer, database):
@@ -131,7 +138,7 @@ def test_a_sqlite_database_that_is_busy_vetoes(sqlite_writer, database):
     with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(WriterVeto) as caught:
-            writer.freeze(None, budget=Budget.of(SystemClock(), 0.3))
+            writer.freeze(SESSION, budget=Budget.of(SystemClock(), 0.3))
         assert caught.value.retryable
     insert(database)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from support.faults import Fault
@@ -104,6 +105,16 @@ def test_the_table_has_every_method():
         }
         assert methods - elsewhere <= set(WAITS[kind]), kind
         assert all(call.why for call in WAITS[kind].values())
+
+
+def test_the_page_has_the_table():
+    """What people read is what the code does."""
+    page = (Path(__file__).parents[3] / "docs" / "flow.md").read_text(encoding="utf-8")
+    for kind, calls in WAITS.items():
+        for name, call in calls.items():
+            (row,) = [each for each in page.splitlines() if each.startswith(f"| {kind} | `{name}`")]
+            assert f"| {'yes' if call.always else 'no'} | {call.why} |" in row
+            assert (call.wait is Wait.BUDGET) or f"`{call.wait.name.lower()}_s`" in row
 
 
 def test_a_check_may_take_hours_and_nothing_else_is_unbounded():
@@ -242,6 +253,16 @@ def test_a_hanging_check_ends_with_the_deadline_of_the_verdict(tmp_path):
         assert isinstance(refused, NoAnswer)
         assert "still owes an answer to check" in str(refused)
         assert "freeze" not in " ".join(hanging.site.script.of("writer-1")[12:])
+
+
+def test_what_a_server_owes_the_service_the_requestor_knows(tmp_path):
+    """Both call the same server: a second thread does not go where the first one hangs."""
+    with Hanging(tmp_path, "frs1.rescan") as hanging:
+        site = hanging.site
+        with pytest.raises(NoAnswer, match="still owes an answer to rescan"):
+            site.parts.recovery.server.rescan(budget=Budget.of(site.clock, 5))
+        site.far.abort_all(budget=Budget.of(site.clock))
+        site.parts.recovery.server.rescan(budget=Budget.of(site.clock, 60))
 
 
 def test_a_resume_asks_those_again_that_owe_an_answer(tmp_path):

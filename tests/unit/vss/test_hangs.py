@@ -7,14 +7,25 @@ bound that is only checked after the call came back does not pass.
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
 from attrs import evolve
 
-from frskit.clock import SystemClock
-from frskit.errors import FrskitError, NoAnswer, OutcomeUnknown, ServiceError, WriterVeto
+from frskit.clock import Budget, CancelToken, SystemClock
+from frskit.errors import (
+    FreezeTimeout,
+    FrskitError,
+    NoAnswer,
+    OutcomeUnknown,
+    ServiceError,
+    WriterVeto,
+)
+from frskit.model.shadows import RestoreRequest
 from frskit.testing.fakes.parties import SmallWriter
 from frskit.testing.fakes.site import SmallSite
 from frskit.watchdog import silent_parties
@@ -275,3 +286,105 @@ def test_who_owes_an_answer_is_refused_by_name_until_it_is_pardoned():
         for writer in site.writers:
             writer.metadata = evolve(writer.metadata, freeze_timeout_s=60.0)
         assert attempt(site, KEYS[2]) is None
+
+
+ECHO = """
+import sys
+for line in sys.stdin:
+    print(line, end="", flush=True)
+"""
+
+
+@pytest.mark.rule("VSS-07", "VSS-42")
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="processes are stopped by POSIX signals")
+def test_a_process_that_a_writer_talks_to_and_that_is_stopped_holds_nobody_else():
+    """SIGSTOP: the writer waits for a line that does not come; once it goes on, all is well."""
+    with subprocess.Popen(
+        [sys.executable, "-c", ECHO], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+    ) as other:
+
+        def talk():
+            there.set()
+            other.stdin.write(b"freeze\n")
+            assert other.stdout.readline() == b"freeze\n"
+
+        talk_once, there = talk, threading.Event()
+        talk_once()  # it is there, and answers
+        other.send_signal(signal.SIGSTOP)
+        try:
+            for window_s in WINDOWS_S:
+                there.clear()
+                site = timed(
+                    SmallSite(
+                        clock=SystemClock(),
+                        windows_s=(window_s, window_s),
+                        answer_s=10 * window_s,
+                        closing_s=CLOSING_S,
+                    )
+                )
+                site.script.on("writer-2.freeze!", talk)
+                error = attempt(site, KEYS[0])
+                if there.is_set():
+                    break
+            assert isinstance(error, FreezeTimeout)
+            assert not site.writers[0].frozen
+            assert site.writers[0].longest_s < window_s + SLACK_S
+            assert "writer writer-2: Freeze" in silent_parties()
+            refused = attempt(site, KEYS[1])
+            assert "still owes an answer to Freeze" in str(refused)
+        finally:
+            other.send_signal(signal.SIGCONT)
+        settled(site)
+        for writer in site.writers:
+            writer.metadata = evolve(writer.metadata, freeze_timeout_s=60.0)
+        site.service.engine.roster.answer_s = 60.0
+        assert attempt(site, KEYS[2]) is None
+        assert site.unrest() == []
+        other.stdin.close()
+
+
+@pytest.mark.rule("VSS-44")
+def test_a_commit_that_ignores_its_budget_ends_with_the_callers_time():
+    """It sleeps on and hears nothing: the caller's two seconds end it, not its own twelve."""
+    site = timed(SmallSite())
+    site.script.on("array.commit_copies", lambda: site.clock.sleep(12.0))
+    error = attempt(site, KEYS[0], limit_s=2.0)
+    assert isinstance(error, FrskitError)
+    assert max(each.longest_s for each in site.writers) <= 2.0
+    assert site.copies() == []
+    assert attempt(site, KEYS[1]) is None
+
+
+def test_every_event_but_the_closing_ones_has_a_budget_that_ends(monkeypatch):
+    """A writer can know how long it may take; the caller's deadline and token are in it."""
+    seen = {}
+    site = SmallSite()
+    token = CancelToken()
+    for name in ("identify", "prepare_backup", "prepare_snapshot", "freeze", "thaw"):
+        listen(monkeypatch, name, seen)
+    for name in ("post_snapshot", "backup_complete", "pre_restore", "post_restore"):
+        listen(monkeypatch, name, seen)
+    caller = Budget.of(site.clock, 30.0, token)
+    with site.service.session(site.request()) as session:
+        created = session.create(budget=caller)
+        components = [each.id for each in session.plan(budget=site.budget()).explicit]
+        session.complete(dict.fromkeys(components, True), budget=site.budget())
+    wanted = RestoreRequest(documents=created.documents, components=tuple(components))
+    with site.service.restore_session(wanted):
+        pass
+    assert len(seen) == 9
+    assert all(each.deadline_s is not None for each in seen.values())
+    assert seen["freeze"].deadline_s == seen["thaw"].deadline_s == 20.0
+    for name in ("prepare_snapshot", "post_snapshot"):
+        assert (seen[name].deadline_s, seen[name].token) == (30.0, token)
+
+
+def listen(monkeypatch, name, seen):
+    """Note the budget of an event."""
+    real = getattr(SmallWriter, name)
+
+    def call(self, *words, budget):
+        seen.setdefault(name, budget)
+        return real(self, *words, budget=budget)
+
+    monkeypatch.setattr(SmallWriter, name, call)
