@@ -99,9 +99,6 @@ class ApplicationBase(ABC):
     def restorable(self, component: str, copy: CopyFiles) -> Sequence[str]:
         """Server-native paths of the component's files in the copy."""
 
-    def allow_overwrite(self, component: str, allowed: bool) -> None:
-        """There is no such flag."""
-
 
 class ArrayBase:
     """Trivial staging for arrays that have nothing slow to prepare.

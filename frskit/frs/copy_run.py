@@ -78,7 +78,9 @@ class CopyWish:
         )
 
 
-def recoverable_names(production: Production, explicit: Sequence[Component]) -> tuple[str, ...]:
+def recoverable_names(
+    production: Production, explicit: Sequence[Component], budget: Budget
+) -> tuple[str, ...]:
     """What a record calls the selected components: by the application's names for them.
 
     People may name a component otherwise (by its GUID, its path, a container above it); a
@@ -87,7 +89,7 @@ def recoverable_names(production: Production, explicit: Sequence[Component]) -> 
     Raises:
         StorageGroupNotRecognized: None of them can be recovered by the application.
     """
-    components = {each.id: each.name for each in production.application.components()}
+    components = {each.id: each.name for each in production.application.components(budget=budget)}
     if not any(each.id in components for each in explicit):
         named = ", ".join(each.caption or each.id.full_path for each in explicit)
         raise StorageGroupNotRecognized(
@@ -190,7 +192,7 @@ class CopyRun:
         production = self._parts.production(self._wish.server)
         self.copy = evolve(
             self.copy,
-            components=recoverable_names(production, plan.explicit),
+            components=recoverable_names(production, plan.explicit, self._budget),
             selected=plan.explicit,
             files=plan.components,
         )

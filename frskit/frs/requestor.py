@@ -134,7 +134,7 @@ class FastRecovery:
         )
         return CopyPlan(
             server=wish.server,
-            components=recoverable_names(production, plan.explicit),
+            components=recoverable_names(production, plan.explicit, Budget.of(self.parts.clock)),
             kind=wish.kind,
             backup_type=wish.backup_type,
             volumes=tuple((volume, points.get(volume, "")) for volume in plan.volumes),

@@ -98,15 +98,15 @@ class Application(Protocol):
         """Name for messages."""
         ...
 
-    def components(self) -> Sequence[ComponentInfo]:
-        """The units of recovery that this application has now, online or not."""
-        ...
+    def components(self, *, budget: Budget) -> Sequence[ComponentInfo]:
+        """The units of recovery that this application has now, online or not.
 
-    def owner(self, component: str) -> str:
-        """Name of the server that runs the component now (clusters move) [FRS R-3.3].
+        Asked anew at each step: which server runs a component (`ComponentInfo.owner`) may change
+        at any time in a cluster [FRS R-3.3]. Reads only; idempotent.
 
         Raises:
-            StorageGroupNotRecognized: No such component.
+            HostError, TimedOut: The application cannot be asked. Nothing was changed; the caller
+                gives up what it was about to begin.
         """
         ...
 
@@ -127,22 +127,49 @@ class Application(Protocol):
         """
         ...
 
-    def take_offline(self, component: str, *, budget: Budget) -> None:
-        """Dismount every database of the component. Idempotent; the writer never does it [EXC-58]."""
-        ...
+    def take_offline(self, component: str, *, for_restore: bool, budget: Budget) -> None:
+        """Dismount every database of the component; the writer never does it [EXC-58].
 
-    def allow_overwrite(self, component: str, allowed: bool) -> None:
-        """Set the "may be overwritten by a restore" flag of the component's databases [P-04]."""
-        ...
+        Idempotent, also on a component that is down, damaged or half up. A component that is
+        offline keeps its files closed until `bring_online`.
 
-    def bring_online(self, component: str, *, budget: Budget) -> OnlineReport:
-        """Mount every database, replaying logs where needed.
+        Args:
+            component: Its name.
+            for_restore: True sets, besides, whatever the application demands before its files may
+                be replaced: Exchange's "may be overwritten by a restore" [P-04]. It outlives a
+                restart of the application. False takes that back: the files stay as they are.
+            budget: How long it may take.
 
         Raises:
-            StoreError: Replay failed; the native code says how. The component stays offline.
+            StorageGroupNotRecognized: No such component.
+            StoreError: It cannot go offline now; a shadow copy is being made, for example. The
+                caller changes no file, undoes what it did, and may try again.
+            TimedOut: It is not known whether it is offline. The caller calls again.
         """
         ...
 
-    def status(self, component: str) -> ComponentStatus:
-        """State of the component's databases, whatever it is."""
+    def bring_online(self, component: str, *, budget: Budget) -> OnlineReport:
+        """Mount every database, replaying logs where needed; takes back what `for_restore` set.
+
+        Idempotent: called again on a component that is up it replays nothing and reports. May be
+        called again after it failed, also by another process after a crash in the middle of it.
+
+        Raises:
+            StoreError: Replay failed; the native code says how. The component is offline, the
+                files are as replay left them, and what `for_restore` set is still set. The caller
+                puts the files back and calls again, or leaves that to a resume.
+            TimedOut: It is not known how far it came. The caller asks for the `status`.
+        """
+        ...
+
+    def status(self, component: str, *, budget: Budget) -> ComponentStatus:
+        """State of the component's databases, whatever it is. Reads only.
+
+        A sick component is no error: a database that is damaged, missing or does not answer is
+        shown as such, with the reason in its `DatabaseStatus.detail`.
+
+        Raises:
+            StorageGroupNotRecognized: No such component.
+            TimedOut: The application does not answer at all.
+        """
         ...

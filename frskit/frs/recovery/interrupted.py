@@ -95,17 +95,17 @@ def _forward(
 ) -> str:
     """Bring the stores online, as the dead process was about to."""
     budget = Budget.of(parts.clock)
-    status = production.application.status(component)
+    # An application that cannot be asked leaves this as it is, for another resume.
+    production.application.status(component, budget=budget)
     try:
-        # The process that died may have come as far as this.
-        if any(each.state != MOUNTED for each in status.databases):
-            status = production.application.bring_online(component, budget=budget).status
+        # Also if the process that died came as far as this: it may not have come to the end of it,
+        # and what was set for the restore must not stay set.
+        status = production.application.bring_online(component, budget=budget).status
     except Exception as error:  # noqa: BLE001 - parties are strangers: law 11
         return f"the recovery of {component} cannot be ended: {told(error)}"
     broken = [each.name for each in status.databases if each.state != MOUNTED]
     if broken:
         return f"the recovery of {component} cannot be ended: {', '.join(broken)} did not come up"
-    production.application.allow_overwrite(component, False)
     for step, facts in operation.intents():
         if step == RecoveryStep.SWAP:
             settle(parts, copy.id, StorageId(str(facts["old"])), StorageId(str(facts["new"])))
@@ -123,12 +123,18 @@ def _back(
     budget = Budget.of(parts.clock)
     undo = Releases()
     application = production.application
-    undo.push("overwrite flag", lambda: application.allow_overwrite(component, False))
+    undo.push(
+        "mark for a restore",
+        lambda: application.take_offline(component, for_restore=False, budget=budget),
+    )
     for step, facts in operation.intents():
         _push_undo(undo, parts, production, step, facts)
     # Last in and first out: nothing may be open while LUNs and files move.
     undo.push("reading of the copy", lambda: _hide_from_recovery(parts, production, copy))
-    undo.push("stores", lambda: application.take_offline(component, budget=budget))
+    # The mark stays while files move, and goes at the end.
+    undo.push(
+        "stores", lambda: application.take_offline(component, for_restore=True, budget=budget)
+    )
     leftovers = undo.unwind()
     if leftovers:
         return f"the recovery of {component} cannot be undone: {'; '.join(leftovers)}"

@@ -103,13 +103,13 @@ def make_plan(parts: Parts, copy: Copy, wish: RecoveryWish, budget: Budget) -> R
     # Questions that cost nothing first; nothing is presented before all of them have passed.
     _check_copy(copy, wish)
     _check_interrupted(parts, copy)
-    component = _component(production, copy, wish.component)
+    component = _component(production, copy, wish.component, budget)
     reason = objection(copy.kind, wish.mode, wish.method)
     if reason:
         raise refuse("P-01", reason, "Use --method copy-back, or swap with a snapclone.")
     members = _members(copy, component, wish.mode)
     _check_members(production, members)
-    _check_alone(production, component, members)
+    _check_alone(production, component, members, budget)
     _check_present(production, members)
     _check_running(production, component)
     with mounted(parts, production, copy, budget) as files:
@@ -134,6 +134,7 @@ def make_plan(parts: Parts, copy: Copy, wish: RecoveryWish, budget: Budget) -> R
         steps=tuple(_steps(component, wish, members, actions, analysis)),
         warnings=tuple(_warnings(wish, analysis)),
         consumes=wish.method is RecoveryMethod.SWAP,
+        owner=component.owner,
     )
 
 
@@ -180,11 +181,13 @@ def _check_members(production: Production, members: tuple[CopyMember, ...]) -> N
             raise refuse("P-01", f"member {member.storage} still normalizes", "Wait for it.")
 
 
-def _component(production: Production, copy: Copy, wanted: str | None) -> ComponentInfo:
+def _component(
+    production: Production, copy: Copy, wanted: str | None, budget: Budget
+) -> ComponentInfo:
     """The component to recover, by its name or, where the record has another one, its identity."""
     selected = {each.id for each in copy.selected}
     held = {each.casefold() for each in copy.components}
-    components = production.application.components()
+    components = production.application.components(budget=budget)
     mine = [each for each in components if each.id in selected or each.name.casefold() in held]
     if wanted is None and len(mine) == len(copy.components) == 1:
         return mine[0]
@@ -253,15 +256,18 @@ def used_up(copy: Copy) -> bool:
 
 
 def _check_alone(
-    production: Production, component: ComponentInfo, members: tuple[CopyMember, ...]
+    production: Production,
+    component: ComponentInfo,
+    members: tuple[CopyMember, ...],
+    budget: Budget,
 ) -> None:
     """P-10: a LUN is replaced whole, so nothing of another component may be on it."""
-    for other in production.application.components():
+    for other in production.application.components(budget=budget):
         if other.name == component.name:
             continue
-        for path in (*other.database_paths, other.log_path, other.system_path):
+        for _, path in other.paths:
             for member in members:
-                if path and inside(member.mount_point, path) is not None:
+                if inside(member.mount_point, path) is not None:
                     raise refuse(
                         "P-10",
                         f"{member.mount_point} also holds {path} of {other.name}",
