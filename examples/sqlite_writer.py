@@ -182,7 +182,7 @@ class SqliteChecker:
                 ]
         return IntegrityReport(
             checker=self.name,
-            components=tuple(self._verdict(each.id, files) for each in target.selected),
+            components=tuple(self._verdict(each.id, files) for each in target.copy.selected),
             files=tuple(files),
         )
 

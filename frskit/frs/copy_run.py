@@ -257,7 +257,8 @@ class CopyRun:
         at = mount_points(recovery.mount_root, self.copy, self.copy.members)
         with attached(recovery.server, at, read_only=True, budget=budget) as volumes:
             self._stage("checking")
-            return self._check(production, MountedCopy(self.copy, recovery.server, volumes), budget)
+            target = MountedCopy(self.copy, recovery.server, volumes, budget=budget)
+            return self._check(production, target, budget)
 
     def _check(
         self, production: Production, target: MountedCopy, budget: Budget

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import secrets
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from frskit.clock import Budget, SystemClock
 from frskit.errors import VolumeNotFound
 from frskit.frs.file_sets import files_of
 from frskit.model.ids import StorageId
 from frskit.model.server_paths import inside, join
+from frskit.protocols import Workspace
 from frskit.storage import PathFileSystem
 
 if TYPE_CHECKING:
@@ -23,12 +27,25 @@ if TYPE_CHECKING:
 
 __all__ = ["MountedCopy", "mount_points"]
 
+# Bytes per read and write: bounds the memory (ours).
+_CHUNK_BYTES = 4 << 20
+_LOOK_S = 10.0
+"""How long a server may take to read a file of 16 bytes (frskit's choice)."""
+
 
 class MountedCopy:
     """The members of a copy that are mounted on the recovery server, as a `CheckTarget`."""
 
-    def __init__(self, copy: Copy, server: Server, volumes: Sequence[Volume]) -> None:
+    def __init__(
+        self,
+        copy: Copy,
+        server: Server,
+        volumes: Sequence[Volume],
+        *,
+        budget: Budget | None = None,
+    ) -> None:
         self._copy = copy
+        self._budget = budget or Budget.of(SystemClock())
         self._server = server
         self._volumes: Mapping[StorageId, Volume] = {
             storage: volume for volume in volumes for storage in volume.storages
@@ -40,8 +57,15 @@ class MountedCopy:
         return tuple(each for each in self._copy.files if each.files)
 
     @property
+    def copy(self) -> Copy:
+        """The copy's record."""
+        return self._copy
+
+    @property
     def selected(self) -> Sequence[Component]:
-        """The explicitly selected components."""
+        """The explicitly selected components; deprecated, use ``copy.selected``."""
+        text = "a check target's 'selected' is now 'copy.selected'"
+        warnings.warn(text, DeprecationWarning, stacklevel=2)
         return self._copy.selected
 
     def locate(self, path: str) -> tuple[FileTree, CopyMember, str]:
@@ -74,10 +98,29 @@ class MountedCopy:
         )
 
     @contextmanager
-    def scratch(self) -> Iterator[FileSystem]:
-        """A temporary directory of the machine that frskit runs on."""
+    def scratch(self, *, with_copy: bool = False) -> Iterator[Workspace]:
+        """A temporary directory of the machine that frskit runs on, with the copy in it or empty."""
         with TemporaryDirectory(prefix="frskit-scratch-") as directory:
-            yield PathFileSystem(Path(directory))
+            place = Path(directory)
+            made = Workspace(
+                files=PathFileSystem(place),
+                server=self._server,
+                path=_seen_by(self._server, place, self._budget),
+            )
+            if with_copy:
+                self._copy_into(made)
+            yield made
+
+    def _copy_into(self, place: Workspace) -> None:
+        """The files of the copy, and directories that a program may want although nothing is in."""
+        for component in self.components:
+            for files in component.files:
+                tree, member, directory = self.locate(files.path)
+                for inner in _directories(tree, directory) if files.recursive else ():
+                    place.files.makedirs(place.inner(join(member.mount_point, inner)))
+                for path, ref in self.find(files):
+                    self._budget.check("copying files to a scratch place")
+                    _write(ref, place.files, place.inner(path))
 
 
 def mount_points(root: str, copy: Copy, members: Sequence[CopyMember]) -> dict[StorageId, str]:
@@ -85,6 +128,42 @@ def mount_points(root: str, copy: Copy, members: Sequence[CopyMember]) -> dict[S
     return {
         member.storage: join(root, copy.id, str(copy.members.index(member))) for member in members
     }
+
+
+def _directories(tree: FileTree, directory: str) -> Iterator[str]:
+    """A directory and all below it; none if it is not there."""
+    if not tree.exists(directory):
+        return
+    yield directory
+    for name in tree.listdir(directory):
+        path = f"{directory}/{name}" if directory else name
+        if tree.stat(path).is_directory:
+            yield from _directories(tree, path)
+
+
+def _write(ref: FileRef, tree: FileSystem, path: str) -> None:
+    tree.makedirs(path.rpartition("/")[0])
+    # Several file sets may mean the same file.
+    with ref.open() as source, tree.create(path, exclusive=False) as target:
+        for offset in range(0, source.size_bytes, _CHUNK_BYTES):
+            target.write_at(offset, source.read_at(offset, _CHUNK_BYTES))
+        target.truncate(source.size_bytes)
+
+
+def _seen_by(server: Server, place: Path, budget: Budget) -> str | None:
+    """The place's path, if programs on the server find there what this process wrote."""
+    if server.runner is None:
+        return None
+    mark = place / ".frskit-scratch"
+    token = secrets.token_bytes(16)
+    mark.write_bytes(token)
+    try:
+        seen = server.runner.get_file(str(mark), budget=budget.at_most(_LOOK_S))
+    except Exception:  # noqa: BLE001 - parties are strangers; without an answer it is not seen
+        return None
+    finally:
+        mark.unlink()
+    return str(place) if seen == token else None
 
 
 if TYPE_CHECKING:

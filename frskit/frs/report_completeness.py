@@ -47,8 +47,8 @@ def held_against_files(
             f"the checker {checker} returned {type(report).__name__}, not a report",
             hint="The copy was not judged. This is a defect of the checker.",
         )
-    judged = [_judged(report, target, each) for each in target.selected]
-    chosen = {each.id for each in target.selected}
+    judged = [_judged(report, target, each) for each in target.copy.selected]
+    chosen = {each.id for each in target.copy.selected}
     # What it says beyond the question stays in the report, and decides nothing.
     others = [each for each in report.components if each.component not in chosen]
     return evolve(report, components=(*judged, *others))

@@ -7,7 +7,13 @@ read top to bottom in the order of the flow: `requestor`, `service`, `writer`, `
 
 from __future__ import annotations
 
-from frskit.protocols.application import Application, CheckTarget, CopyFiles, IntegrityChecker
+from frskit.protocols.application import (
+    Application,
+    CheckTarget,
+    CopyFiles,
+    IntegrityChecker,
+    Workspace,
+)
 from frskit.protocols.array import (
     CopyStore,
     DiskArray,
@@ -65,6 +71,7 @@ __all__ = [
     "SupportsProvisioning",
     "SupportsRecovery",
     "SupportsRestore",
+    "Workspace",
     "WritableFile",
     "WriteHold",
     "Writer",

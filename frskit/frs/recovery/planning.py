@@ -86,7 +86,7 @@ def mounted(
         with presented(production.store, storages, server.host, read_only=True, budget=budget):
             server.rescan(budget=budget)
             with attached(server, at, read_only=True, budget=budget) as volumes:
-                yield MountedCopy(copy, server, volumes)
+                yield MountedCopy(copy, server, volumes, budget=budget)
     finally:
         # A server forgets a LUN only when it looks again [HAZ-01].
         server.rescan(budget=budget)
