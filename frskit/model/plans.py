@@ -6,7 +6,7 @@ import warnings
 from datetime import datetime
 from enum import Enum
 
-from attrs import frozen
+from attrs import field, frozen
 
 from frskit.model.components import BackupType, ComponentId
 from frskit.model.copies import CopyMember
@@ -52,13 +52,17 @@ class RecoveryMethod(Enum):
 class FileActionKind(Enum):
     """What is done to a file of production during recovery; each has an undo.
 
-    COPY_IN takes the file from the copy; its undo puts the file that was there back, which is
-    renamed aside first. SET_ASIDE renames, never deletes.
+    COPY_IN takes the file from the copy, CREATE writes the action's own bytes; a file that was there
+    is kept until the recovery has succeeded, and put back by the undo. SET_ASIDE renames for good,
+    and never deletes. DELETE keeps the file until the recovery has succeeded, then it is gone; a
+    file that is not there is fine.
     """
 
     COPY_IN = "copy-in"
     SET_ASIDE = "set-aside"
     RENAME = "rename"
+    CREATE = "create"
+    DELETE = "delete"
 
 
 @frozen(kw_only=True)
@@ -68,14 +72,20 @@ class FileAction(Value):
     Attributes:
         kind: What is done.
         path: The file it is done to.
-        target: New path for RENAME and SET_ASIDE; empty for COPY_IN.
+        target: New path for RENAME and SET_ASIDE; empty for the others.
         reason: Why, one sentence.
+        content: What a CREATE writes.
+        mode: Permissions of a file that a CREATE makes; None = what its directory's owner would
+            give it, from the directory's own. The file belongs to the directory's owner, where
+            the file system knows owners.
     """
 
     kind: FileActionKind
     path: str
     target: str = ""
     reason: str = ""
+    content: bytes = field(default=b"", repr=False)
+    mode: int | None = None
 
 
 class LogVerdict(Enum):

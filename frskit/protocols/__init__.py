@@ -39,6 +39,7 @@ from frskit.protocols.small import (
     FileTree,
     ReadableFile,
     SupportsDirectorySync,
+    SupportsOwners,
     WritableFile,
 )
 from frskit.protocols.writer import Writer
@@ -68,6 +69,7 @@ __all__ = [
     "ShadowSession",
     "SupportsDirectorySync",
     "SupportsLogAnalysis",
+    "SupportsOwners",
     "SupportsProvisioning",
     "SupportsRecovery",
     "SupportsRestore",

@@ -26,6 +26,7 @@ __all__ = [
     "FileTree",
     "ReadableFile",
     "SupportsDirectorySync",
+    "SupportsOwners",
     "WritableFile",
 ]
 
@@ -233,6 +234,23 @@ class FileSystem(FileTree, Protocol):
 
     def sync(self) -> None:
         """Return when everything written or renamed before is durable."""
+        ...
+
+
+@runtime_checkable
+class SupportsOwners(Protocol):
+    """A `FileSystem` whose files belong to somebody and have permissions."""
+
+    def adopt(self, path: str, mode: int | None) -> None:
+        """Give a new file to the owner and group of its directory, as far as this process may.
+
+        Args:
+            path: The file.
+            mode: Its permissions; None = those of its directory without the right to search.
+
+        Raises:
+            FileMissing: No such file.
+        """
         ...
 
 

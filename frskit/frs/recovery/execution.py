@@ -15,7 +15,7 @@ from attrs import evolve
 
 from frskit.errors import FrskitError, RecoveryFailed, RecoveryPrecondition
 from frskit.events import RecoveryStage
-from frskit.frs.recovery.file_actions import action_facts, drop_undo, run_action
+from frskit.frs.recovery.file_actions import action_facts, clear_stale, drop_undo, run_action
 from frskit.frs.recovery.interrupted import MOUNTED, release, settle
 from frskit.frs.recovery.planning import RecoveryWish, make_plan, mounted, used_up
 from frskit.frs.state.journal_words import RECOVERING, Phase, RecoveryStep, RequestorOperation
@@ -29,10 +29,12 @@ from frskit.scopes import Releases, told
 if TYPE_CHECKING:
     from frskit.clock import Budget
     from frskit.frs.deployment import Parts, Production
+    from frskit.frs.mounted_copy import MountedCopy
     from frskit.frs.state.journal import JournalOperation
     from frskit.model.copies import Copy, CopyMember
     from frskit.model.ids import StorageId
     from frskit.model.plans import ComponentStatus, RecoveryPlan
+    from frskit.protocols import Server
 
 __all__ = ["RecoveryRun"]
 
@@ -277,16 +279,17 @@ class RecoveryRun:
         if not self._plan.file_actions:
             return
         if not from_copy:
-            for action in self._plan.file_actions:
-                facts = action_facts(production.server, action)
-                with self._step(journal, RecoveryStep(action.kind.value), **facts):
-                    run_action(production.server, None, action, self._undo)
+            self._act(production.server, None, journal)
             return
         with mounted(self._parts, production, copy, self._budget) as source:
-            for action in self._plan.file_actions:
-                facts = action_facts(production.server, action)
-                with self._step(journal, RecoveryStep(action.kind.value), **facts):
-                    run_action(production.server, source, action, self._undo)
+            self._act(production.server, source, journal)
+
+    def _act(self, server: Server, source: MountedCopy | None, journal: JournalOperation) -> None:
+        for action in self._plan.file_actions:
+            clear_stale(server, action)
+            facts = action_facts(server, action)
+            with self._step(journal, RecoveryStep(action.kind.value), **facts):
+                run_action(server, source, action, self._undo)
 
     # --- the end -------------------------------------------------------------------------
 

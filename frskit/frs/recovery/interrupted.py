@@ -36,6 +36,8 @@ __all__ = ["MOUNTED", "finish_recovery", "release", "settle"]
 MOUNTED = "mounted"
 """State of a database that is up."""
 
+# Steps that keep what was at their path, until the recovery has succeeded.
+_KEEPING = frozenset({RecoveryStep.COPY_IN, RecoveryStep.CREATE, RecoveryStep.DELETE})
 # Steps that gave a file another name.
 _MOVES = frozenset({RecoveryStep.SET_ASIDE, RecoveryStep.RENAME})
 
@@ -109,7 +111,7 @@ def _forward(
     for step, facts in operation.intents():
         if step == RecoveryStep.SWAP:
             settle(parts, copy.id, StorageId(str(facts["old"])), StorageId(str(facts["new"])))
-        elif step == RecoveryStep.COPY_IN:
+        elif step in _KEEPING:
             undo_copy_in(production.server, str(facts["path"]), existed=True, restore=False)
     release(parts, copy.id)
     operation.end("recovered by a resume")
@@ -162,8 +164,9 @@ def _push_undo(
     elif step in _MOVES:
         path, target = str(facts["path"]), str(facts["target"])
         undo.push(f"name of {path}", lambda: undo_move(server, path, target))
-    elif step == RecoveryStep.COPY_IN:
-        path, existed = str(facts["path"]), bool(facts["existed"])
+    elif step in _KEEPING:
+        # After a deletion there is nothing to remove, whatever was there before.
+        path, existed = str(facts["path"]), bool(facts["existed"]) or step == RecoveryStep.DELETE
         undo.push(
             f"former {path}", lambda: undo_copy_in(server, path, existed=existed, restore=True)
         )

@@ -14,6 +14,7 @@ from attrs import frozen
 
 from frskit.errors import CopyInUse, RecoveryPrecondition, StorageGroupNotRecognized
 from frskit.frs.mounted_copy import MountedCopy, mount_points
+from frskit.frs.recovery.file_actions import twice_named
 from frskit.frs.recovery.legality import objection
 from frskit.frs.state.journal_words import RECOVERING
 from frskit.model.copies import Copy, CopyFilter, CopyLife, CopyMember, MemberLife, Verdict
@@ -120,6 +121,7 @@ def make_plan(parts: Parts, copy: Copy, wish: RecoveryWish, budget: Budget) -> R
         actions = tuple(
             production.application.file_actions(component.name, files, wish.mode, wish.method)
         )
+        _check_actions(production, actions)
     return RecoveryPlan(
         copy=copy.id,
         server=copy.server,
@@ -273,6 +275,17 @@ def _check_alone(
                         f"{member.mount_point} also holds {path} of {other.name}",
                         "Use --method copy-back.",
                     )
+
+
+def _check_actions(production: Production, actions: tuple[FileAction, ...]) -> None:
+    """What every plan must keep to, so that each of its changes can be undone."""
+    path = twice_named(actions)
+    if path is not None:
+        raise RecoveryPrecondition(
+            f"{production.application.name} would change {path} twice, which could not be undone",
+            hint="This is a defect of the application's file actions.",
+            context={"path": path},
+        )
 
 
 def _check_present(production: Production, members: tuple[CopyMember, ...]) -> None:
