@@ -14,6 +14,7 @@ from frskit.errors import ServerNotFound
 from frskit.events import FanOut
 from frskit.frs.state.catalog import SqliteCatalog
 from frskit.frs.state.journal import Journal
+from frskit.frs.state.late_files import LateFiles
 from frskit.frs.state.locks import Locks
 from frskit.model.ids import IdFactory
 
@@ -74,6 +75,8 @@ class Policy:
         accept_correctable: Whether a correctable page may pass [R-2].
         accept_partial_coverage: Whether files that can be checked only in part (``.stm``) may be
             followed by truncation [R-3].
+        late_limit_bytes: How much the late files of one copy may be, all together; from four fifths
+            of it on the requestor warns.
     """
 
     normalization_timeout_s: float = 24 * 3600.0
@@ -81,6 +84,7 @@ class Policy:
     verdict_deadline_s: float | None = 48 * 3600.0
     accept_correctable: bool = False
     accept_partial_coverage: bool = True
+    late_limit_bytes: int = 1 << 30
 
 
 @frozen(kw_only=True)
@@ -96,6 +100,7 @@ class Parts:
         policy: The site's choices.
         executor: Where checks run; None = the checker's own threads.
         state: Directory of catalog and journal; None = in memory.
+        late: The late files of the copies; in the state directory unless given.
     """
 
     productions: Mapping[str, Production]
@@ -109,6 +114,11 @@ class Parts:
     policy: Policy = field(factory=Policy)
     executor: Executor | None = None
     state: Path | None = None
+    late: LateFiles = field()
+
+    @late.default
+    def _beside_the_catalog(self) -> LateFiles:
+        return LateFiles(None if self.state is None else self.state / "late")
 
     def production(self, server: str) -> Production:
         """The production server of this name, asked for anew at each step [FRS R-3.3].

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 
 from frskit.clock import Budget, SystemClock
 from frskit.errors import VolumeNotFound
-from frskit.frs.file_sets import files_of
+from frskit.frs.file_sets import files_of, means
 from frskit.model.ids import StorageId
-from frskit.model.server_paths import inside, join
+from frskit.model.server_paths import inside, join, same_path
 from frskit.protocols import Workspace
 from frskit.storage import PathFileSystem
 
 if TYPE_CHECKING:
-    from frskit.model.components import Component
+    from frskit.frs.state.late_files import LateRef
+    from frskit.model.components import Component, ComponentId
     from frskit.model.copies import Copy, CopyMember
     from frskit.model.files import FileSet
     from frskit.model.volumes import Volume
@@ -42,9 +43,11 @@ class MountedCopy:
         server: Server,
         volumes: Sequence[Volume],
         *,
+        late: Sequence[tuple[ComponentId, LateRef]] = (),
         budget: Budget | None = None,
     ) -> None:
         self._copy = copy
+        self._late = {ref.name: ref for _, ref in late}
         self._budget = budget or Budget.of(SystemClock())
         self._server = server
         self._volumes: Mapping[StorageId, Volume] = {
@@ -90,12 +93,35 @@ class MountedCopy:
         return self._server.files(self._volumes[member.storage].id), member, inner
 
     def find(self, files: FileSet) -> Sequence[tuple[str, FileRef]]:
-        """The matching files of the copy, under production's paths."""
-        tree, member, directory = self.locate(files.path)
-        return tuple(
-            (join(member.mount_point, path), tree.ref(path))
+        """The matching files of the copy, under production's paths; a late one hides the image's."""
+        late = {path: ref for path, ref in self._late.items() if means(files, path)}
+        try:
+            tree, member, directory = self.locate(files.path)
+        except VolumeNotFound:
+            if not late:
+                raise
+            return tuple(sorted(late.items()))
+        image: dict[str, FileRef] = {
+            join(member.mount_point, path): tree.ref(path)
             for path in files_of(tree, directory, files)
-        )
+        }
+        if not late:
+            return tuple(image.items())
+        hidden = [path for path in image if any(same_path(path, each) for each in late)]
+        seen = {path: ref for path, ref in image.items() if path not in hidden}
+        return tuple(sorted({**seen, **late}.items()))
+
+    def ref(self, path: str) -> FileRef:
+        """One file of the copy by its path on production: a late one, or one of the image.
+
+        Raises:
+            VolumeNotFound: No mounted member holds it.
+        """
+        for name, late in self._late.items():
+            if same_path(name, path):
+                return late
+        tree, _, inner = self.locate(path)
+        return tree.ref(inner)
 
     @contextmanager
     def scratch(self, *, with_copy: bool = False) -> Iterator[Workspace]:
@@ -121,6 +147,9 @@ class MountedCopy:
                 for path, ref in self.find(files):
                     self._budget.check("copying files to a scratch place")
                     _write(ref, place.files, place.inner(path))
+        # Also those that no file set means.
+        for path, late in self._late.items():
+            _write(late, place.files, place.inner(path))
 
 
 def mount_points(root: str, copy: Copy, members: Sequence[CopyMember]) -> dict[StorageId, str]:

@@ -69,6 +69,8 @@ class CopyFiles(Protocol):
     def find(self, files: FileSet) -> Sequence[tuple[str, FileRef]]:
         """The files that match, as (server-native path on production, reference), sorted.
 
+        Late files are among them, under the path that they have after a restore; one hides a file
+        of the image under the same path. Opening one that is gone or changed is an IntegrityError.
         A path is one of production whatever a recovery has moved meanwhile: it names the file in
         the copy, not the one that lies there now.
 
@@ -131,9 +133,10 @@ class IntegrityChecker(Protocol):
         in all. It may be called again for the same copy, and must not rely on what it left.
 
         The report is not believed: the requestor lists the copy's files itself. What fails the
-        copy is a file of any component that the report does not name, or names with another
-        length; a file set without any file; a selected component that was not judged exactly once;
-        and anything that is no report, such as None.
+        copy is a file of any component, a late one included, that the report does not name or
+        names with another length; a file set that means no file unless the report names its path
+        and pattern (MISSING, and not needed if that is as it should be); a selected component
+        that was not judged exactly once; and anything that is no report, such as None.
 
         Raises:
             Cancelled, TimedOut: The copy stays unverified.
@@ -176,7 +179,9 @@ class Application(Protocol):
         """The changes of production's files that this recovery needs, in order; pure.
 
         For `SWAP` the volumes are already in place when they run; for `COPY_BACK` they include
-        the copying.
+        the copying. COPY_IN takes a file by its path, late files like those of the image; after a
+        swap, which has brought the image, it may name late files only. No two actions may make or
+        delete a file of the same path.
         """
         ...
 

@@ -58,7 +58,12 @@ class Writer(Protocol):
         ...
 
     def post_snapshot(self, session: WriterSession) -> Sequence[WriterRecord]:
-        """The copies exist; return what should be kept with them (stamp, logs needed ...)."""
+        """The copies exist; return what should be kept with them (stamp, logs needed ...).
+
+        Nobody is frozen any more. What came after the instant and belongs to the copy is named in
+        `WriterRecord.late`; a source that is named there must stay until the next event of this
+        session.
+        """
         ...
 
     def backup_complete(self, session: WriterSession) -> None:

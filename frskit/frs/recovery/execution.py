@@ -15,7 +15,15 @@ from attrs import evolve
 
 from frskit.errors import FrskitError, RecoveryFailed, RecoveryPrecondition
 from frskit.events import RecoveryStage
-from frskit.frs.recovery.file_actions import action_facts, clear_stale, drop_undo, run_action
+from frskit.frs.late_collection import late_refs
+from frskit.frs.recovery.file_actions import (
+    CopySource,
+    LateOnly,
+    action_facts,
+    clear_stale,
+    drop_undo,
+    run_action,
+)
 from frskit.frs.recovery.interrupted import MOUNTED, release, settle
 from frskit.frs.recovery.planning import RecoveryWish, make_plan, mounted, used_up
 from frskit.frs.state.journal_words import RECOVERING, Phase, RecoveryStep, RequestorOperation
@@ -29,7 +37,6 @@ from frskit.scopes import Releases, told
 if TYPE_CHECKING:
     from frskit.clock import Budget
     from frskit.frs.deployment import Parts, Production
-    from frskit.frs.mounted_copy import MountedCopy
     from frskit.frs.state.journal import JournalOperation
     from frskit.model.copies import Copy, CopyMember
     from frskit.model.ids import StorageId
@@ -279,12 +286,13 @@ class RecoveryRun:
         if not self._plan.file_actions:
             return
         if not from_copy:
-            self._act(production.server, None, journal)
+            # A swap has brought the image; only what came after it is copied in.
+            self._act(production.server, LateOnly(late_refs(self._parts, copy)), journal)
             return
         with mounted(self._parts, production, copy, self._budget) as source:
             self._act(production.server, source, journal)
 
-    def _act(self, server: Server, source: MountedCopy | None, journal: JournalOperation) -> None:
+    def _act(self, server: Server, source: CopySource, journal: JournalOperation) -> None:
         for action in self._plan.file_actions:
             clear_stale(server, action)
             facts = action_facts(server, action)

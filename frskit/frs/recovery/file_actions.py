@@ -7,9 +7,10 @@ the whole volume would take hours of production's standstill.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from frskit.errors import FileExists, RecoveryFailed
+from frskit.frs.state.late_files import LateRef
 from frskit.model.plans import FileAction, FileActionKind
 from frskit.model.server_paths import same_path
 from frskit.protocols.small import SupportsDirectorySync, SupportsOwners
@@ -17,12 +18,14 @@ from frskit.protocols.small import SupportsDirectorySync, SupportsOwners
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from frskit.frs.mounted_copy import MountedCopy
+    from frskit.model.components import ComponentId
     from frskit.model.ids import VolumeId
     from frskit.protocols import FileRef, FileSystem, Server
     from frskit.scopes import Releases
 
 __all__ = [
+    "CopySource",
+    "LateOnly",
     "action_facts",
     "clear_stale",
     "drop_undo",
@@ -42,6 +45,36 @@ _FRESH = ".frskit-new"
 
 # Kinds that keep what was at their path until the recovery has succeeded.
 _KEEPING = frozenset({FileActionKind.COPY_IN, FileActionKind.CREATE, FileActionKind.DELETE})
+
+
+class CopySource(Protocol):
+    """What files are copied in from."""
+
+    def ref(self, path: str) -> FileRef:
+        """A file of the copy by its path on production.
+
+        Raises:
+            RecoveryFailed, VolumeNotFound: It has none.
+        """
+        ...
+
+
+class LateOnly:
+    """The late files of a copy alone: all that is copied in after a swap."""
+
+    def __init__(self, late: Sequence[tuple[ComponentId, LateRef]]) -> None:
+        self._late = [ref for _, ref in late]
+
+    def ref(self, path: str) -> FileRef:
+        """A late file by its path.
+
+        Raises:
+            RecoveryFailed: There is none.
+        """
+        for each in self._late:
+            if same_path(each.name, path):
+                return each
+        raise RecoveryFailed(f"{path} can be copied in only from a mounted copy")
 
 
 def action_facts(server: Server, action: FileAction) -> dict[str, object]:
@@ -75,7 +108,7 @@ def twice_named(actions: Sequence[FileAction]) -> str | None:
 
 
 def run_action(
-    server: Server, source: MountedCopy | None, action: FileAction, undo: Releases
+    server: Server, source: CopySource | None, action: FileAction, undo: Releases
 ) -> None:
     """Carry one action out and push its undo.
 
@@ -86,7 +119,7 @@ def run_action(
     if action.kind is FileActionKind.COPY_IN:
         if source is None:
             raise RecoveryFailed(f"{action.path} can be copied in only from a mounted copy")
-        ref = _find(source, action.path)
+        ref = source.ref(action.path)
         _put_in_place(server, action.path, lambda tree, fresh: _copy(ref, tree, fresh), undo)
     elif action.kind is FileActionKind.CREATE:
         _put_in_place(server, action.path, lambda tree, fresh: _write(action, tree, fresh), undo)
@@ -94,11 +127,6 @@ def run_action(
         _delete(server, action.path, undo)
     else:
         _move(server, action.path, action.target, undo)
-
-
-def _find(source: MountedCopy, path: str) -> FileRef:
-    tree, _, inner = source.locate(path)
-    return tree.ref(inner)
 
 
 def _move(server: Server, path: str, target: str, undo: Releases) -> None:
@@ -201,6 +229,9 @@ def _copy(ref: FileRef, tree: FileSystem, path: str) -> None:
         for offset in range(0, source.size_bytes, _CHUNK_BYTES):
             target.write_at(offset, source.read_at(offset, _CHUNK_BYTES))
         target.truncate(source.size_bytes)
+        # It has no owner yet that it could keep.
+        if isinstance(ref, LateRef) and isinstance(tree, SupportsOwners):
+            tree.adopt(path, None)
         target.sync()
 
 

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from frskit.errors import CopyInUse, RecoveryPrecondition, StorageGroupNotRecognized
+from frskit.errors import (
+    CopyInUse,
+    IntegrityError,
+    RecoveryPrecondition,
+    StorageGroupNotRecognized,
+)
+from frskit.frs.late_collection import decayed, late_refs
 from frskit.frs.mounted_copy import MountedCopy, mount_points
 from frskit.frs.recovery.file_actions import twice_named
 from frskit.frs.recovery.legality import objection
@@ -20,6 +26,7 @@ from frskit.frs.state.journal_words import RECOVERING
 from frskit.model.copies import Copy, CopyFilter, CopyLife, CopyMember, MemberLife, Verdict
 from frskit.model.files import FileRole
 from frskit.model.plans import (
+    FileActionKind,
     LogVerdict,
     PlanStep,
     RecoveryMethod,
@@ -70,6 +77,7 @@ def mounted(
     Raises:
         CopyInUse: Production has a member mounted, as after an interrupted swap; hiding it
             afterwards would take production's LUN away.
+        IntegrityError: A late file of the copy is gone or changed; the record has decayed.
     """
     server = parts.recovery.server
     members = [member for member in copy.members if member.life is MemberLife.HELD]
@@ -83,11 +91,19 @@ def mounted(
             context={"copy": copy.id},
         )
     at = mount_points(parts.recovery.mount_root, copy, members)
+    late = late_refs(parts, copy)
     try:
+        # Before anything is shown to anybody: a copy that lacks one is of no use.
+        for _, ref in late:
+            ref.open().close()
         with presented(production.store, storages, server.host, read_only=True, budget=budget):
             server.rescan(budget=budget)
             with attached(server, at, read_only=True, budget=budget) as volumes:
-                yield MountedCopy(copy, server, volumes, budget=budget)
+                yield MountedCopy(copy, server, volumes, late=late, budget=budget)
+    except IntegrityError as error:
+        if "late" in error.context:
+            decayed(parts, copy.id, str(error.context["late"]))
+        raise
     finally:
         # A server forgets a LUN only when it looks again [HAZ-01].
         server.rescan(budget=budget)
@@ -121,7 +137,7 @@ def make_plan(parts: Parts, copy: Copy, wish: RecoveryWish, budget: Budget) -> R
         actions = tuple(
             production.application.file_actions(component.name, files, wish.mode, wish.method)
         )
-        _check_actions(production, actions)
+        _check_actions(production, copy, wish.method, actions)
     return RecoveryPlan(
         copy=copy.id,
         server=copy.server,
@@ -277,8 +293,19 @@ def _check_alone(
                     )
 
 
-def _check_actions(production: Production, actions: tuple[FileAction, ...]) -> None:
-    """What every plan must keep to, so that each of its changes can be undone."""
+def _check_actions(
+    production: Production, copy: Copy, method: RecoveryMethod, actions: tuple[FileAction, ...]
+) -> None:
+    """What every plan must keep to, so that each of its changes can be made, and undone."""
+    for action in actions:
+        late = any(same_path(action.path, each.path) for each in copy.late)
+        if action.kind is FileActionKind.COPY_IN and method is RecoveryMethod.SWAP and not late:
+            raise RecoveryPrecondition(
+                f"{production.application.name} would copy {action.path} in after a swap, "
+                "which brings all but the late files",
+                hint="This is a defect of the application's file actions.",
+                context={"path": action.path},
+            )
     path = twice_named(actions)
     if path is not None:
         raise RecoveryPrecondition(

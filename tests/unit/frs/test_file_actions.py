@@ -49,8 +49,8 @@ class TheCopy:
 
     tree: object
 
-    def locate(self, path):
-        return self.tree, None, path
+    def ref(self, path):
+        return self.tree.ref(path)
 
 
 def copy_in(path):
