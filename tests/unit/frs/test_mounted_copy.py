@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from attrs import frozen
 
 from frskit import BackupType
 from frskit.clock import Budget, CancelToken, VirtualClock
-from frskit.errors import Cancelled, HostError
+from frskit.errors import Cancelled, HostError, VolumeNotFound
 from frskit.frs.mounted_copy import MountedCopy
+from frskit.frs.state.late_files import LateRef
 from frskit.hosts.runners.local import LocalRunner
 from frskit.model.components import Component, ComponentId
 from frskit.model.copies import Copy, CopyMember
@@ -84,13 +86,26 @@ def image(tmp_path):
     return tmp_path / "image"
 
 
-def mounted(image, *, mount_point="/srv", runner=None, budget=None, sets=None):
+def mounted(image, *, mount_point="/srv", runner=None, budget=None, sets=None, late=()):
     """The copy, mounted."""
     sets = sets or (FileSet(path="/srv/kv", pattern="*", recursive=True),)
     extent = Extent(storage=STORAGE, offset_bytes=0, length_bytes=1 << 20)
     volume = Volume(id=VolumeId("v"), mount_points=(), extents=(extent,), read_only=True)
     vault = Vault(tree=PathFileSystem(image), runner=runner)
-    return MountedCopy(record(mount_point, *sets), vault, [volume], budget=budget)
+    files = [(KV, late_file(path, data)) for path, data in late]
+    return MountedCopy(record(mount_point, *sets), vault, [volume], late=files, budget=budget)
+
+
+def late_file(path, data):
+    """A late file in memory."""
+    digest = hashlib.sha256(data).hexdigest()
+    return LateRef(name=path, size_bytes=len(data), sha256=digest, content=data)
+
+
+def content(ref):
+    """All bytes of a file of the copy."""
+    with ref.open() as file:
+        return file.read_at(0, file.size_bytes)
 
 
 def tree(place):
@@ -170,3 +185,51 @@ def test_copying_to_a_scratch_place_can_be_cancelled(image):
     target = mounted(image, budget=Budget.of(VirtualClock(), token=token))
     with pytest.raises(Cancelled), target.scratch(with_copy=True):
         pytest.fail("it was copied")
+
+
+# --- late files
+
+
+LATE = (("/srv/kv/wal/2", b"the end"), ("/srv/kv/label", b"label"), ("/arc/9", b"archived"))
+
+
+def test_late_files_are_found_where_a_restore_puts_them(image):
+    """Among those of the image, sorted, and instead of one under the same path."""
+    target = mounted(image, late=LATE)
+    everything = FileSet(path="/srv/kv", pattern="*", recursive=True)
+    assert [(path, content(ref)) for path, ref in target.find(everything)] == [
+        ("/srv/kv/base/1", b"one" * 99),
+        ("/srv/kv/label", b"label"),
+        ("/srv/kv/wal/2", b"the end"),
+    ]
+    wal = FileSet(path="/srv/kv/wal", pattern="?")
+    assert [content(ref) for _, ref in target.find(wal)] == [b"the end"]
+    assert target.find(FileSet(path="/srv/kv", pattern="base")) == ()
+    assert content(target.ref("/srv/kv/wal/2")) == b"the end"
+    assert content(target.ref("/srv/kv/base/1")) == b"one" * 99
+
+
+def test_late_files_may_lie_where_the_copy_has_no_volume(image):
+    """An archive on another disk, for example; where there is nothing of either it is an error."""
+    target = mounted(image, late=LATE)
+    archive = FileSet(path="/arc", pattern="*")
+    assert [path for path, _ in target.find(archive)] == ["/arc/9"]
+    with pytest.raises(VolumeNotFound):
+        target.find(FileSet(path="/arc", pattern="none"))
+
+
+def test_windows_names_hide_each_other_in_any_case(image):
+    """As the server compares them."""
+    sets = (FileSet(path="M:\\kv\\base", pattern="*"),)
+    late = (("m:\\KV\\base\\1", b"late"),)
+    target = mounted(image, mount_point="M:\\", sets=sets, late=late)
+    assert [content(ref) for _, ref in target.find(sets[0])] == [b"late"]
+    assert content(target.ref("M:\\kv\\BASE\\1")) == b"late"
+
+
+def test_a_scratch_place_with_the_copy_has_the_late_files_too(image):
+    """Also one that no file set means."""
+    with mounted(image, late=LATE).scratch(with_copy=True) as place:
+        for path, data in LATE:
+            with place.files.open(place.inner(path)) as file:
+                assert file.read_at(0, 100) == data
