@@ -24,8 +24,7 @@ from typing import IO, TYPE_CHECKING
 from attrs import field, frozen
 
 from frskit.errors import CatalogError, IntegrityError, NoSpace
-from frskit.storage import file_lock, make_directory, sync_directory
-from frskit.storage.posix import flags
+from frskit.storage import file_lock, flags, make_directory, sync_directory
 
 if TYPE_CHECKING:
     from types import TracebackType
