@@ -125,33 +125,31 @@ class SqliteApplication(ApplicationBase):
     def __init__(self, path: Path, *, server: str) -> None:
         self.path, self.server, self.name = path, server, "SQLite"
 
-    def components(self):
+    def components(self, *, budget):
         database = str(self.path)
         return (
             ComponentInfo(
                 name=self.path.stem,
                 id=component_of(self.path).id,
+                owner=self.server,
                 databases=(self.path.name,),
-                database_paths=(database,),
+                paths=((FileRole.DATABASE, database),),
             ),
         )
-
-    def owner(self, component) -> str:
-        if component.casefold() != self.path.stem.casefold():
-            raise StorageGroupNotRecognized(f"there is no {component!r} here")
-        return self.server
 
     def restorable(self, component, copy):
         files = component_of(self.path).files
         return [path for each in files for path, _ in copy.find(each)]
 
-    def take_offline(self, component, *, budget) -> None:
+    def take_offline(self, component, *, for_restore, budget) -> None:
         """Nothing runs between statements: every connection of this program is short."""
 
     def bring_online(self, component, *, budget) -> OnlineReport:
-        return OnlineReport(status=self.status(component))
+        return OnlineReport(status=self.status(component, budget=budget))
 
-    def status(self, component) -> ComponentStatus:
+    def status(self, component, *, budget) -> ComponentStatus:
+        if component.casefold() != self.path.stem.casefold():
+            raise StorageGroupNotRecognized(f"there is no {component!r} here")
         problem = damage(self.path)
         state = "damaged" if problem else "mounted"
         return ComponentStatus(
@@ -184,7 +182,7 @@ class SqliteChecker:
                 ]
         return IntegrityReport(
             checker=self.name,
-            components=tuple(self._verdict(each.id, files) for each in target.selected),
+            components=tuple(self._verdict(each.id, files) for each in target.copy.selected),
             files=tuple(files),
         )
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from frskit.clock import Budget
-    from frskit.model.components import WriterMetadata, WriterRecord, WriterSession
+    from frskit.model.components import LateFile, WriterMetadata, WriterRecord, WriterSession
     from frskit.model.ids import CopyKey, SetId
     from frskit.model.plans import RecoveryMode
     from frskit.protocols import CopyFiles
@@ -214,20 +214,22 @@ class ApplicationBase(ABC):
     def file_actions(
         self, component: str, copy: CopyFiles, mode: RecoveryMode, method: RecoveryMethod
     ) -> Sequence[FileAction]:
-        """A swap brings the files; copying back takes each file of the copy."""
-        if method is not RecoveryMethod.COPY_BACK:
-            return ()
+        """A swap brings the image and needs the late files; copying back takes each file."""
+        late = [each.path for each in copy.copy.late if self.owns(component, each)]
+        # `restorable` has those that a file set means.
+        image = self.restorable(component, copy) if method is RecoveryMethod.COPY_BACK else ()
         return tuple(
             FileAction(kind=FileActionKind.COPY_IN, path=path, reason="restored from the copy")
-            for path in self.restorable(component, copy)
+            for path in dict.fromkeys((*image, *late))
         )
+
+    def owns(self, component: str, late: LateFile) -> bool:
+        """Whether a late file of a copy is the component's; the default goes by its name."""
+        return late.component.name.casefold() == component.casefold()
 
     @abstractmethod
     def restorable(self, component: str, copy: CopyFiles) -> Sequence[str]:
         """Server-native paths of the component's files in the copy."""
-
-    def allow_overwrite(self, component: str, allowed: bool) -> None:
-        """There is no such flag."""
 
 
 class ArrayBase:

@@ -164,6 +164,9 @@ def _print_copy(session: Session, copy: Copy) -> None:
     if copy.report is not None:
         text = f"{copy.report.pages} pages, {copy.report.logs} logs"
         rows.append(("checked", f"{text}; coverage {copy.report.coverage.value}"))
+    if copy.late:
+        size = sum(each.size_bytes or 0 for each in copy.late)
+        rows.append(("late files", f"{len(copy.late)}, {size} bytes"))
     for each in copy.truncated:
         what = "none" if not each.count else f"{each.first}-{each.last} ({each.count} files)"
         rows.append((f"truncated ({each.component.name})", what))

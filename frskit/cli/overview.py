@@ -10,6 +10,7 @@ from frskit.cli.app import Session, command
 from frskit.cli.output import Branch
 from frskit.cli.render import component_facts, copy_facts
 from frskit.cli.sites import short_ids
+from frskit.clock import Budget
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +24,11 @@ __all__ = ["show", "tree"]
 
 def _components(site: Site, server: str) -> list[ComponentStatus]:
     application = site.parts.production(server).application
-    return [application.status(component.name) for component in application.components()]
+    budget = Budget.of(site.clock)
+    return [
+        application.status(component.name, budget=budget)
+        for component in application.components(budget=budget)
+    ]
 
 
 @command("tree")

@@ -66,6 +66,11 @@ def copy_details(copy: Copy) -> Facts:
         freeze_s=copy.freeze_s,
         hold_s=copy.hold_s,
     )
+    if copy.late:
+        facts["late_files"] = [
+            {"path": late.path, "size_bytes": late.size_bytes, "sha256": late.sha256}
+            for late in copy.late
+        ]
     if copy.report is not None:
         facts["report"] = {
             "checker": copy.report.checker,

@@ -26,6 +26,7 @@ from frskit.errors import (
     WriterError,
 )
 from frskit.events import CopyStage, Progress, Warned
+from frskit.frs.late_collection import collect, late_refs, sweep, without_late
 from frskit.frs.mounted_copy import MountedCopy, mount_points
 from frskit.frs.report_completeness import held_against_files
 from frskit.frs.state.journal_words import CopyStep, RequestorOperation
@@ -88,7 +89,9 @@ def _typed(error: BaseException) -> BaseException:
     )
 
 
-def recoverable_names(production: Production, explicit: Sequence[Component]) -> tuple[str, ...]:
+def recoverable_names(
+    production: Production, explicit: Sequence[Component], budget: Budget
+) -> tuple[str, ...]:
     """What a record calls the selected components: by the application's names for them.
 
     People may name a component otherwise (by its GUID, its path, a container above it); a
@@ -97,7 +100,7 @@ def recoverable_names(production: Production, explicit: Sequence[Component]) -> 
     Raises:
         StorageGroupNotRecognized: None of them can be recovered by the application.
     """
-    components = {each.id: each.name for each in production.application.components()}
+    components = {each.id: each.name for each in production.application.components(budget=budget)}
     if not any(each.id in components for each in explicit):
         named = ", ".join(each.caption or each.id.full_path for each in explicit)
         raise StorageGroupNotRecognized(
@@ -185,6 +188,7 @@ class CopyRun:
                 created = session.create(budget=self._budget)
             self._created(created)
             try:
+                self._collect(production, created)
                 report = self._judge(production)
             except BaseException:
                 # No verdict: the writers hear failure, so that no log goes, and the set is deleted.
@@ -206,7 +210,7 @@ class CopyRun:
         production = self._parts.production(self._wish.server)
         self.copy = evolve(
             self.copy,
-            components=recoverable_names(production, plan.explicit),
+            components=recoverable_names(production, plan.explicit, self._budget),
             selected=plan.explicit,
             files=plan.components,
         )
@@ -246,11 +250,22 @@ class CopyRun:
             life=CopyLife.CREATED,
             created_at=created.created_at,
             documents=created.documents,
-            records=created.records,
+            records=without_late(created.records),
             freeze_s=created.freeze_s,
             hold_s=created.hold_s,
         )
         self._record("created", f"frozen for {created.freeze_s:.3f} s")
+
+    def _collect(self, production: Production, created: ShadowSet) -> None:
+        """What came after the instant, durable before the record that names it."""
+        if not any(record.late for record in created.records):
+            return
+        with self._parts.late.alone("collecting late files", self._budget):
+            records = collect(self._parts, production, created.records, self._budget)
+            late = tuple(each for record in records for each in record.late)
+            self.copy = evolve(self.copy, records=records, late=late)
+            size = sum(each.size_bytes or 0 for each in late)
+            self._record("collected", f"{len(late)} late files, {size} bytes")
 
     # --- the recovery side ---------------------------------------------------------------
 
@@ -271,7 +286,14 @@ class CopyRun:
         at = mount_points(recovery.mount_root, self.copy, self.copy.members)
         with attached(recovery.server, at, read_only=True, budget=budget) as volumes:
             self._stage("checking")
-            return self._check(production, MountedCopy(self.copy, recovery.server, volumes), budget)
+            target = MountedCopy(
+                self.copy,
+                recovery.server,
+                volumes,
+                late=late_refs(self._parts, self.copy),
+                budget=budget,
+            )
+            return self._check(production, target, budget)
 
     def _check(
         self, production: Production, target: MountedCopy, budget: Budget
@@ -421,6 +443,9 @@ class CopyRun:
         )
         leftovers = releases.unwind()
         self.copy = evolve(self.copy, leftovers=(*self.copy.leftovers, *leftovers))
+        if not leftovers:
+            # Nothing is left of the copy; what came after it is of no use alone.
+            self.copy = evolve(self.copy, late=(), records=without_late(self.copy.records))
 
     def _delete(
         self, production: Production, storages: Sequence[StorageId], budget: Budget
@@ -442,6 +467,7 @@ class CopyRun:
             leftovers=tuple(dict.fromkeys(leftovers)),
         )
         self._parts.catalog.put(self.copy)
+        sweep(self._parts)
         self._emit_stage("failed", f"in stage {stage}: {error}")
         if self._journal is not None:
             self._journal.end(f"failed in {stage}")

@@ -15,6 +15,7 @@ from frskit.events import FanOut
 from frskit.frs.guards import Patience, guard
 from frskit.frs.state.catalog import SqliteCatalog
 from frskit.frs.state.journal import Journal
+from frskit.frs.state.late_files import LateFiles
 from frskit.frs.state.locks import Locks
 from frskit.model.ids import IdFactory
 from frskit.watchdog import pardon
@@ -95,6 +96,8 @@ class Policy:
         accept_partial_coverage: Whether files that can be checked only in part (``.stm``) may be
             followed by truncation [R-3].
         patience: How long parties may take over each call.
+        late_limit_bytes: How much the late files of one copy may be, all together; from four fifths
+            of it on the requestor warns.
     """
 
     normalization_timeout_s: float = 24 * 3600.0
@@ -103,6 +106,7 @@ class Policy:
     accept_correctable: bool = False
     accept_partial_coverage: bool = True
     patience: Patience = field(factory=Patience)
+    late_limit_bytes: int = 1 << 30
 
 
 @frozen(kw_only=True)
@@ -118,6 +122,7 @@ class Parts:
         policy: The site's choices.
         executor: Where checks run; None = the checker's own threads.
         state: Directory of catalog and journal; None = in memory.
+        late: The late files of the copies; in the state directory unless given.
     """
 
     productions: Mapping[str, Production]
@@ -131,6 +136,11 @@ class Parts:
     policy: Policy = field(factory=Policy)
     executor: Executor | None = None
     state: Path | None = None
+    late: LateFiles = field()
+
+    @late.default
+    def _beside_the_catalog(self) -> LateFiles:
+        return LateFiles(None if self.state is None else self.state / "late")
 
     def __attrs_post_init__(self) -> None:
         clock, patience = self.clock, self.policy.patience

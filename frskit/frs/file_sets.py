@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from frskit.model.server_paths import matches
+from frskit.model.server_paths import inside, matches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -12,7 +12,15 @@ if TYPE_CHECKING:
     from frskit.model.files import FileSet
     from frskit.protocols import FileTree
 
-__all__ = ["files_of"]
+__all__ = ["files_of", "means"]
+
+
+def means(files: FileSet, path: str) -> bool:
+    """Whether a file set means the file of this path, wherever it comes from."""
+    below = inside(files.path, path)
+    if not below or (not files.recursive and "/" in below):
+        return False
+    return matches(below.rsplit("/", 1)[-1], files.pattern)
 
 
 def files_of(tree: FileTree, directory: str, files: FileSet) -> Iterator[str]:

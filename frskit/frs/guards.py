@@ -91,12 +91,10 @@ WAITS: Final[Mapping[str, Mapping[str, Call]]] = {
     },
     "application": {
         "components": Call(Wait.ANSWER, True, "looks"),
-        "owner": Call(Wait.ANSWER, True, "looks"),
         "status": Call(Wait.ANSWER, True, "looks, also after a replay that hangs"),
         "analyze": Call(Wait.EFFECT, False, "reads the header of every log"),
         "file_actions": Call(Wait.EFFECT, False, "lists all files of a copy"),
         "take_offline": Call(Wait.EFFECT, True, "ends what a replay began; a dismount flushes"),
-        "allow_overwrite": Call(Wait.ANSWER, True, "takes a flag back"),
         "bring_online": Call(Wait.REPLAY, False, "replays logs"),
     },
     "store": {

@@ -2,7 +2,12 @@
 
 A checker is a party like any other: it may return nothing, forget a component, or say "good" about
 a copy whose files it never named. The requestor knows which files the writer named and which of
-them the copy holds, so it compares; what is not accounted for fails the copy (law 11, HAZ-17).
+them the copy holds, so it compares; what is not accounted for fails the copy (law 11, HAZ-17):
+
+* each file that the copy holds for a component, late ones included, is named, with its length;
+* a file set that means no file at all is named as such, by its path and pattern;
+* every selected component is judged, exactly once.
+
 Whether a file's verdict is *right* cannot be seen from here.
 """
 
@@ -12,17 +17,17 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from frskit.errors import IntegrityError
+from frskit.errors import IntegrityError, VolumeNotFound
 from frskit.model.checks import ComponentCheck, FileVerdict, IntegrityReport
-from frskit.model.files import FileRole
 from frskit.model.server_paths import separator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from frskit.model.checks import CheckedFile
     from frskit.model.components import Component, ComponentId
     from frskit.model.files import FileSet
-    from frskit.protocols import CheckTarget
+    from frskit.protocols import CheckTarget, FileRef
 
 __all__ = ["held_against_files"]
 
@@ -47,8 +52,8 @@ def held_against_files(
             f"the checker {checker} returned {type(report).__name__}, not a report",
             hint="The copy was not judged. This is a defect of the checker.",
         )
-    judged = [_judged(report, target, each) for each in target.selected]
-    chosen = {each.id for each in target.selected}
+    judged = [_judged(report, target, each) for each in target.copy.selected]
+    chosen = {each.id for each in target.copy.selected}
     # What it says beyond the question stays in the report, and decides nothing.
     others = [each for each in report.components if each.component not in chosen]
     return evolve(report, components=(*judged, *others))
@@ -74,13 +79,16 @@ def _judged(report: IntegrityReport, target: CheckTarget, selected: Component) -
 
 def _gaps(report: IntegrityReport, target: CheckTarget, selected: ComponentId) -> Iterator[str]:
     """Files of a selected component that the report leaves out, or contradicts its verdict by."""
-    verdicts = {_folded(each.path): each for each in report.files}
+    named: dict[str, list[CheckedFile]] = {}
+    for file in report.files:
+        named.setdefault(_folded(file.path), []).append(file)
     for component in target.components:
-        if component.id != selected and not selected.is_ancestor_of(component.id):
-            continue
-        for path in _paths(target, component):
-            if _folded(path) not in verdicts:
-                yield f"{path} is in the copy, and the report does not name it"
+        # What no selected component is above of stands against all of them [EXC-53].
+        if _belongs(component.id, selected) or _stray(target, component.id):
+            yield from _unnamed(target, component, named)
+    for late in target.copy.late:
+        if _belongs(late.component, selected) and _folded(late.path) not in named:
+            yield f"late file {late.path} is part of the copy, and the report does not name it"
     passed = any(each.component == selected and each.image_ok for each in report.components)
     for file in report.files if passed else ():
         mine = file.component == selected or selected.is_ancestor_of(file.component)
@@ -88,18 +96,43 @@ def _gaps(report: IntegrityReport, target: CheckTarget, selected: ComponentId) -
             yield f"{file.path} is needed and {file.verdict.value}, and the report passes it"
 
 
-def _paths(target: CheckTarget, component: Component) -> Iterator[str]:
-    """The files of the copy that a component means, and databases that ought to be there."""
+def _belongs(component: ComponentId, selected: ComponentId) -> bool:
+    return component == selected or selected.is_ancestor_of(component)
+
+
+def _stray(target: CheckTarget, component: ComponentId) -> bool:
+    return not any(_belongs(component, each.id) for each in target.copy.selected)
+
+
+def _unnamed(
+    target: CheckTarget, component: Component, named: Mapping[str, Sequence[CheckedFile]]
+) -> Iterator[str]:
+    """What a component means that the report does not name, or names with another length."""
     for files in component.files:
-        found = [path for path, _ in target.find(files)]
-        yield from found
-        # Only a plain name can be missed: a pattern may mean nothing at all.
-        if not found and files.role is FileRole.DATABASE and not _wild(files):
-            yield files.path.rstrip("\\/") + separator(files.path) + files.pattern
+        found = _found(target, files)
+        for path, ref in found:
+            entries = named.get(_folded(path))
+            if not entries:
+                yield f"{path} is in the copy, and the report does not name it"
+                continue
+            for entry in entries:
+                if entry.verdict is FileVerdict.MISSING:
+                    yield f"{path} is in the copy, and the report calls it missing"
+                elif entry.size_bytes != ref.size_bytes:
+                    yield (
+                        f"{path} is {ref.size_bytes} bytes in the copy, "
+                        f"and {entry.size_bytes} in the report"
+                    )
+        pattern = files.path.rstrip("\\/") + separator(files.path) + files.pattern
+        if not found and _folded(pattern) not in named:
+            yield f"{pattern} means no file of the copy, and the report does not say so"
 
 
-def _wild(files: FileSet) -> bool:
-    return any(mark in files.pattern for mark in "*?")
+def _found(target: CheckTarget, files: FileSet) -> Sequence[tuple[str, FileRef]]:
+    try:
+        return target.find(files)
+    except VolumeNotFound:  # a set on a volume that was not copied: no file of it is there
+        return ()
 
 
 def _folded(path: str) -> str:

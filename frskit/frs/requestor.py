@@ -13,6 +13,7 @@ from attrs import evolve
 from frskit.clock import Budget, CancelToken
 from frskit.errors import CopyInUse, CopyNotFound, TimedOut, UsageError
 from frskit.frs.copy_run import CopyRun, CopyWish, recoverable_names
+from frskit.frs.late_collection import decayed, sweep
 from frskit.frs.recovery.execution import RecoveryRun
 from frskit.frs.recovery.planning import RecoveryWish, make_plan, mounted
 from frskit.frs.resume import Resumed, resume
@@ -134,7 +135,7 @@ class FastRecovery:
         )
         return CopyPlan(
             server=wish.server,
-            components=recoverable_names(production, plan.explicit),
+            components=recoverable_names(production, plan.explicit, Budget.of(self.parts.clock)),
             kind=wish.kind,
             backup_type=wish.backup_type,
             volumes=tuple((volume, points.get(volume, "")) for volume in plan.volumes),
@@ -240,6 +241,8 @@ class FastRecovery:
                 for m in record.members
             )
             self.parts.catalog.put(evolve(record, life=CopyLife.DELETED, members=members))
+            # Last, so that no record ever names what is not there.
+            sweep(self.parts)
             journal.end("deleted")
 
     def resume(self) -> Sequence[Resumed]:
@@ -362,10 +365,13 @@ class FastRecovery:
         return hits[0]
 
     def _looked_at(self, copy: Copy) -> Copy:
-        """The record with its verdict decayed if the array lost a member."""
+        """The record with its verdict decayed if the array lost a member, or it lost a late file."""
         held = [m.storage for m in copy.members if m.life is MemberLife.HELD]
         if copy.verdict is not Verdict.VERIFIED or copy.life is CopyLife.DELETED or not held:
             return copy
+        late = self.parts.late.missing(copy.late)
+        if late is not None:
+            return decayed(self.parts, copy.id, late.path)
         states = self.parts.production(copy.server).store.look(
             storages=held, budget=Budget.of(self.parts.clock)
         )

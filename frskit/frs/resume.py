@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve, frozen
 
 from frskit.clock import Budget
+from frskit.frs.late_collection import sweep
 from frskit.frs.recovery.interrupted import finish_recovery
 from frskit.frs.state.journal_words import RequestorOperation
 from frskit.frs.truncation_ledger import truncated_since
@@ -59,6 +60,8 @@ def resume(parts: Parts) -> Sequence[Resumed]:
                     done.append(_finish(parts, now))
         except Exception as error:  # noqa: BLE001 - the other copies get their turn: law 11
             done.append(Resumed(copy=copy, result=f"left as it is: {told(error)}"))
+    # Also what another process left that died between a record and its late files.
+    sweep(parts)
     return tuple(done)
 
 
@@ -143,6 +146,7 @@ def _roll_back(parts: Parts, production: Production, copy: Copy) -> Resumed:
         life=life,
         failure=copy.failure or "interrupted: the process ended before the verdict",
         leftovers=leftovers,
+        late=copy.late if leftovers else (),
     )
     parts.catalog.put(ended)
     return Resumed(copy=ended, result="rolled back" if not leftovers else "; ".join(leftovers))

@@ -7,8 +7,9 @@ from enum import Enum
 
 from attrs import field, frozen
 
-from frskit.model.files import FileSet
+from frskit.model.files import FileRole, FileSet
 from frskit.model.ids import SetId, VolumeId
+from frskit.model.log_points import LogPoint
 from frskit.model.values import Value
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Component",
     "ComponentId",
     "ComponentKind",
+    "LateFile",
     "Quiesce",
     "WriterFailure",
     "WriterLevel",
@@ -234,6 +236,38 @@ class WriterSession(Value):
 
 
 @frozen(kw_only=True)
+class LateFile(Value):
+    """A file of the copy that came after its instant, under the path it has after a restore.
+
+    The label of a hot backup and the log that ends it are such files: the array's copy cannot hold
+    them, and is worth nothing without them. A writer names them in its `WriterRecord`; the
+    requestor collects them after the thaw, and keeps them with the copy. The manifest of a copy
+    (``Copy.late``) has them without content.
+
+    Attributes:
+        component: The component that it belongs to.
+        path: Where it belongs, server-native on production; a file of the image under the same
+            path is hidden by it.
+        role: What it means to the application.
+        content: Its bytes; None: they are read from `source`.
+        source: File of production to read it from; it must stay until `post_snapshot`'s caller
+            has read it. Empty if `content` is given.
+        log: Its place in the log, if it is a log.
+        size_bytes: Its length; filled in by the requestor, or held against what it reads.
+        sha256: Its hash in hexadecimal; the same.
+    """
+
+    component: ComponentId
+    path: str
+    role: FileRole = FileRole.CONFIG
+    content: bytes | None = field(default=None, repr=False)
+    source: str = ""
+    log: LogPoint | None = None
+    size_bytes: int | None = None
+    sha256: str = ""
+
+
+@frozen(kw_only=True)
 class WriterRecord(Value):
     """What a writer wants kept with the copy, returned from post_snapshot.
 
@@ -241,20 +275,20 @@ class WriterRecord(Value):
         component: The component it speaks of.
         stamp: Backup stamp, opaque, given back at the next backup [VSS-66].
         metadata: Writer-private text for the backup components document.
-        attachments: Small files to keep with the copy, by name.
+        late: Files that came after the instant, and are part of the copy all the same.
         logs_needed: Lowest and highest log generation a recovery from this copy needs; None = n/a.
     """
 
     component: ComponentId
     stamp: str = ""
     metadata: str = ""
-    attachments: dict[str, bytes] = field(factory=dict, hash=False)
+    late: tuple[LateFile, ...] = ()
     logs_needed: tuple[int, int] | None = None
 
     def __repr__(self) -> str:
         return (
             f"<WriterRecord {self.component.name}: stamp {self.stamp!r}, logs {self.logs_needed}, "
-            f"{len(self.attachments)} attachments>"
+            f"{len(self.late)} late files>"
         )
 
 

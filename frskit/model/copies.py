@@ -8,7 +8,13 @@ from enum import Enum
 from attrs import field, frozen
 
 from frskit.model.checks import IntegrityReport
-from frskit.model.components import BackupType, Component, ComponentId, WriterRecord
+from frskit.model.components import (
+    BackupType,
+    Component,
+    ComponentId,
+    LateFile,
+    WriterRecord,
+)
 from frskit.model.ids import CopyId, HostRef, StorageId, VolumeId
 from frskit.model.shadows import ShadowDocuments
 from frskit.model.storage import CopyKind
@@ -120,6 +126,7 @@ class Copy(Value):
         freeze_s, hold_s: How long the application was frozen and writes were held.
         report: The checker's report, once there is one.
         records: What the writers wanted kept.
+        late: Manifest of the files that came after the instant, without their content.
         documents: Saved documents.
         stage: Stage reached or failed in, for `explain`.
         failure: Code and message of what ended it, empty if nothing did.
@@ -146,6 +153,7 @@ class Copy(Value):
     report: IntegrityReport | None = field(default=None, repr=False)
     records: tuple[WriterRecord, ...] = field(default=(), repr=False)
     documents: ShadowDocuments | None = field(default=None, repr=False)
+    late: tuple[LateFile, ...] = field(default=(), repr=False)
     stage: str = "requested"
     failure: str = ""
     leftovers: tuple[str, ...] = ()

@@ -6,10 +6,11 @@ import warnings
 from datetime import datetime
 from enum import Enum
 
-from attrs import frozen
+from attrs import field, frozen
 
 from frskit.model.components import BackupType, ComponentId
 from frskit.model.copies import CopyMember
+from frskit.model.files import FileRole
 from frskit.model.ids import CopyId, HostRef, StorageId, VolumeId
 from frskit.model.storage import CopyKind
 from frskit.model.values import Value
@@ -51,13 +52,17 @@ class RecoveryMethod(Enum):
 class FileActionKind(Enum):
     """What is done to a file of production during recovery; each has an undo.
 
-    COPY_IN takes the file from the copy; its undo puts the file that was there back, which is
-    renamed aside first. SET_ASIDE renames, never deletes.
+    COPY_IN takes the file from the copy, CREATE writes the action's own bytes; a file that was there
+    is kept until the recovery has succeeded, and put back by the undo. SET_ASIDE renames for good,
+    and never deletes. DELETE keeps the file until the recovery has succeeded, then it is gone; a
+    file that is not there is fine.
     """
 
     COPY_IN = "copy-in"
     SET_ASIDE = "set-aside"
     RENAME = "rename"
+    CREATE = "create"
+    DELETE = "delete"
 
 
 @frozen(kw_only=True)
@@ -67,14 +72,20 @@ class FileAction(Value):
     Attributes:
         kind: What is done.
         path: The file it is done to.
-        target: New path for RENAME and SET_ASIDE; empty for COPY_IN.
+        target: New path for RENAME and SET_ASIDE; empty for the others.
         reason: Why, one sentence.
+        content: What a CREATE writes.
+        mode: Permissions of a file that a CREATE makes; None = what its directory's owner would
+            give it, from the directory's own. The file belongs to the directory's owner, where
+            the file system knows owners.
     """
 
     kind: FileActionKind
     path: str
     target: str = ""
     reason: str = ""
+    content: bytes = field(default=b"", repr=False)
+    mode: int | None = None
 
 
 class LogVerdict(Enum):
@@ -122,20 +133,46 @@ class ComponentInfo(Value):
     Attributes:
         name: Name for people.
         id: The component of its writer.
+        owner: Name of the server that runs it now; another one once a cluster has moved it, so
+            that it is asked for anew at each step [FRS R-3.3].
         databases: Names of its databases.
-        database_paths: Server-native paths of the database files.
-        log_path, system_path: Directories of logs and checkpoint; empty if there are none.
+        paths: Where it keeps what: the role and the server-native path, of a file or of a
+            directory. Databases come in the order of `databases`.
     """
 
     name: str
     id: ComponentId
+    owner: str
     databases: tuple[str, ...] = ()
-    database_paths: tuple[str, ...] = ()
-    log_path: str = ""
-    system_path: str = ""
+    paths: tuple[tuple[FileRole, str], ...] = ()
 
     def __repr__(self) -> str:
-        return f"<ComponentInfo {self.name}: {', '.join(self.databases)}; logs in {self.log_path}>"
+        logs = ", ".join(self.paths_of(FileRole.LOG)) or "no place of their own"
+        return f"<ComponentInfo {self.name} on {self.owner}: {', '.join(self.databases)}; logs in {logs}>"
+
+    def paths_of(self, role: FileRole) -> tuple[str, ...]:
+        """The paths of one role, in order."""
+        return tuple(path for each, path in self.paths if each is role)
+
+    @property
+    def database_paths(self) -> tuple[str, ...]:
+        """Paths of the database files; deprecated, use `paths`."""
+        return self._formerly("database_paths", FileRole.DATABASE)
+
+    @property
+    def log_path(self) -> str:
+        """Directory of the logs, empty if there are none; deprecated, use `paths`."""
+        return next(iter(self._formerly("log_path", FileRole.LOG)), "")
+
+    @property
+    def system_path(self) -> str:
+        """Directory of the checkpoint, empty if there is none; deprecated, use `paths`."""
+        return next(iter(self._formerly("system_path", FileRole.CHECKPOINT)), "")
+
+    def _formerly(self, name: str, role: FileRole) -> tuple[str, ...]:
+        text = f"'{name}' is now in 'paths', with its role"
+        warnings.warn(text, DeprecationWarning, stacklevel=3)
+        return self.paths_of(role)
 
 
 @frozen(kw_only=True)
@@ -247,6 +284,7 @@ class RecoveryPlan(Value):
         mode, method: How.
         members: Members of the copy that take part.
         host: Production's host object.
+        owner: Server that runs the component; once it runs elsewhere the plan is out of date.
         analysis: What the logs allow.
         file_actions: Changes of files once volumes are in place.
         steps: The steps, in order, with the points of no return.
@@ -268,6 +306,7 @@ class RecoveryPlan(Value):
     steps: tuple[PlanStep, ...] = ()
     warnings: tuple[str, ...] = ()
     consumes: bool = False
+    owner: str = ""
 
     @property
     def group(self) -> str:

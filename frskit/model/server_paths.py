@@ -11,7 +11,16 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-__all__ = ["inside", "is_windows", "join", "matches", "same_path", "separator", "split_path"]
+__all__ = [
+    "as_relative",
+    "inside",
+    "is_windows",
+    "join",
+    "matches",
+    "same_path",
+    "separator",
+    "split_path",
+]
 
 
 def is_windows(path: str) -> bool:
@@ -65,6 +74,20 @@ def same_path(one: str, other: str) -> bool:
         (True, False)
     """
     return inside(one, other) == ""
+
+
+def as_relative(path: str) -> str:
+    r"""A server-native path as one below some directory, with ``/``, the drive as a name.
+
+    Example:
+        >>> as_relative("M:\\exchsrvr\\mbx1.edb"), as_relative("/var/lib/app/x")
+        ('M/exchsrvr/mbx1.edb', 'var/lib/app/x')
+    """
+    windows = is_windows(path)
+    parts = _parts(path, windows=windows)
+    if windows and parts and parts[0].endswith(":"):
+        parts[0] = parts[0].removesuffix(":")
+    return "/".join(parts)
 
 
 def join(directory: str, *names: str) -> str:

@@ -28,7 +28,13 @@ What holds for every seam, unless a method says otherwise:
 
 from __future__ import annotations
 
-from frskit.protocols.application import Application, CheckTarget, CopyFiles, IntegrityChecker
+from frskit.protocols.application import (
+    Application,
+    CheckTarget,
+    CopyFiles,
+    IntegrityChecker,
+    Workspace,
+)
 from frskit.protocols.array import (
     CopyStore,
     DiskArray,
@@ -53,6 +59,7 @@ from frskit.protocols.small import (
     FileSystem,
     FileTree,
     ReadableFile,
+    SupportsOwners,
     WritableFile,
 )
 from frskit.protocols.writer import Writer
@@ -81,9 +88,11 @@ __all__ = [
     "ShadowCopyService",
     "ShadowSession",
     "SupportsLogAnalysis",
+    "SupportsOwners",
     "SupportsProvisioning",
     "SupportsRecovery",
     "SupportsRestore",
+    "Workspace",
     "WritableFile",
     "WriteHold",
     "Writer",

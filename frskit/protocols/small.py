@@ -10,7 +10,7 @@ from one thread at a time. Nobody repeats a failed write: what it left is told b
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,6 +28,7 @@ __all__ = [
     "FileSystem",
     "FileTree",
     "ReadableFile",
+    "SupportsOwners",
     "WritableFile",
 ]
 
@@ -281,6 +282,23 @@ class FileSystem(FileTree, Protocol):
         Raises:
             FileMissing: The directory of a path does not exist.
             DeviceError: The device refused.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsOwners(Protocol):
+    """A `FileSystem` whose files belong to somebody and have permissions."""
+
+    def adopt(self, path: str, mode: int | None) -> None:
+        """Give a new file to the owner and group of its directory, as far as this process may.
+
+        Args:
+            path: The file.
+            mode: Its permissions; None = those of its directory without the right to search.
+
+        Raises:
+            FileMissing: No such file.
         """
         ...
 

@@ -76,7 +76,9 @@ class Writer(Protocol):
     def post_snapshot(self, session: WriterSession, *, budget: Budget) -> Sequence[WriterRecord]:
         """The copies exist; return what should be kept with them (stamp, logs needed ...).
 
-        Nobody is frozen any more, so it may wait. Once for each session, never after `abort`.
+        Nobody is frozen any more, so it may wait. Once for each session, never after `abort`. What
+        came after the instant and belongs to the copy is named in `WriterRecord.late`; a source
+        that is named there must stay until the next event of this session.
 
         Raises:
             WriterVeto: The copies cannot be used; they are deleted.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from frskit.clock import VirtualClock
+from frskit.clock import Budget, VirtualClock
 from frskit.errors import ConfigurationError, FileMissing, UsageError
 from frskit.ese import read_database_header
 from frskit.exchange import EXCHANGE_2003
@@ -85,7 +85,8 @@ class Lab(Site):
         Raises:
             ServerNotFound, StorageGroupNotRecognized: Unknown names.
         """
-        return self.parts.production(server).application.status(group)
+        budget = Budget.of(self.clock)
+        return self.parts.production(server).application.status(group, budget=budget)
 
     def advance(self, seconds: float) -> None:
         """Let time pass; quiet stores write their pages and advance their checkpoints."""

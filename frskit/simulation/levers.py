@@ -9,6 +9,7 @@ from attrs import evolve
 from frskit.codes.ese import EseError
 from frskit.errors import StoreError, UsageError
 from frskit.ese import parse_log_name, read_database_header
+from frskit.model.files import FileRole
 from frskit.model.volumes import VolumePath
 from frskit.simulation.mail import messages
 from frskit.simulation.parties import Parties
@@ -93,7 +94,7 @@ class Levers:
     def _databases(self, group: str) -> dict[str, str]:
         for info in self._parties.exchange.application.components():
             if info.name.casefold() == group.casefold():
-                return dict(zip(info.databases, info.database_paths, strict=True))
+                return dict(zip(info.databases, info.paths_of(FileRole.DATABASE), strict=True))
         self._parties.exchange.application.status(group)
         return {}
 

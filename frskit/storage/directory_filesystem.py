@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         FileRef,
         FileSystem,
         ReadableFile,
+        SupportsOwners,
         WritableFile,
     )
 
@@ -493,6 +494,21 @@ class PathFileSystem:
                 _sync_file(directory, parts[-1])
             return stat.S_ISDIR(facts.st_mode)
 
+    def adopt(self, path: str, mode: int | None) -> None:
+        """Give a new file to the owner and group of its directory, as far as this process may."""
+        parts = self._writable(path)
+        how = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        with _typed(path), _opened(self._root, parts[:-1]) as directory:
+            above = os.fstat(directory)
+            descriptor = os.open(parts[-1], how, dir_fd=directory)
+            try:
+                with suppress(PermissionError):
+                    os.fchown(descriptor, above.st_uid, above.st_gid)
+                # After the owner: a change of that may take rights away.
+                os.fchmod(descriptor, above.st_mode & 0o666 if mode is None else mode)
+            finally:
+                os.close(descriptor)
+
     def _sync(self, parts: tuple[str, ...]) -> None:
         path = "/".join(parts)
         with _typed(path), _opened(self._root, parts) as directory:
@@ -517,6 +533,7 @@ def _sync_file(directory: int, name: str) -> None:
 
 if TYPE_CHECKING:
     _file_system: type[FileSystem] = PathFileSystem
+    _owners: type[SupportsOwners] = PathFileSystem
     _ref: type[FileRef] = PathRef
     _readable: type[ReadableFile] = DirectoryFile
     _writable: type[WritableFile] = DirectoryFile

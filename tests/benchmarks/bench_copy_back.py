@@ -33,6 +33,8 @@ from frskit.storage.directory_filesystem import PathFileSystem
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from frskit.protocols import FileRef
+
 SYNCS_PER_FILE = 6
 GROWTH = 1.5
 FILE = b"x" * 8192
@@ -59,9 +61,9 @@ class TheCopy:
 
     tree: PathFileSystem
 
-    def locate(self, path: str) -> tuple[PathFileSystem, None, str]:
+    def ref(self, path: str) -> FileRef:
         """Every path is on it."""
-        return self.tree, None, path
+        return self.tree.ref(path)
 
 
 def timed(work: Callable[[], object]) -> float:

@@ -145,7 +145,7 @@ def _units(target: CheckTarget) -> Iterator[Inspection]:
     # What lies under no selected component is checked as well: all of it, or the copy fails
     # [EXC-53].
     left = list(target.components)
-    for selected in target.selected:
+    for selected in target.copy.selected:
         mine = [
             each
             for each in target.components

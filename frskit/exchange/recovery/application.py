@@ -15,6 +15,7 @@ from frskit.exchange.log_analysis.decision_table import decide
 from frskit.exchange.recovery.file_actions import plan_actions
 from frskit.exchange.recovery.group_files import GroupFiles
 from frskit.exchange.writer.component_tree import group_component
+from frskit.model.files import FileRole
 from frskit.model.plans import (
     ComponentInfo,
     ComponentStatus,
@@ -45,29 +46,23 @@ class ExchangeApplication:
         """Name for messages."""
         return f"{self._exchange.profile.name} on {self._exchange.name}"
 
-    def components(self) -> Sequence[ComponentInfo]:
-        """The storage groups, whatever their state."""
+    def components(self, *, budget: Budget | None = None) -> Sequence[ComponentInfo]:
+        """The storage groups, whatever their state; a simulated Exchange answers at once."""
         exchange = self._exchange
         return tuple(
             ComponentInfo(
                 name=group.name,
                 id=group_component(exchange.name, exchange.profile, group.settings),
+                owner=exchange.server.name,
                 databases=tuple(each.name for each in group.settings.databases),
-                database_paths=tuple(each.path for each in group.settings.databases),
-                log_path=group.settings.log_path,
-                system_path=group.settings.system_path,
+                paths=(
+                    *((FileRole.DATABASE, each.path) for each in group.settings.databases),
+                    (FileRole.LOG, group.settings.log_path),
+                    (FileRole.CHECKPOINT, group.settings.system_path),
+                ),
             )
             for group in exchange.groups
         )
-
-    def owner(self, component: str) -> str:
-        """Name of the server that runs the group now.
-
-        Raises:
-            StorageGroupNotRecognized: No such group.
-        """
-        self._exchange.group(component)
-        return self._exchange.server.name
 
     def analyze(self, component: str, copy: CopyFiles | None, mode: RecoveryMode) -> LogAnalysis:
         """What the logs allow [exchange.md 5.5].
@@ -92,28 +87,31 @@ class ExchangeApplication:
             running=self._exchange.group(component).is_open,
         )
 
-    def take_offline(self, component: str, *, budget: Budget) -> None:
+    def take_offline(self, component: str, *, for_restore: bool = False, budget: Budget) -> None:
         """Dismount every database of the group and stop its engine. Idempotent.
 
         A store too damaged to be dismounted cleanly is dropped as a crash would; its log is
         durable up to the last acknowledged message.
 
+        Args:
+            component: The storage group.
+            for_restore: Whether its databases "can be overwritten by a restore" from now on; their
+                flag, which the writer's PreRestore demands [P-04, EXC-58].
+            budget: Looked at before anything is dismounted.
+
         Raises:
             StoreError, Busy: A shadow copy is being made (native -2403) [EXC-16].
         """
         budget.check(f"dismounting {component}")
-        self._exchange.group(component).take_offline()
-
-    def allow_overwrite(self, component: str, allowed: bool) -> None:
-        """Set the "can be overwritten by a restore" flag of every database [P-04]."""
         owner = self._exchange.group(component)
-        for database in owner.settings.databases:
-            owner.change(database.name, may_be_overwritten=allowed)
+        owner.take_offline()
+        _allow_overwrite(owner, allowed=for_restore)
 
     def bring_online(self, component: str, *, budget: Budget) -> OnlineReport:
         """Start the group's engine with soft recovery and mount every database.
 
         A database that cannot be mounted although the logs were replayed is shown in the status.
+        From then on none of them can be overwritten by a restore any more.
 
         Raises:
             StoreError: Replay failed; the native code says how. The group stays offline.
@@ -127,6 +125,7 @@ class ExchangeApplication:
             self._exchange.report_failure(owner.name, error)
             raise
         owner.mount_all([each.name for each in owner.settings.databases])
+        _allow_overwrite(owner, allowed=False)
         replayed = None if report is None else report.generations
         return OnlineReport(
             status=owner.status(),
@@ -134,13 +133,19 @@ class ExchangeApplication:
             events=tuple(f"{each.id}: {each.text}" for each in self._exchange.events[seen:]),
         )
 
-    def status(self, component: str) -> ComponentStatus:
+    def status(self, component: str, *, budget: Budget | None = None) -> ComponentStatus:
         """State of the group's databases, with message counts where they can be read."""
         return self._exchange.group(component).status()
 
     def _files(self, component: str) -> GroupFiles:
         owner: StorageGroup = self._exchange.group(component)
         return GroupFiles(settings=owner.settings, server=self._exchange.server)
+
+
+def _allow_overwrite(owner: StorageGroup, *, allowed: bool) -> None:
+    """Set the "can be overwritten by a restore" flag of every database [P-04]."""
+    for database in owner.settings.databases:
+        owner.change(database.name, may_be_overwritten=allowed)
 
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from attrs import evolve, field, frozen
 from frskit.ese.logs import LogFileKind, archived_log_name, parse_log_name
 from frskit.exchange.log_analysis.decision_table import Decision, decide
 from frskit.exchange.log_analysis.group_facts import needed_logs
-from frskit.exchange.recovery.group_files import GroupFiles, below
+from frskit.exchange.recovery.group_files import FileSource, GroupFiles, below
 from frskit.exchange.writer.component_tree import checkpoint_files, log_files
 from frskit.model.files import FileSet
 from frskit.model.plans import FileAction, FileActionKind, RecoveryMethod, RecoveryMode
@@ -127,7 +127,7 @@ class _Plan:
         if not self.in_place:
             yield from self._copy_in(path for path, _ in self.files.databases(self.copy))
 
-    def _broken_logs(self, decision: Decision, source: CopyFiles) -> Iterator[FileAction]:
+    def _broken_logs(self, decision: Decision, source: FileSource) -> Iterator[FileAction]:
         """What the analysis wants out of the way, and the new current log."""
         aside = set(decision.analysis.set_aside)
         settings = self.files.settings

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import frozen
 
@@ -24,10 +24,18 @@ if TYPE_CHECKING:
     from frskit.model.ids import VolumeId
     from frskit.protocols import CopyFiles, FileRef, Server
 
-__all__ = ["Found", "GroupFiles", "below"]
+__all__ = ["FileSource", "Found", "GroupFiles", "below"]
 
 Found = tuple[str, "FileRef"]
 """A file: server-native path on production, and how to read it."""
+
+
+class FileSource(Protocol):
+    """Where files of a group are found: in a copy, or on production."""
+
+    def find(self, files: FileSet) -> Sequence[Found]:
+        """The files that match, under production's paths."""
+        ...
 
 
 @frozen(kw_only=True)
@@ -76,19 +84,19 @@ class GroupFiles:
     server: Server
 
     @property
-    def production(self) -> CopyFiles:
+    def production(self) -> FileSource:
         """Production's files."""
         return _ProductionFiles(server=self.server)
 
-    def logs(self, source: CopyFiles) -> Sequence[Found]:
+    def logs(self, source: FileSource) -> Sequence[Found]:
         """Log files in a source; none if it does not have the volume."""
         return _find(source, log_files(self.settings))
 
-    def checkpoint(self, source: CopyFiles) -> Found | None:
+    def checkpoint(self, source: FileSource) -> Found | None:
         """The checkpoint in a source."""
         return next(iter(_find(source, checkpoint_files(self.settings))), None)
 
-    def databases(self, source: CopyFiles) -> Sequence[Found]:
+    def databases(self, source: FileSource) -> Sequence[Found]:
         """Files of all databases in a source, streaming files included."""
         return tuple(
             found
@@ -97,7 +105,7 @@ class GroupFiles:
             for found in _find(source, files)
         )
 
-    def has_volume(self, source: CopyFiles, files: FileSet) -> bool:
+    def has_volume(self, source: FileSource, files: FileSet) -> bool:
         """Whether a source covers the volume of a file set."""
         try:
             source.find(files)
@@ -127,7 +135,7 @@ class GroupFiles:
             mode: Point in time: everything of the copy; roll forward: its databases only.
             swap: Whether a checkpoint that shares a volume with databases comes with them.
         """
-        databases = self.production if copy is None else copy
+        databases: FileSource = self.production if copy is None else copy
         logs = databases if mode is RecoveryMode.POINT_IN_TIME else self.production
         # A checkpoint on a volume of the databases comes along when they are swapped.
         shared = self.volume(self.settings.system_path) in self.database_volumes
@@ -139,7 +147,7 @@ class GroupFiles:
             None if checkpoint is None else checkpoint[1],
         )
 
-    def _source(self, source: CopyFiles, database: DatabaseSettings) -> DatabaseSource:
+    def _source(self, source: FileSource, database: DatabaseSettings) -> DatabaseSource:
         """A database of the source; of production if the source does not have its volume."""
         files = database_files(database)[0]
         # A copy of one database leaves the others where they are.
@@ -154,7 +162,7 @@ class GroupFiles:
         )
 
 
-def _find(source: CopyFiles, files: FileSet) -> Sequence[Found]:
+def _find(source: FileSource, files: FileSet) -> Sequence[Found]:
     try:
         return source.find(files)
     except VolumeNotFound:

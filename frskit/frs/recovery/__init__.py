@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from frskit.frs.recovery.execution import RecoveryRun
     from frskit.frs.recovery.file_actions import (
         action_facts,
+        clear_stale,
         drop_undo,
         run_action,
+        twice_named,
         undo_copy_in,
         undo_move,
     )
@@ -27,6 +29,7 @@ __all__ = [
     "RecoveryRun",
     "RecoveryWish",
     "action_facts",
+    "clear_stale",
     "drop_undo",
     "finish_recovery",
     "make_plan",
@@ -37,6 +40,7 @@ __all__ = [
     "run_action",
     "settle",
     "table_rows",
+    "twice_named",
     "undo_copy_in",
     "undo_move",
     "used_up",
@@ -48,6 +52,8 @@ _HOMES = {
     "RecoveryRun": "frskit.frs.recovery.execution",
     "RecoveryWish": "frskit.frs.recovery.planning",
     "action_facts": "frskit.frs.recovery.file_actions",
+    "clear_stale": "frskit.frs.recovery.file_actions",
+    "twice_named": "frskit.frs.recovery.file_actions",
     "drop_undo": "frskit.frs.recovery.file_actions",
     "finish_recovery": "frskit.frs.recovery.interrupted",
     "make_plan": "frskit.frs.recovery.planning",

@@ -15,7 +15,15 @@ from attrs import evolve
 
 from frskit.errors import FrskitError, RecoveryFailed, RecoveryPrecondition
 from frskit.events import RecoveryStage
-from frskit.frs.recovery.file_actions import action_facts, drop_undo, run_action
+from frskit.frs.late_collection import late_refs
+from frskit.frs.recovery.file_actions import (
+    CopySource,
+    LateOnly,
+    action_facts,
+    clear_stale,
+    drop_undo,
+    run_action,
+)
 from frskit.frs.recovery.interrupted import MOUNTED, release, settle
 from frskit.frs.recovery.planning import RecoveryWish, make_plan, mounted, used_up
 from frskit.frs.state.journal_words import RECOVERING, Phase, RecoveryStep, RequestorOperation
@@ -33,6 +41,7 @@ if TYPE_CHECKING:
     from frskit.model.copies import Copy, CopyMember
     from frskit.model.ids import StorageId
     from frskit.model.plans import ComponentStatus, RecoveryPlan
+    from frskit.protocols import Server
 
 __all__ = ["RecoveryRun"]
 
@@ -47,6 +56,7 @@ class RecoveryRun:
         self._undo = Releases()
         self._displaced: list[tuple[CopyMember, StorageId]] = []
         self._online: OnlineReport | None = None
+        self._said_failed = False
 
     def run(self) -> RecoveryReport:
         """Recover.
@@ -65,7 +75,7 @@ class RecoveryRun:
         with parts.locks.hold(f"server-{plan.server}", "recovery"):
             copy = parts.catalog.get(plan.copy)
             self._still_holds(copy)
-            before = production.application.status(plan.component)
+            before = production.application.status(plan.component, budget=self._budget)
             journal = parts.journal.begin(
                 RequestorOperation.RECOVERY,
                 plan.copy,
@@ -116,17 +126,14 @@ class RecoveryRun:
         self, production: Production, copy: Copy, journal: JournalOperation, before: ComponentStatus
     ) -> None:
         """Everything up to the mounted stores; `self._online` is set once they are up."""
-        plan, application = self._plan, production.application
+        plan = self._plan
         # Durable first: a resume must know that this copy is being used.
         self._parts.catalog.update(copy.id, lambda record: evolve(record, stage=RECOVERING))
         # Pushed before its step, because a step may fail after it took effect.
         self._undo.push("mounts of the stores", lambda: self._back_online(production, before))
         with self._step(journal, RecoveryStep.TAKE_OFFLINE):
-            application.take_offline(plan.component, budget=self._budget)
-        self._undo.push(
-            "overwrite flag", lambda: application.allow_overwrite(plan.component, False)
-        )
-        application.allow_overwrite(plan.component, True)
+            self._take_offline(production, for_restore=True)
+        self._same_owner(production)
         with self._restore_session(production, copy, journal):
             if plan.method is RecoveryMethod.SWAP:
                 self._swap(production, journal)
@@ -137,11 +144,27 @@ class RecoveryRun:
                 raise RecoveryPrecondition("this array cannot copy back by itself yet")
         if plan.consumes:
             self._consume(copy)
-        self._undo.push(
-            "stores", lambda: application.take_offline(plan.component, budget=self._budget)
-        )
+        self._same_owner(production)
+        # Still marked: files are put back next.
+        self._undo.push("stores", lambda: self._take_offline(production, for_restore=True))
         with self._step(journal, RecoveryStep.REPLAY):
             self._online = self._bring_online(production)
+
+    def _take_offline(self, production: Production, *, for_restore: bool) -> None:
+        production.application.take_offline(
+            self._plan.component, for_restore=for_restore, budget=self._budget
+        )
+
+    def _same_owner(self, production: Production) -> None:
+        """P-11: the component still runs where the plan says; a cluster may move it meanwhile."""
+        component = self._plan.component
+        for each in production.application.components(budget=self._budget):
+            if each.name == component and each.owner != self._plan.owner:
+                raise RecoveryPrecondition(
+                    f"P-11: {component} moved from {self._plan.owner} to {each.owner}",
+                    hint="Make a new plan.",
+                    context={"condition": "P-11"},
+                )
 
     def _bring_online(self, production: Production) -> OnlineReport:
         """Mount and replay; an application that failed after all stores came up did not fail.
@@ -155,6 +178,7 @@ class RecoveryRun:
             status = self._seen(production)
             if status is None or not status.databases or _down(status):
                 raise
+            self._said_failed = True
             return OnlineReport(status=status)
         broken = _down(online.status)
         if broken:
@@ -164,7 +188,7 @@ class RecoveryRun:
     def _seen(self, production: Production) -> ComponentStatus | None:
         """The component's state, or None if the application cannot tell."""
         try:
-            return production.application.status(self._plan.component)
+            return production.application.status(self._plan.component, budget=self._budget)
         except Exception:  # noqa: BLE001 - parties are strangers: law 11
             return None
 
@@ -262,16 +286,18 @@ class RecoveryRun:
         if not self._plan.file_actions:
             return
         if not from_copy:
-            for action in self._plan.file_actions:
-                facts = action_facts(production.server, action)
-                with self._step(journal, RecoveryStep(action.kind.value), **facts):
-                    run_action(production.server, None, action, self._undo, budget=self._budget)
+            # A swap has brought the image; only what came after it is copied in.
+            self._act(production.server, LateOnly(late_refs(self._parts, copy)), journal)
             return
         with mounted(self._parts, production, copy, self._budget) as source:
-            for action in self._plan.file_actions:
-                facts = action_facts(production.server, action)
-                with self._step(journal, RecoveryStep(action.kind.value), **facts):
-                    run_action(production.server, source, action, self._undo, budget=self._budget)
+            self._act(production.server, source, journal)
+
+    def _act(self, server: Server, source: CopySource, journal: JournalOperation) -> None:
+        for action in self._plan.file_actions:
+            clear_stale(server, action)
+            facts = action_facts(server, action)
+            with self._step(journal, RecoveryStep(action.kind.value), **facts):
+                run_action(server, source, action, self._undo, budget=self._budget)
 
     # --- the end -------------------------------------------------------------------------
 
@@ -295,7 +321,9 @@ class RecoveryRun:
         for member, old in self._displaced:
             settle(self._parts, copy.id, old, member.storage)
         drop_undo(production.server, self._plan.file_actions)
-        production.application.allow_overwrite(self._plan.component, False)
+        if self._said_failed:
+            # All stores are up, but it may not have come to the end: they are marked for a restore.
+            production.application.bring_online(self._plan.component, budget=self._budget)
         release(self._parts, copy.id)
         journal.end("recovered")
 
@@ -368,8 +396,11 @@ class RecoveryRun:
         """Mount what was mounted; a store that was down before may stay so."""
         was_up = {each.name for each in before.databases if each.state == MOUNTED}
         if not was_up:
+            # It stays down, and is marked for a restore no more.
+            self._take_offline(production, for_restore=False)
             return
         component = self._plan.component
+        # Takes the mark away as well.
         status = production.application.bring_online(component, budget=self._budget).status
         missing = was_up.intersection(_down(status))
         if missing:

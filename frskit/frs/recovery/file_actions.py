@@ -7,19 +7,34 @@ the whole volume would take hours of production's standstill.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from frskit.clock import Budget
 from frskit.errors import FileExists, RecoveryFailed
+from frskit.frs.state.late_files import LateRef
 from frskit.model.plans import FileAction, FileActionKind
+from frskit.model.server_paths import same_path
+from frskit.protocols.small import SupportsOwners
 
 if TYPE_CHECKING:
-    from frskit.frs.mounted_copy import MountedCopy
+    from collections.abc import Callable, Sequence
+
+    from frskit.model.components import ComponentId
     from frskit.model.ids import VolumeId
     from frskit.protocols import FileRef, FileSystem, Server
     from frskit.scopes import Releases
 
-__all__ = ["action_facts", "drop_undo", "run_action", "undo_copy_in", "undo_move"]
+__all__ = [
+    "CopySource",
+    "LateOnly",
+    "action_facts",
+    "clear_stale",
+    "drop_undo",
+    "run_action",
+    "twice_named",
+    "undo_copy_in",
+    "undo_move",
+]
 
 # Endings of what is kept for undo and of what is not in its place yet (ours). A resume finds them
 # by these, so they never change.
@@ -27,17 +42,73 @@ _ASIDE = ".frskit-undo"
 _FRESH = ".frskit-new"
 
 
+# Kinds that keep what was at their path until the recovery has succeeded.
+_KEEPING = frozenset({FileActionKind.COPY_IN, FileActionKind.CREATE, FileActionKind.DELETE})
+
+
+class CopySource(Protocol):
+    """What files are copied in from."""
+
+    def ref(self, path: str) -> FileRef:
+        """A file of the copy by its path on production.
+
+        Raises:
+            RecoveryFailed, VolumeNotFound: It has none.
+        """
+        ...
+
+
+class LateOnly:
+    """The late files of a copy alone: all that is copied in after a swap."""
+
+    def __init__(self, late: Sequence[tuple[ComponentId, LateRef]]) -> None:
+        self._late = [ref for _, ref in late]
+
+    def ref(self, path: str) -> FileRef:
+        """A late file by its path.
+
+        Raises:
+            RecoveryFailed: There is none.
+        """
+        for each in self._late:
+            if same_path(each.name, path):
+                return each
+        raise RecoveryFailed(f"{path} can be copied in only from a mounted copy")
+
+
 def action_facts(server: Server, action: FileAction) -> dict[str, object]:
     """What the journal must know to undo this action after a crash."""
-    if action.kind is not FileActionKind.COPY_IN:
+    if action.kind not in _KEEPING:
         return {"path": action.path, "target": action.target}
     place = server.resolve(action.path)
     return {"path": action.path, "existed": server.files(place.volume).exists(place.path)}
 
 
+def clear_stale(server: Server, action: FileAction) -> None:
+    """Remove what an earlier recovery left under the name that this one keeps a file by.
+
+    Before the journal says that the action was begun: from then on a resume takes that file for
+    what this action has kept, and would put it back.
+    """
+    if action.kind in _KEEPING:
+        _remove(server, action.path + _ASIDE)
+
+
+def twice_named(actions: Sequence[FileAction]) -> str | None:
+    """A path of which two actions would keep the former file: the second would lose the first's."""
+    seen: list[str] = []
+    for action in actions:
+        if action.kind not in _KEEPING:
+            continue
+        if any(same_path(action.path, each) for each in seen):
+            return action.path
+        seen.append(action.path)
+    return None
+
+
 def run_action(
     server: Server,
-    source: MountedCopy | None,
+    source: CopySource | None,
     action: FileAction,
     undo: Releases,
     *,
@@ -59,15 +130,14 @@ def run_action(
     if action.kind is FileActionKind.COPY_IN:
         if source is None:
             raise RecoveryFailed(f"{action.path} can be copied in only from a mounted copy")
-        unlimited = Budget.unlimited()
-        _copy_in(server, _find(source, action.path), action.path, undo, budget or unlimited)
+        ref, limit = source.ref(action.path), budget or Budget.unlimited()
+        _put_in_place(server, action.path, lambda tree, fresh: _copy(ref, tree, fresh, limit), undo)
+    elif action.kind is FileActionKind.CREATE:
+        _put_in_place(server, action.path, lambda tree, fresh: _write(action, tree, fresh), undo)
+    elif action.kind is FileActionKind.DELETE:
+        _delete(server, action.path, undo)
     else:
         _move(server, action.path, action.target, undo)
-
-
-def _find(source: MountedCopy, path: str) -> FileRef:
-    tree, _, inner = source.locate(path)
-    return tree.ref(inner)
 
 
 def _move(server: Server, path: str, target: str, undo: Releases) -> None:
@@ -87,17 +157,16 @@ def _move(server: Server, path: str, target: str, undo: Releases) -> None:
     undo.push(f"name of {path}", lambda: _rename(server, target, path))
 
 
-def _copy_in(server: Server, ref: FileRef, path: str, undo: Releases, budget: Budget) -> None:
-    """Copy a file beside its place, then let it change places with what is there."""
+def _put_in_place(
+    server: Server, path: str, make: Callable[[FileSystem, str], None], undo: Releases
+) -> None:
+    """Make a file beside its place, then let it change places with what is there."""
     place = server.resolve(path)
     tree = server.files(place.volume)
     tree.makedirs(place.path.rpartition("/")[0])
     fresh, aside = place.path + _FRESH, place.path + _ASIDE
     # Whole and durable under another name before anything in its place is touched.
-    if tree.exists(fresh):
-        tree.remove(fresh)
-    tree.take(fresh, ref, budget=budget)
-    tree.sync([fresh])
+    make(tree, fresh)
     if tree.exists(place.path):
         # What an earlier recovery left there must not be taken for what this one sets aside.
         _remove(server, path + _ASIDE)
@@ -109,6 +178,20 @@ def _copy_in(server: Server, ref: FileRef, path: str, undo: Releases, budget: Bu
     _sync_names(tree, place.path)
 
 
+def _delete(server: Server, path: str, undo: Releases) -> None:
+    """Take a file away under another name; it is dropped with what else was kept for undo."""
+    place = server.resolve(path)
+    tree = server.files(place.volume)
+    if not tree.exists(place.path):
+        return
+    if tree.stat(place.path).is_directory:
+        raise RecoveryFailed(f"{path} is a directory; only files are deleted")
+    _remove(server, path + _ASIDE)
+    undo.push(f"former {path}", lambda: undo_copy_in(server, path, existed=True, restore=True))
+    tree.rename(place.path, place.path + _ASIDE)
+    _sync_names(tree, place.path)
+
+
 def undo_move(server: Server, path: str, target: str) -> None:
     """Give a file its name back; nothing happens if it was not renamed."""
     place = server.resolve(target)
@@ -117,11 +200,11 @@ def undo_move(server: Server, path: str, target: str) -> None:
 
 
 def undo_copy_in(server: Server, path: str, *, existed: bool, restore: bool) -> None:
-    """Put back what was at `path` before a file was copied in, or only forget it.
+    """Put back what was at `path` before a file was put there or deleted, or only forget it.
 
     Args:
         server: Production.
-        path: Where the file was copied to.
+        path: Where the file was put, or what was deleted.
         existed: Whether there was a file before.
         restore: False removes what was kept for undo and leaves the new file.
     """
@@ -139,7 +222,7 @@ def drop_undo(server: Server, actions: tuple[FileAction, ...]) -> None:
     """Remove the files that were kept for undo, once undo is over."""
     removed: dict[VolumeId, list[str]] = {}
     for action in actions:
-        if action.kind is not FileActionKind.COPY_IN:
+        if action.kind not in _KEEPING:
             continue
         place = server.resolve(action.path + _ASIDE)
         tree = server.files(place.volume)
@@ -148,6 +231,28 @@ def drop_undo(server: Server, actions: tuple[FileAction, ...]) -> None:
             removed.setdefault(place.volume, []).append(place.path)
     for volume, paths in removed.items():
         _sync_names(server.files(volume), *paths)
+
+
+def _copy(ref: FileRef, tree: FileSystem, path: str, budget: Budget) -> None:
+    """A file of the copy with all that belongs to it, durable."""
+    if tree.exists(path):
+        tree.remove(path)
+    tree.take(path, ref, budget=budget)
+    # It has no owner yet that it could keep.
+    if isinstance(ref, LateRef) and isinstance(tree, SupportsOwners):
+        tree.adopt(path, None)
+    tree.sync([path])
+
+
+def _write(action: FileAction, tree: FileSystem, path: str) -> None:
+    """The bytes of a CREATE, durable, in the hands of whom the directory belongs to."""
+    if tree.exists(path):
+        tree.remove(path)
+    with tree.create(path) as target:
+        target.write_at(0, action.content)
+        if isinstance(tree, SupportsOwners):
+            tree.adopt(path, action.mode)
+        target.sync()
 
 
 def _rename(server: Server, old: str, new: str) -> None:

@@ -36,6 +36,8 @@ __all__ = ["MOUNTED", "finish_recovery", "release", "settle"]
 MOUNTED = "mounted"
 """State of a database that is up."""
 
+# Steps that keep what was at their path, until the recovery has succeeded.
+_KEEPING = frozenset({RecoveryStep.COPY_IN, RecoveryStep.CREATE, RecoveryStep.DELETE})
 # Steps that gave a file another name.
 _MOVES = frozenset({RecoveryStep.SET_ASIDE, RecoveryStep.RENAME})
 
@@ -95,21 +97,21 @@ def _forward(
 ) -> str:
     """Bring the stores online, as the dead process was about to."""
     budget = Budget.of(parts.clock)
-    status = production.application.status(component)
+    # An application that cannot be asked leaves this as it is, for another resume.
+    production.application.status(component, budget=budget)
     try:
-        # The process that died may have come as far as this.
-        if any(each.state != MOUNTED for each in status.databases):
-            status = production.application.bring_online(component, budget=budget).status
+        # Also if the process that died came as far as this: it may not have come to the end of it,
+        # and what was set for the restore must not stay set.
+        status = production.application.bring_online(component, budget=budget).status
     except Exception as error:  # noqa: BLE001 - parties are strangers: law 11
         return f"the recovery of {component} cannot be ended: {told(error)}"
     broken = [each.name for each in status.databases if each.state != MOUNTED]
     if broken:
         return f"the recovery of {component} cannot be ended: {', '.join(broken)} did not come up"
-    production.application.allow_overwrite(component, False)
     for step, facts in operation.intents():
         if step == RecoveryStep.SWAP:
             settle(parts, copy.id, StorageId(str(facts["old"])), StorageId(str(facts["new"])))
-        elif step == RecoveryStep.COPY_IN:
+        elif step in _KEEPING:
             undo_copy_in(production.server, str(facts["path"]), existed=True, restore=False)
     release(parts, copy.id)
     operation.end("recovered by a resume")
@@ -123,12 +125,18 @@ def _back(
     budget = Budget.of(parts.clock)
     undo = Releases()
     application = production.application
-    undo.push("overwrite flag", lambda: application.allow_overwrite(component, False))
+    undo.push(
+        "mark for a restore",
+        lambda: application.take_offline(component, for_restore=False, budget=budget),
+    )
     for step, facts in operation.intents():
         _push_undo(undo, parts, production, step, facts)
     # Last in and first out: nothing may be open while LUNs and files move.
     undo.push("reading of the copy", lambda: _hide_from_recovery(parts, production, copy))
-    undo.push("stores", lambda: application.take_offline(component, budget=budget))
+    # The mark stays while files move, and goes at the end.
+    undo.push(
+        "stores", lambda: application.take_offline(component, for_restore=True, budget=budget)
+    )
     leftovers = undo.unwind()
     if leftovers:
         return f"the recovery of {component} cannot be undone: {'; '.join(leftovers)}"
@@ -156,8 +164,9 @@ def _push_undo(
     elif step in _MOVES:
         path, target = str(facts["path"]), str(facts["target"])
         undo.push(f"name of {path}", lambda: undo_move(server, path, target))
-    elif step == RecoveryStep.COPY_IN:
-        path, existed = str(facts["path"]), bool(facts["existed"])
+    elif step in _KEEPING:
+        # After a deletion there is nothing to remove, whatever was there before.
+        path, existed = str(facts["path"]), bool(facts["existed"]) or step == RecoveryStep.DELETE
         undo.push(
             f"former {path}", lambda: undo_copy_in(server, path, existed=existed, restore=True)
         )

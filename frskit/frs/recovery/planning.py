@@ -12,13 +12,21 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from frskit.errors import CopyInUse, RecoveryPrecondition, StorageGroupNotRecognized
+from frskit.errors import (
+    CopyInUse,
+    IntegrityError,
+    RecoveryPrecondition,
+    StorageGroupNotRecognized,
+)
+from frskit.frs.late_collection import decayed, late_refs
 from frskit.frs.mounted_copy import MountedCopy, mount_points
+from frskit.frs.recovery.file_actions import twice_named
 from frskit.frs.recovery.legality import objection
 from frskit.frs.state.journal_words import RECOVERING
 from frskit.model.copies import Copy, CopyFilter, CopyLife, CopyMember, MemberLife, Verdict
 from frskit.model.files import FileRole
 from frskit.model.plans import (
+    FileActionKind,
     LogVerdict,
     PlanStep,
     RecoveryMethod,
@@ -68,6 +76,7 @@ def mounted(
     Raises:
         CopyInUse: Production has a member mounted, as after an interrupted swap; hiding it
             afterwards would take production's LUN away.
+        IntegrityError: A late file of the copy is gone or changed; the record has decayed.
     """
     server = parts.recovery.server
     members = [member for member in copy.members if member.life is MemberLife.HELD]
@@ -81,11 +90,19 @@ def mounted(
             context={"copy": copy.id},
         )
     at = mount_points(parts.recovery.mount_root, copy, members)
+    late = late_refs(parts, copy)
     try:
+        # Before anything is shown to anybody: a copy that lacks one is of no use.
+        for _, ref in late:
+            ref.open().close()
         with presented(production.store, storages, server.host, read_only=True, budget=budget):
             server.rescan(budget=budget)
             with attached(server, at, read_only=True, budget=budget) as volumes:
-                yield MountedCopy(copy, server, volumes)
+                yield MountedCopy(copy, server, volumes, late=late, budget=budget)
+    except IntegrityError as error:
+        if "late" in error.context:
+            decayed(parts, copy.id, str(error.context["late"]))
+        raise
     finally:
         # A server forgets a LUN only when it looks again [HAZ-01].
         server.rescan(budget=budget)
@@ -102,13 +119,13 @@ def make_plan(parts: Parts, copy: Copy, wish: RecoveryWish, budget: Budget) -> R
     # Questions that cost nothing first; nothing is presented before all of them have passed.
     _check_copy(copy, wish)
     _check_interrupted(parts, copy)
-    component = _component(production, copy, wish.component)
+    component = _component(production, copy, wish.component, budget)
     reason = objection(copy.kind, wish.mode, wish.method)
     if reason:
         raise refuse("P-01", reason, "Use --method copy-back, or swap with a snapclone.")
     members = _members(copy, component, wish.mode)
     _check_members(production, members, budget)
-    _check_alone(production, component, members)
+    _check_alone(production, component, members, budget)
     _check_present(production, members)
     _check_running(production, component)
     with mounted(parts, production, copy, budget) as files:
@@ -119,6 +136,7 @@ def make_plan(parts: Parts, copy: Copy, wish: RecoveryWish, budget: Budget) -> R
         actions = tuple(
             production.application.file_actions(component.name, files, wish.mode, wish.method)
         )
+        _check_actions(production, copy, wish.method, actions)
     return RecoveryPlan(
         copy=copy.id,
         server=copy.server,
@@ -133,6 +151,7 @@ def make_plan(parts: Parts, copy: Copy, wish: RecoveryWish, budget: Budget) -> R
         steps=tuple(_steps(component, wish, members, actions, analysis)),
         warnings=tuple(_warnings(wish, analysis)),
         consumes=wish.method is RecoveryMethod.SWAP,
+        owner=component.owner,
     )
 
 
@@ -181,11 +200,13 @@ def _check_members(production: Production, members: tuple[CopyMember, ...], budg
             raise refuse("P-01", f"member {member.storage} still normalizes", "Wait for it.")
 
 
-def _component(production: Production, copy: Copy, wanted: str | None) -> ComponentInfo:
+def _component(
+    production: Production, copy: Copy, wanted: str | None, budget: Budget
+) -> ComponentInfo:
     """The component to recover, by its name or, where the record has another one, its identity."""
     selected = {each.id for each in copy.selected}
     held = {each.casefold() for each in copy.components}
-    components = production.application.components()
+    components = production.application.components(budget=budget)
     mine = [each for each in components if each.id in selected or each.name.casefold() in held]
     if wanted is None and len(mine) == len(copy.components) == 1:
         return mine[0]
@@ -254,20 +275,45 @@ def used_up(copy: Copy) -> bool:
 
 
 def _check_alone(
-    production: Production, component: ComponentInfo, members: tuple[CopyMember, ...]
+    production: Production,
+    component: ComponentInfo,
+    members: tuple[CopyMember, ...],
+    budget: Budget,
 ) -> None:
     """P-10: a LUN is replaced whole, so nothing of another component may be on it."""
-    for other in production.application.components():
+    for other in production.application.components(budget=budget):
         if other.name == component.name:
             continue
-        for path in (*other.database_paths, other.log_path, other.system_path):
+        for _, path in other.paths:
             for member in members:
-                if path and inside(member.mount_point, path) is not None:
+                if inside(member.mount_point, path) is not None:
                     raise refuse(
                         "P-10",
                         f"{member.mount_point} also holds {path} of {other.name}",
                         "Use --method copy-back.",
                     )
+
+
+def _check_actions(
+    production: Production, copy: Copy, method: RecoveryMethod, actions: tuple[FileAction, ...]
+) -> None:
+    """What every plan must keep to, so that each of its changes can be made, and undone."""
+    for action in actions:
+        late = any(same_path(action.path, each.path) for each in copy.late)
+        if action.kind is FileActionKind.COPY_IN and method is RecoveryMethod.SWAP and not late:
+            raise RecoveryPrecondition(
+                f"{production.application.name} would copy {action.path} in after a swap, "
+                "which brings all but the late files",
+                hint="This is a defect of the application's file actions.",
+                context={"path": action.path},
+            )
+    path = twice_named(actions)
+    if path is not None:
+        raise RecoveryPrecondition(
+            f"{production.application.name} would change {path} twice, which could not be undone",
+            hint="This is a defect of the application's file actions.",
+            context={"path": path},
+        )
 
 
 def _check_present(production: Production, members: tuple[CopyMember, ...]) -> None:

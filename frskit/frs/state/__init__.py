@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         RecoveryStep,
         RequestorOperation,
     )
+    from frskit.frs.state.late_files import LateFiles
     from frskit.frs.state.locks import Locks
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "DeletionStep",
     "Journal",
     "JournalOperation",
+    "LateFiles",
     "Locks",
     "Phase",
     "RecoveryStep",
@@ -39,6 +41,7 @@ _HOMES = {
     "DeletionStep": "frskit.frs.state.journal_words",
     "Journal": "frskit.frs.state.journal",
     "JournalOperation": "frskit.frs.state.journal",
+    "LateFiles": "frskit.frs.state.late_files",
     "Locks": "frskit.frs.state.locks",
     "RequestorOperation": "frskit.frs.state.journal_words",
     "Phase": "frskit.frs.state.journal_words",

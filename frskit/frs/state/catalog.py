@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve, frozen
 
 from frskit.errors import CatalogError, CopyNotFound
+from frskit.frs.state.record_upgrades import COPY_DETAIL_VERSION
 from frskit.model.checks import IntegrityReport
 from frskit.model.components import WriterRecord
 from frskit.model.copies import Copy, CopyFilter
@@ -135,7 +136,7 @@ class SqliteCatalog:
                 stamp,
                 copy.life.value,
                 dump(light, "frskit.copy"),
-                dump(heavy, "frskit.copy-detail"),
+                dump(heavy, "frskit.copy-detail", COPY_DETAIL_VERSION),
             ),
         )
         db.executemany(
@@ -151,7 +152,7 @@ class SqliteCatalog:
             ).fetchone()
         if row is None:
             raise CopyNotFound(f"there is no copy {copy}", context={"copy": copy})
-        heavy = load(row[1], _Heavy, "frskit.copy-detail")
+        heavy = load(row[1], _Heavy, "frskit.copy-detail", COPY_DETAIL_VERSION)
         return evolve(
             load(row[0], Copy, "frskit.copy"),
             report=heavy.report,

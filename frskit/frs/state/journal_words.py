@@ -66,4 +66,6 @@ class RecoveryStep(StrEnum):
     COPY_IN = "copy-in"
     SET_ASIDE = "set-aside"
     RENAME = "rename"
+    CREATE = "create"
+    DELETE = "delete"
     REPLAY = "mount and replay"

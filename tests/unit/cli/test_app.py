@@ -9,13 +9,16 @@ from datetime import datetime
 
 import click
 import pytest
+from attrs import evolve
 
 import frskit
-from frskit import BackupType, Policy, RecoveryMode
+from frskit import BackupType, Budget, Policy, RecoveryMode
 from frskit.cli.app import main
 from frskit.codes.exits import EXIT_STATUSES
 from frskit.codes.explain import error_classes
 from frskit.errors import FreezeTimeout, StoreError
+from frskit.frs.state.late_files import opened
+from frskit.model.components import LateFile
 from frskit.model.copies import CopyLife
 
 
@@ -379,6 +382,21 @@ def test_show_tree_logs_and_journal_as_json(site, frs):
     journal = frs("--json", "journal", "show", copy.id[:8]).document
     assert journal["lines"][0]["phase"] == "begin"
     assert journal["lines"][-1]["phase"] == "end"
+
+
+def test_show_names_the_late_files_of_a_copy(site, frs):
+    """How many for people, each with its hash for programs; nothing where there are none."""
+    copy = copy_of(site)
+    assert "late files" not in frs("copy", "show", copy.id).out
+    with site.parts.late.alone("test"):
+        size, digest = site.parts.late.put(opened(b"label"), Budget.of(site.clock))
+    late = LateFile(component=copy.selected[0].id, path="M:\\label", size_bytes=size, sha256=digest)
+    site.parts.catalog.update(copy.id, lambda record: evolve(record, late=(late,)))
+    said = frs("copy", "show", copy.id).out
+    assert "late files" in said
+    assert "1, 5 bytes" in said
+    shown = frs("--json", "copy", "show", copy.id).document
+    assert shown["copy"]["late_files"] == [{"path": "M:\\label", "size_bytes": 5, "sha256": digest}]
 
 
 @pytest.mark.rule("FRS-24")

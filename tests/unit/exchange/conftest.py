@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import uuid
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,9 @@ from frskit.exchange.simulated import SimulatedExchange
 from frskit.exchange.store import Message
 from frskit.exchange.versions import EXCHANGE_2003_SMALL_LOGS
 from frskit.model.components import BackupType, WriterSession
-from frskit.model.ids import HostRef, IdFactory, SetId, StorageId, VolumeId
+from frskit.model.copies import Copy
+from frskit.model.ids import CopyId, HostRef, IdFactory, SetId, StorageId, VolumeId
+from frskit.model.storage import CopyKind
 from frskit.model.volumes import Extent, Volume, VolumePath
 from frskit.storage.devices import MemoryDevice
 from frskit.storage.simfs import SimFs
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from frskit.exchange.writer.writer import ExchangeWriter
     from frskit.model.components import Component, WriterRecord
     from frskit.model.files import FileSet
-    from frskit.protocols import FileRef, FileSystem
+    from frskit.protocols import FileRef, FileSystem, Workspace
 
 VOLUME_BYTES = 16 << 20
 
@@ -151,6 +154,19 @@ class SmallCopy:
     components: tuple[Component, ...]
     selected: tuple[Component, ...]
 
+    @property
+    def copy(self) -> Copy:
+        return Copy(
+            id=CopyId("0" * 36),
+            server="evs1",
+            components=("sg1",),
+            kind=CopyKind.SNAPCLONE,
+            backup_type=BackupType.FULL,
+            created_at=datetime(2005, 7, 15, tzinfo=UTC),
+            selected=self.selected,
+            files=self.components,
+        )
+
     def find(self, files: FileSet) -> Sequence[tuple[str, FileRef]]:
         place = self.server.resolve(files.path)
         tree = self.server.files(place.volume)
@@ -163,7 +179,7 @@ class SmallCopy:
         )
 
     @contextmanager
-    def scratch(self) -> Iterator[FileSystem]:
+    def scratch(self, *, with_copy: bool = False) -> Iterator[Workspace]:
         raise UsageError("nobody needs scratch space here")
         yield
 

@@ -9,6 +9,7 @@ import pytest
 from frskit.errors import StorageGroupNotRecognized, StoreError
 from frskit.ese import read_database_header
 from frskit.exchange import Message
+from frskit.model.files import FileRole
 from frskit.model.plans import FileActionKind, LogVerdict, RecoveryMethod, RecoveryMode
 
 if TYPE_CHECKING:
@@ -397,11 +398,53 @@ def test_groups_and_owner(world) -> None:
     world.exchange.stop()
     (info,) = world.exchange.application.components()
     assert info.databases == ("mbx1", "pub1")
-    assert info.database_paths[0] == MBX
-    assert (info.log_path, info.system_path) == (LOGS, LOGS)
-    assert world.exchange.application.owner("sg1") == "evs1"
+    assert info.paths[0] == (FileRole.DATABASE, MBX)
+    assert info.paths[2:] == ((FileRole.LOG, LOGS), (FileRole.CHECKPOINT, LOGS))
+    assert info.owner == "evs1"
+    with pytest.warns(DeprecationWarning, match="is now in 'paths'"):
+        assert (info.database_paths[0], info.log_path, info.system_path) == (MBX, LOGS, LOGS)
     with pytest.raises(StorageGroupNotRecognized):
-        world.exchange.application.owner("sg7")
+        world.exchange.application.status("sg7")
+
+
+def flags(world):
+    """Whether each database can be overwritten by a restore."""
+    return [each.may_be_overwritten for each in world.exchange.group("sg1").settings.databases]
+
+
+@pytest.mark.rule("EXC-58")
+def test_the_overwrite_flag_lives_from_offline_to_online(world) -> None:
+    """A restore sets it with the dismount; the mount, or a dismount for no restore, takes it back."""
+    application = world.exchange.application
+    for _ in range(2):
+        application.take_offline("sg1", for_restore=True, budget=world.budget)
+        assert flags(world) == [True, True]
+    application.take_offline("sg1", for_restore=False, budget=world.budget)
+    assert flags(world) == [False, False]
+    application.take_offline("sg1", for_restore=True, budget=world.budget)
+    for _ in range(2):
+        online = application.bring_online("sg1", budget=world.budget)
+        assert {each.state for each in online.status.databases} == {"mounted"}
+        assert flags(world) == [False, False]
+    assert online.replayed is None
+
+
+@pytest.mark.rule("EXC-58")
+def test_a_replay_that_failed_leaves_the_group_down_and_marked(world) -> None:
+    """Files are put back next, and the writer's PreRestore is asked again."""
+    application = world.exchange.application
+    application.take_offline("sg1", for_restore=True, budget=world.budget)
+    log = LOGS + "\\E00.log"
+    kept = world.server.read(log)
+    world.server.write(log, b"\xff" * len(kept))
+    for _ in range(2):
+        with pytest.raises(StoreError):
+            application.bring_online("sg1", budget=world.budget)
+        assert flags(world) == [True, True]
+        assert "mounted" not in {each.state for each in application.status("sg1").databases}
+    world.server.write(log, kept)
+    application.bring_online("sg1", budget=world.budget)
+    assert flags(world) == [False, False]
 
 
 def test_take_offline_is_idempotent_and_counts_come_back(world) -> None:

@@ -634,16 +634,14 @@ def test_pre_restore_wants_everything_offline_and_the_flag(world) -> None:
     """Mounted stores or a missing overwrite flag are refused; the writer dismounts nothing."""
     session = restore_session(world)
     application = world.exchange.application
-    application.allow_overwrite("sg1", True)
     veto = vetoed(lambda: world.writer.pre_restore(session, budget=Budget.unlimited()))
     assert veto.native == WriterFailure.NONRETRYABLE.value
     assert world.exchange.group("sg1").mounted == ("mbx1", "pub1")
     world.exchange.dismount("sg1", "mbx1")
     vetoed(lambda: world.writer.pre_restore(session, budget=Budget.unlimited()))
-    application.take_offline("sg1", budget=world.budget)
-    application.allow_overwrite("sg1", False)
+    application.take_offline("sg1", for_restore=False, budget=world.budget)
     vetoed(lambda: world.writer.pre_restore(session, budget=Budget.unlimited()))
-    application.allow_overwrite("sg1", True)
+    application.take_offline("sg1", for_restore=True, budget=world.budget)
     world.writer.pre_restore(session, budget=Budget.unlimited())
 
 
@@ -652,8 +650,7 @@ def test_pre_restore_refuses_other_places(world) -> None:
     """A component of another path or server cannot be restored here."""
     session = restore_session(world)
     moved = evolve(session.components[0], logical_path="Microsoft Exchange Server\\elsewhere")
-    world.exchange.application.take_offline("sg1", budget=world.budget)
-    world.exchange.application.allow_overwrite("sg1", True)
+    world.exchange.application.take_offline("sg1", for_restore=True, budget=world.budget)
     vetoed(
         lambda: world.writer.pre_restore(
             evolve(session, components=(moved,)), budget=Budget.unlimited()
@@ -665,8 +662,7 @@ def test_pre_restore_refuses_other_places(world) -> None:
 def test_post_restore_does_not_replay(world) -> None:
     """In 2003 the databases stay down until somebody mounts them."""
     session = restore_session(world)
-    world.exchange.application.take_offline("sg1", budget=world.budget)
-    world.exchange.application.allow_overwrite("sg1", True)
+    world.exchange.application.take_offline("sg1", for_restore=True, budget=world.budget)
     world.writer.pre_restore(session, budget=Budget.unlimited())
     seen = len(world.exchange.events)
     world.writer.post_restore(session, budget=Budget.unlimited())

@@ -14,7 +14,7 @@ from attrs import evolve
 from frskit.errors import CatalogError, CopyNotFound
 from frskit.frs import SqliteCatalog
 from frskit.model.checks import CheckedFile, ComponentCheck, FileVerdict, IntegrityReport
-from frskit.model.components import BackupType, Component, ComponentId, WriterRecord
+from frskit.model.components import BackupType, Component, ComponentId, LateFile, WriterRecord
 from frskit.model.copies import Copy, CopyFilter, CopyLife, CopyMember, Verdict
 from frskit.model.files import FileRole, FileSet
 from frskit.model.ids import CopyId, StorageId, VolumeId
@@ -60,7 +60,11 @@ def a_copy(number=0, *, server="evs1", components=("sg1",), **changes):
             ),
         ),
         records=(
-            WriterRecord(component=GROUP, attachments={"x": b"\x00\xff"}, logs_needed=(1, 2)),
+            WriterRecord(
+                component=GROUP,
+                late=(LateFile(component=GROUP, path="x", content=b"\x00\xff"),),
+                logs_needed=(1, 2),
+            ),
         ),
         documents=ShadowDocuments(backup_components=b"<a/>\xff", writers={"i": b"<b/>"}),
         verdict=Verdict.VERIFIED,

@@ -279,7 +279,7 @@ def test_an_older_record_under_a_foreign_name_is_found_by_its_component(site):
 def test_what_the_application_could_not_recover_is_not_copied(monkeypatch):
     """A component that is no group of the application is refused before anybody is disturbed."""
     with frskit.lab(seed=3) as site:
-        monkeypatch.setattr(type(site.exchange.application), "components", lambda _: ())
+        monkeypatch.setattr(type(site.exchange.application), "components", lambda _, budget: ())
         with pytest.raises(StorageGroupNotRecognized, match="could not recover sg1"):
             site.frs.create_copy("evs1", ["sg1"], backup_type=FULL)
         assert site.eva.copies() == ()
@@ -403,7 +403,7 @@ def test_an_undo_that_got_stuck_after_the_intent_to_replay_is_ended_as_an_undo(
     with monkeypatch.context() as patch:
         patch.setattr(JournalOperation, "write", write)
         Fault(application, "bring_online", StoreError("replay failed"), patch=patch)
-        Fault(application, "allow_overwrite", StoreError("stuck"), at=2, patch=patch)
+        Fault(application, "take_offline", StoreError("stuck"), at=2, patch=patch)
         with pytest.raises(RecoveryFailed) as caught:
             site.frs.recover(plan)
     assert caught.value.leftovers
@@ -422,7 +422,7 @@ def test_a_stuck_undo_of_a_copy_back_is_ended_as_an_undo(site, monkeypatch):
     application = site.exchange.application
     with monkeypatch.context() as patch:
         Fault(application, "bring_online", StoreError("replay failed"), patch=patch)
-        Fault(application, "allow_overwrite", StoreError("stuck"), at=2, patch=patch)
+        Fault(application, "take_offline", StoreError("stuck"), at=2, patch=patch)
         with pytest.raises(RecoveryFailed):
             site.frs.recover(plan)
     (resumed,) = site.frs.resume()

@@ -11,7 +11,14 @@ from support.faults import places
 
 from frskit.clock import Budget, VirtualClock
 from frskit.errors import DeviceError, FileExists, RecoveryFailed, TimedOut
-from frskit.frs.recovery.file_actions import _FRESH, drop_undo, run_action, undo_copy_in
+from frskit.frs.recovery.file_actions import (
+    _FRESH,
+    clear_stale,
+    drop_undo,
+    run_action,
+    twice_named,
+    undo_copy_in,
+)
 from frskit.model.ids import VolumeId
 from frskit.model.plans import FileAction, FileActionKind
 from frskit.model.volumes import VolumePath
@@ -42,8 +49,8 @@ class TheCopy:
 
     tree: object
 
-    def locate(self, path):
-        return self.tree, None, path
+    def ref(self, path):
+        return self.tree.ref(path)
 
 
 def copy_in(path):
@@ -314,6 +321,123 @@ def test_a_copy_in_cut_anywhere_is_undone_from_its_journal_line(volume, copied, 
         assert sorted(again.walk()) == (["a", "d/b"] if existed else ["d/b"])
         if existed:
             assert content(again, "a") == OLD
+
+
+CHANGES = {
+    "create": FileAction(kind=FileActionKind.CREATE, path="a", content=NEW),
+    "delete": FileAction(kind=FileActionKind.DELETE, path="a"),
+}
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("unflushed", [False, True])
+@pytest.mark.parametrize("existed", [False, True])
+@pytest.mark.parametrize("action", CHANGES.values(), ids=CHANGES)
+def test_a_creation_or_deletion_cut_anywhere_is_undone_or_ended(volume, action, unflushed, existed):
+    """Whichever write or flush the power fails at: back from its journal line, or on to the end."""
+    for cut in places(1000, first=0):
+        device, tree = volume()
+        if not existed:
+            tree.remove("a")
+            tree.sync()
+        # What an earlier recovery left must be taken for nothing of this one's.
+        written(tree, "a.frskit-undo", b"stale")
+        tree.sync()
+        device.left = cut
+        began = False
+        try:
+            clear_stale(OneVolume(tree), action)
+            began = True
+            run_action(OneVolume(tree), None, action, Releases())
+        except PowerLost:
+            pass
+        else:
+            assert cut > 1
+            return
+        device.left = None
+        again = SimFs.mount(device.after_loss(unflushed=unflushed))
+        if began:
+            # As a resume does it from the line of the journal.
+            said = existed or action.kind is FileActionKind.DELETE
+            undo_copy_in(OneVolume(again), "a", existed=said, restore=True)
+            assert sorted(again.walk()) == (["a", "d/b"] if existed else ["d/b"])
+        if existed:
+            assert content(again, "a") == OLD
+
+
+@pytest.mark.parametrize("action", CHANGES.values(), ids=CHANGES)
+def test_a_creation_or_deletion_is_durable_undone_and_ended(volume, action):
+    """What was there is kept until undo is over; a file that was not there is gone again."""
+    device, tree = volume()
+    server, undo = OneVolume(tree), Releases()
+    made = ["a"] if action.kind is FileActionKind.CREATE else []
+
+    def after_a_crash():
+        return SimFs.mount(device.after_loss(unflushed=False))
+
+    run_action(server, None, action, undo)
+    assert sorted(after_a_crash().walk()) == [*made, "a.frskit-undo", "d/b"]
+    assert content(after_a_crash(), "a.frskit-undo") == OLD
+    assert undo.unwind() == ()
+    assert sorted(after_a_crash().walk()) == ["a", "d/b"]
+    assert content(after_a_crash(), "a") == OLD
+    run_action(server, None, action, undo)
+    drop_undo(server, (action,))
+    assert sorted(after_a_crash().walk()) == [*made, "d/b"]
+    assert [content(tree, each) for each in made] == [NEW for _ in made]
+    if made:
+        tree.remove("a")
+    undo = Releases()
+    run_action(server, None, action, undo)
+    assert sorted(after_a_crash().walk()) == [*made, "d/b"]
+    undo.unwind()
+    assert sorted(after_a_crash().walk()) == ["d/b"]
+
+
+@pytest.mark.parametrize(
+    ("above", "asked", "mode"),
+    [(0o700, None, 0o600), (0o750, None, 0o640), (0o755, None, 0o644), (0o700, 0o664, 0o664)],
+)
+def test_a_created_file_belongs_to_the_owner_of_its_directory(tmp_path, above, asked, mode):
+    """A database server reads what a recovery made in its directory, and nobody else does."""
+    (tmp_path / "d").mkdir()
+    owner = (4711, 4712) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
+    os.chown(tmp_path / "d", *owner)
+    (tmp_path / "d").chmod(above)
+    action = FileAction(kind=FileActionKind.CREATE, path="d/x.signal", content=b"", mode=asked)
+    run_action(OneVolume(PathFileSystem(tmp_path)), None, action, Releases())
+    made = (tmp_path / "d" / "x.signal").stat()
+    assert (made.st_uid, made.st_gid) == owner
+    assert made.st_mode & 0o7777 == mode
+    assert made.st_size == 0
+
+
+def test_a_directory_is_not_deleted(tmp_path):
+    """Its files are somebody's."""
+    tree = PathFileSystem(tmp_path)
+    written(tree, "x", OLD)
+    tree.makedirs("d")
+    action = FileAction(kind=FileActionKind.DELETE, path="d")
+    with pytest.raises(RecoveryFailed, match="is a directory"):
+        run_action(OneVolume(tree), None, action, Releases())
+    assert tree.listdir() == ["d", "x"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "twice"),
+    [
+        ("C:\\a", "c:/A", True),
+        ("/a", "/a", True),
+        ("/a", "/A", False),
+        ("/a", "/b", False),
+    ],
+)
+@pytest.mark.parametrize("kind", [FileActionKind.CREATE, FileActionKind.DELETE])
+def test_no_two_actions_may_keep_the_same_file(first, second, twice, kind):
+    """The second would take what the first has put there for what has to be kept."""
+    actions = (copy_in(first), FileAction(kind=kind, path=second))
+    assert twice_named(actions) == (second if twice else None)
+    assert twice_named((move(first, "x"), *actions[1:])) is None
 
 
 # --- faults

@@ -124,10 +124,10 @@ def test_a_lun_with_a_file_of_another_group_is_refused(site, plan, copy, monkeyp
     real = application.components
     path = copy.members[0].mount_point + "elsewhere\\other.edb"
 
-    def components(self):
-        (mine,) = real(self)
-        other = evolve(mine, name="sg2", database_paths=(path,), log_path="", system_path="")
-        return (mine, evolve(other, name="sg3", database_paths=()), other)
+    def components(self, *, budget):
+        (mine,) = real(self, budget=budget)
+        other = evolve(mine, name="sg2", paths=((FileRole.DATABASE, path),))
+        return (mine, evolve(other, name="sg3", paths=()), other)
 
     monkeypatch.setattr(application, "components", components)
     condition, text = refused(plan, copy, component="sg1")

@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 from support.faults import Fault
 
-from frskit import RecoveryMethod, RecoveryMode
+from frskit import Budget, RecoveryMethod, RecoveryMode
 from frskit.errors import CatalogError, RecoveryFailed, RecoveryPrecondition, StoreError
 from frskit.frs.recovery import execution
 
@@ -73,10 +73,10 @@ def test_an_application_that_cannot_tell_its_state_is_taken_at_its_word(site, pl
     application = site.exchange.application
     real = application.status
 
-    def status(group):
+    def status(group, *, budget):
         if fault.fired:
             raise RuntimeError("no answer")
-        return real(group)
+        return real(group, budget=budget)
 
     with monkeypatch.context() as patch:
         fault = Fault(application, "bring_online", StoreError("replay failed"), patch=patch)
@@ -164,7 +164,7 @@ def test_a_resume_does_not_complete_what_is_down(site, plan, monkeypatch):
     real = application.bring_online
     with monkeypatch.context() as patch:
         status = application.status
-        patch.setattr(application, "status", lambda group: down(status(group)))
+        patch.setattr(application, "status", lambda group, **given: down(status(group, **given)))
 
         def bring_online(group, *, budget):
             report = real(group, budget=budget)
@@ -211,7 +211,7 @@ def test_what_a_resume_cannot_undo_either_stays_open(site, plan, monkeypatch):
     application = site.exchange.application
     with monkeypatch.context() as patch:
         Fault(application, "bring_online", StoreError("replay failed"), patch=patch)
-        Fault(application, "allow_overwrite", StoreError("stuck"), at=2, lasting=True, patch=patch)
+        Fault(application, "take_offline", StoreError("stuck"), at=2, lasting=True, patch=patch)
         assert failed(site, plan).leftovers
         (resumed,) = site.frs.resume()
         assert resumed.result.startswith("the recovery of sg1 cannot be undone: ")
@@ -232,3 +232,108 @@ def test_an_undone_recovery_whose_stores_do_not_mount_is_ended_all_the_same(
         (resumed,) = site.frs.resume()
     assert "was undone; it cannot be mounted as it is: " in resumed.result
     assert site.frs.resume() == ()
+
+
+# --- what is set for a restore, and who owns the component
+
+
+def flags(site):
+    """Whether each database can be overwritten by a restore."""
+    return {each.may_be_overwritten for each in site.exchange.group("sg1").settings.databases}
+
+
+def copying(site, copy):
+    """A plan that leaves the copy as it is."""
+    return site.frs.plan_recovery(copy.id, mode=PIT, method=RecoveryMethod.COPY_BACK)
+
+
+@pytest.mark.rule("EXC-58")
+@pytest.mark.parametrize("down_before", [False, True])
+def test_no_end_of_a_recovery_leaves_the_stores_marked_for_a_restore(
+    site, copy, monkeypatch, down_before
+):
+    """A failed one, one that failed after its stores came up, and a good one."""
+    application = site.exchange.application
+    if down_before:
+        application.take_offline("sg1", budget=Budget.of(site.clock))
+    with monkeypatch.context() as patch:
+        Fault(application, "bring_online", StoreError("replay failed"), patch=patch)
+        failed(site, copying(site, copy))
+    assert flags(site) == {False}
+    assert site.exchange.group("sg1").is_open is not down_before
+    real, said = application.bring_online, []
+
+    def half(group, *, budget):
+        said.append(group)
+        report = real(group, budget=budget)
+        if len(said) > 1:
+            return report
+        for each in report.status.databases:
+            site.exchange.group(group).change(each.name, may_be_overwritten=True)
+        raise StoreError("the connection was lost on the way")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(application, "bring_online", half)
+        site.frs.recover(copying(site, copy))
+    assert said == ["sg1", "sg1"]
+    assert flags(site) == {False}
+
+
+@pytest.mark.rule("EXC-58")
+def test_a_resume_takes_the_mark_away_forwards_and_backwards(site, copy, monkeypatch):
+    """The process that died may have been about to."""
+    application = site.exchange.application
+    budget = Budget.of(site.clock)
+    with monkeypatch.context() as patch:
+        Fault(application, "bring_online", StoreError("no"), lasting=True, patch=patch)
+        failed(site, copying(site, copy))
+        assert flags(site) == {True}
+        site.frs.resume()
+    assert flags(site) == {False}
+    application.bring_online("sg1", budget=budget)
+    unsettled(site, copying(site, copy), monkeypatch)
+    for each in site.exchange.group("sg1").settings.databases:
+        site.exchange.group("sg1").change(each.name, may_be_overwritten=True)
+    assert site.frs.resume()[0].result == "the recovery of sg1 was completed"
+    assert flags(site) == {False}
+
+
+@pytest.mark.rule("FRS-32")
+@pytest.mark.parametrize("moves_at", ["status", "take_offline", "set_flags"])
+def test_a_component_that_a_cluster_moved_is_not_recovered_where_it_was(
+    site, plan, monkeypatch, moves_at
+):
+    """Before anything began the plan is refused; later what was done is undone."""
+    application = site.exchange.application
+    real, moved = application.components, []
+    before = site.parties.production_luns()
+
+    def components(*, budget):
+        owner = "node2" if moved else "evs1"
+        return tuple(evolve(each, owner=owner) for each in real(budget=budget))
+
+    party = site.parties.production if moves_at == "set_flags" else application
+    with monkeypatch.context() as patch:
+        patch.setattr(application, "components", components)
+        act = getattr(party, moves_at)
+
+        def move(*args, **given):
+            moved.append(True)
+            return act(*args, **given)
+
+        patch.setattr(party, moves_at, move)
+        error = failed(site, plan)
+    assert "P-11: sg1 moved from evs1 to node2" in str(error)
+    assert error.context["undone"]
+    assert site.parties.production_luns() == before
+    assert mail(site) == ("mounted", 70)
+
+
+def test_a_plan_for_another_owner_is_out_of_date(site, plan, monkeypatch):
+    """Nothing is changed."""
+    application = site.exchange.application
+    real = application.components
+    moved = lambda *, budget: tuple(evolve(each, owner="n2") for each in real(budget=budget))  # noqa: E731
+    monkeypatch.setattr(application, "components", moved)
+    with pytest.raises(RecoveryPrecondition, match="out of date"):
+        site.frs.recover(plan)
