@@ -89,6 +89,7 @@ def test_a_thaw_in_time_cancels_it(kind):
     writer = kind()
     writer.freeze(session(1), budget=Budget.of(clock, 10.0))
     writer.thaw(session(1), budget=Budget.of(clock, 10.0))
+    assert clock._alarms == []
     clock.advance(5.0)
     writer.freeze(session(2), budget=Budget.of(clock, 10.0))
     clock.advance(6.0)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from attrs import evolve
 
+from frskit.clock import Budget
 from frskit.codes.exchange_events import is_recalled
 from frskit.errors import (
     ConfigurationError,
@@ -34,7 +35,11 @@ LOGS = "L:\\exchsrvr\\sg1"
 
 def by_caption(world, caption: str) -> Component:
     """The component that people call so."""
-    (found,) = (each for each in world.writer.identify().components if each.caption == caption)
+    (found,) = (
+        each
+        for each in world.writer.identify(budget=Budget.unlimited()).components
+        if each.caption == caption
+    )
     return found
 
 
@@ -58,7 +63,11 @@ def reopened(world, data: dict[str, object] | None = None) -> SimulatedExchange:
 @pytest.mark.rule("EXC-04")
 def test_only_storage_groups_are_selectable(world) -> None:
     """The storage group may be named in a backup, nothing else."""
-    selectable = [c.caption for c in world.writer.identify().components if c.selectable]
+    selectable = [
+        c.caption
+        for c in world.writer.identify(budget=Budget.unlimited()).components
+        if c.selectable
+    ]
     assert selectable == ["sg1"]
 
 
@@ -77,7 +86,11 @@ def test_one_log_component_with_both_paths(world) -> None:
     world.exchange.add_storage_group("sg2", log_path="L:\\sg2", system_path="S:\\sg2")
     world.exchange.add_database("sg2", "mbx2", path="M:\\sg2\\mbx2.edb")
     group = by_caption(world, "sg2")
-    below = [c for c in world.writer.identify().components if group.id.is_ancestor_of(c.id)]
+    below = [
+        c
+        for c in world.writer.identify(budget=Budget.unlimited()).components
+        if group.id.is_ancestor_of(c.id)
+    ]
     (logs,) = [c for c in below if c.caption == "Logs"]
     assert [(f.path, f.pattern, f.role) for f in logs.files] == [
         ("L:\\sg2", "E01*.log", FileRole.LOG),
@@ -96,7 +109,7 @@ def test_database_component_has_both_files(world) -> None:
 
 def test_tree_of_the_worked_example(world) -> None:
     """Containers without files down to the server, then the group with its children."""
-    components = world.writer.identify().components
+    components = world.writer.identify(budget=Budget.unlimited()).components
     paths = [each.id.full_path for each in components]
     root = "Microsoft Exchange Server\\Microsoft Information Store\\evs1"
     assert paths[:3] == [
@@ -109,42 +122,44 @@ def test_tree_of_the_worked_example(world) -> None:
     group = by_caption(world, "sg1")
     assert group.id.logical_path == root
     assert group.answers_to("SG1")
-    assert len(world.writer.identify().component_set(group.id)) == 4
+    assert len(world.writer.identify(budget=Budget.unlimited()).component_set(group.id)) == 4
 
 
 @pytest.mark.rule("EXC-03")
 def test_only_mounted_databases_are_listed(world) -> None:
     """A dismounted database disappears, with the last one the whole group."""
     world.exchange.dismount("sg1", "pub1")
-    captions = [each.caption for each in world.writer.identify().components]
+    captions = [
+        each.caption for each in world.writer.identify(budget=Budget.unlimited()).components
+    ]
     assert "pub1" not in captions
     assert "mbx1" in captions
     world.exchange.dismount("sg1", "mbx1")
-    assert world.writer.identify().components == ()
+    assert world.writer.identify(budget=Budget.unlimited()).components == ()
 
 
 @pytest.mark.rule("EXC-09")
 def test_saved_metadata_does_not_change(world) -> None:
     """Each Identify is a new document; the old one stays as it was."""
-    saved = world.writer.identify()
+    saved = world.writer.identify(budget=Budget.unlimited())
     before = evolve(saved)
     world.exchange.dismount("sg1", "pub1")
     assert saved == before
-    assert world.writer.identify() != saved
+    assert world.writer.identify(budget=Budget.unlimited()) != saved
 
 
 def test_settings_survive_a_restart_of_the_process(world) -> None:
     """Groups, paths, GUIDs and flags come back, and so do the messages."""
     world.deliver(20)
     world.exchange.dismount("sg1", "pub1")
-    before = world.writer.identify()
+    before = world.writer.identify(budget=Budget.unlimited())
     data = json.loads(json.dumps(world.exchange.to_settings()))
     world.exchange.stop()
     again = reopened(world, data)
     assert again.running
     assert len(list(again.messages("sg1", "mbx1"))) == 20
     assert again.group("sg1").mounted == ("mbx1",)
-    assert again.writer.identify().components == before.components
+    assert again.writer.identify(budget=Budget.unlimited()).components == before.components
     assert again.settings == evolve(world.exchange.settings, running=True)
 
 
