@@ -119,6 +119,22 @@ def test_a_process_that_dies_at_any_change_is_undone_by_a_resume(site, plan, mon
 
 
 @pytest.mark.crash
+def test_a_resume_removes_no_file_because_its_deletion_was_begun(site, plan, monkeypatch):
+    """There was none when the process died; what has come since is somebody's."""
+    with monkeypatch.context() as patch:
+        at = len(plan.file_actions)
+        Fault(execution, "run_action", Killed, at=at, after=True, patch=patch)
+        patch.setattr(execution.RecoveryRun, "_undo_all", lambda _self, error, _: error)
+        with pytest.raises(Killed):
+            site.frs.recover(plan)
+    place = site.parties.production.resolve(ACTIONS[-1].path)
+    with site.parties.production.files(place.volume).create(place.path) as file:
+        file.write_at(0, b"since")
+    site.frs.resume()
+    assert files(site) == {**BEFORE, "L/never-was.txt": b"since"}
+
+
+@pytest.mark.crash
 def test_a_process_that_dies_after_the_replay_is_ended_forwards_by_a_resume(
     site, plan, monkeypatch
 ):

@@ -444,6 +444,9 @@ def test_no_lie_of_a_strangers_checker_gets_a_verdict_or_cuts_a_log(tmp_path, li
         assert caught.value.copy.verdict in (Verdict.CORRUPT, Verdict.UNKNOWN)
         assert caught.value.copy.completion is Completion.FAILED
         assert set(before) <= set(world.store.wals())
+        # A corrupt copy is kept for a look, with all of it; of any other nothing is left.
+        gone = caught.value.copy.verdict is Verdict.UNKNOWN
+        assert (world.blobs() == set()) is gone
         world.store.put("on", "and on")
 
 
