@@ -112,12 +112,12 @@ def test_disks_of_older_versions_keep_their_ids(tmp_path):
     options = {"clock": VirtualClock(), "directory": tmp_path / "eva"}
     with SimulatedEva(rng=random.Random(1), **options) as eva:
         eva.create_disk_group("g", size_bytes=1 << 30)
-        made = eva.create_storage("data", MIB, disk_group="g")
+        made = eva.create_storage("data", MIB, disk_group="g", wwlun=WWLUN)
         record = eva.virtual_disk(made)
         old = StorageId(f"naa:{record.wwlun}")
         with eva._state.command():
             eva._state.tables.drop_disk(record)
-            eva._state.tables.add_disk(attrs.evolve(record, id=old))
+            eva._state.tables.add_disk(attrs.evolve(record, id=old, forced_wwlun=""))
     with SimulatedEva(rng=random.Random(1), **options) as eva:
         [listed] = eva.storage()
         assert (listed.id, listed.identifiers) == (old, (old,))
