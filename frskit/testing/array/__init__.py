@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from frskit.testing.array.history import ArrayHistory
     from frskit.testing.array.kit import check_disk_array
     from frskit.testing.array.machine import run_histories
-    from frskit.testing.array.scenarios import demand, kit_key, run_scenarios, take_set, used_bytes
+    from frskit.testing.array.scenarios import demand, run_scenarios
+    from frskit.testing.array.steps import kit_key, take_set, used_bytes
     from frskit.testing.array.world import ArrayWorld, LunArray, ScsiWorld
 
 __all__ = [
@@ -36,11 +37,11 @@ _HOMES = {
     "ScsiWorld": "frskit.testing.array.world",
     "check_disk_array": "frskit.testing.array.kit",
     "demand": "frskit.testing.array.scenarios",
-    "kit_key": "frskit.testing.array.scenarios",
+    "kit_key": "frskit.testing.array.steps",
     "run_histories": "frskit.testing.array.machine",
     "run_scenarios": "frskit.testing.array.scenarios",
-    "take_set": "frskit.testing.array.scenarios",
-    "used_bytes": "frskit.testing.array.scenarios",
+    "take_set": "frskit.testing.array.steps",
+    "used_bytes": "frskit.testing.array.steps",
 }
 __getattr__: Callable[[str], object]
 __dir__: Callable[[], list[str]]

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import define
 
-from frskit.clock import Budget
 from frskit.errors import (
     CopyConflict,
     CopyInvalid,
@@ -24,7 +23,7 @@ from frskit.errors import (
     LimitExceeded,
 )
 from frskit.model.storage import CopyKind, CopyRequest, CopyState, StagedCopies
-from frskit.testing.array.scenarios import kit_key, used_bytes
+from frskit.testing.array.steps import UNLIMITED, delete_fully, kit_key, used_bytes
 from frskit.testing.report import demand
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ArrayHistory"]
 
-_BUDGET: Final = Budget.unlimited()
+_BUDGET: Final = UNLIMITED
 _REFUSALS: Final = (CopyConflict, InsufficientCapacity, LimitExceeded)
 _PATIENCE: Final = 64  # times to let 1000 s pass until normalization must have ended
 
@@ -79,7 +78,7 @@ class ArrayHistory:
         """The array now."""
         return self.world.array
 
-    def _copy(self, pick: int) -> StorageId | None:
+    def _picked(self, pick: int) -> StorageId | None:
         return sorted(self.copies)[pick % len(self.copies)] if self.copies else None
 
     # --- steps -----------------------------------------------------------------------------
@@ -117,6 +116,11 @@ class ArrayHistory:
         except _REFUSALS:
             self.array.discard_staged(key, budget=_BUDGET)
             demand(used_bytes(self.array) == before, "a refused staging took space [EVA-32]")
+
+    def copy(self, kind: int, members: Sequence[int]) -> None:
+        """Stage and commit at once, so that most histories have copies."""
+        self.stage(kind, members)
+        self.commit(-1)
 
     def commit(self, pick: int) -> None:
         """The instant of a staged set."""
@@ -176,14 +180,15 @@ class ArrayHistory:
 
     def read_copy(self, pick: int) -> None:
         """A copy shows its source at the instant, read-only."""
-        storage = self._copy(pick)
+        storage = self._picked(pick)
         if storage is None or self.copies[storage].invalid:
             return
         shown = self.array.present(storage, self.world.host, read_only=True, budget=_BUDGET)
         try:
             self._compare(storage)
-            self._try_write(storage)
-            self._compare(storage)
+            if shown.read_only:
+                self._try_write(storage)
+                self._compare(storage)
         finally:
             self.array.unpresent(shown, budget=_BUDGET)
         self.report.ran("read a copy")
@@ -205,7 +210,7 @@ class ArrayHistory:
 
     def write_copy(self, pick: int, offset: int, data: bytes) -> None:
         """Writing a copy changes that copy only [EVA-02]."""
-        storage = self._copy(pick)
+        storage = self._picked(pick)
         if storage is None or self.copies[storage].invalid:
             return
         offset %= self.size - len(data) + 1
@@ -226,20 +231,19 @@ class ArrayHistory:
 
     def delete_copy(self, pick: int) -> None:
         """Delete a copy, twice."""
-        storage = self._copy(pick)
+        storage = self._picked(pick)
         if storage is None:
             return
         try:
-            self.array.delete_storage(storage, budget=_BUDGET)
+            delete_fully(self.world, storage)
         except HasDependents:
             return
-        self.array.delete_storage(storage, budget=_BUDGET)
+        delete_fully(self.world, storage)
         self._forget(storage)
         self.report.ran("delete a copy")
 
     def _forget(self, storage: StorageId) -> None:
         made = self.copies.pop(storage)
-        demand(not self.array.storage([storage], budget=_BUDGET), "deleted storage is still listed")
         ids = self.committed[made.key][1]
         if not set(ids) & set(self.copies):
             del self.committed[made.key]
@@ -276,7 +280,7 @@ class ArrayHistory:
     def restore(self, pick: int) -> None:
         """Put a copy back into its source; all copies stay as they are [EVA-66]."""
         call: Callable[..., None] | None = getattr(self.array, "restore_storage", None)
-        storage = self._copy(pick)
+        storage = self._picked(pick)
         if call is None:
             self.report.skip("restore", "the array has no restore_storage")
         if call is None or storage is None or self.copies[storage].invalid:
@@ -344,7 +348,7 @@ class ArrayHistory:
         for key in sorted(self.staged):
             self.array.discard_staged(key, budget=_BUDGET)
         for storage in sorted(self.copies):
-            self.array.delete_storage(storage, budget=_BUDGET)
+            delete_fully(self.world, storage)
         demand(not self.array.copies(budget=_BUDGET), "deleted copies are still listed")
         left = {each.id for each in self.array.storage(budget=_BUDGET)}
         demand(left == set(self.world.storages), "storage is left after all copies were deleted")

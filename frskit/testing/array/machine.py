@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from attrs import frozen
+
 from frskit._typing import override
 from frskit.errors import MissingDependency
 from frskit.testing.array.history import ArrayHistory
@@ -78,85 +80,47 @@ def run_histories(
         report.skip(part, "no history came there")
 
 
-def _machine(  # noqa: C901  # a class body of rules, each of one line
-    make: Callable[[], ArrayWorld], report: KitReport
-) -> type[Any]:
-    """The state machine class: `ArrayHistory` behind Hypothesis' decorators."""
-    from hypothesis import strategies as st
-    from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+@frozen
+class _Step:
+    """A rule of the machine: which step, with what, and when.
 
-    pick = st.integers(0, 15)
-    offset = st.integers(0, 1 << 20)
-    data = st.binary(min_size=1, max_size=64)
-    members = st.lists(pick, min_size=1, max_size=4)
-    with_copies = precondition(lambda machine: bool(machine.history.copies))
-    with_staged = precondition(lambda machine: bool(machine.history.staged))
+    Attributes:
+        name: Method of `ArrayHistory`.
+        arguments: Names of the step's arguments, and of the strategies that draw them.
+        when: Name of what the history has to have; empty = always.
+    """
+
+    name: str
+    arguments: tuple[str, ...] = ()
+    when: str = ""
+
+
+_STEPS: Final = (
+    _Step("write", ("pick", "offset", "data")),
+    _Step("stage", ("kind", "members")),
+    _Step("copy", ("kind", "members")),
+    _Step("commit", ("pick",), when="staged"),
+    _Step("discard", ("pick",)),
+    _Step("commit_again", ("pick",), when="copies"),
+    _Step("read_copy", ("pick",), when="copies"),
+    _Step("write_copy", ("pick", "offset", "data"), when="copies"),
+    _Step("delete_copy", ("pick",), when="copies"),
+    _Step("advance", ("seconds",)),
+    _Step("finish", when="copies"),
+    _Step("restart"),
+    _Step("restore", ("pick",), when="copies"),
+)
+
+
+def _machine(make: Callable[[], ArrayWorld], report: KitReport) -> type[Any]:
+    """The state machine class: `ArrayHistory` behind Hypothesis' decorators."""
+    from hypothesis.stateful import RuleBasedStateMachine, invariant
 
     class Machine(RuleBasedStateMachine):
         def __init__(self) -> None:
             super().__init__()
             self.world = make()
             self.history = ArrayHistory(self.world, report)
-
-        @rule(pick=pick, offset=offset, data=data)
-        def write(self, pick: int, offset: int, data: bytes) -> None:
-            self.history.write(pick, offset, data)
-
-        @rule(kind=pick, members=members)
-        def stage(self, kind: int, members: list[int]) -> None:
-            self.history.stage(kind, members)
-
-        @rule(kind=pick, members=members)
-        def copy(self, kind: int, members: list[int]) -> None:
-            self.history.stage(kind, members)
-            self.history.commit(-1)
-
-        @with_staged
-        @rule(pick=pick)
-        def commit(self, pick: int) -> None:
-            self.history.commit(pick)
-
-        @rule(pick=pick)
-        def discard(self, pick: int) -> None:
-            self.history.discard(pick)
-
-        @with_copies
-        @rule(pick=pick)
-        def commit_again(self, pick: int) -> None:
-            self.history.commit_again(pick)
-
-        @with_copies
-        @rule(pick=pick)
-        def read_copy(self, pick: int) -> None:
-            self.history.read_copy(pick)
-
-        @with_copies
-        @rule(pick=pick, offset=offset, data=data)
-        def write_copy(self, pick: int, offset: int, data: bytes) -> None:
-            self.history.write_copy(pick, offset, data)
-
-        @with_copies
-        @rule(pick=pick)
-        def delete_copy(self, pick: int) -> None:
-            self.history.delete_copy(pick)
-
-        @rule(seconds=st.sampled_from([0.0, 0.001, 1.0, 60.0, 1000.0]))
-        def advance(self, seconds: float) -> None:
-            self.history.advance(seconds)
-
-        @with_copies
-        @rule()
-        def finish(self) -> None:
-            self.history.finish()
-
-        @rule()
-        def restart(self) -> None:
-            self.history.restart()
-
-        @with_copies
-        @rule(pick=pick)
-        def restore(self, pick: int) -> None:
-            self.history.restore(pick)
 
         @invariant()
         def lists_agree(self) -> None:
@@ -169,4 +133,33 @@ def _machine(  # noqa: C901  # a class body of rules, each of one line
             finally:
                 self.world.close()
 
+    # Hypothesis looks at the class when its first machine is made, so rules may come afterwards.
+    for step in _STEPS:
+        setattr(Machine, step.name, _rule(step))
     return Machine
+
+
+def _rule(step: _Step) -> object:
+    """One step as Hypothesis takes it."""
+    from hypothesis import strategies as st
+    from hypothesis.stateful import precondition, rule
+
+    typed_rule: Any = rule
+    pick = st.integers(0, 15)
+    drawn: dict[str, Any] = {
+        "pick": pick,
+        "kind": pick,
+        "members": st.lists(pick, min_size=1, max_size=4),
+        "offset": st.integers(0, 1 << 20),
+        "data": st.binary(min_size=1, max_size=64),
+        "seconds": st.sampled_from([0.0, 0.001, 1.0, 60.0, 1000.0]),
+    }
+
+    def take(self: Any, **arguments: Any) -> None:
+        getattr(self.history, step.name)(**arguments)
+
+    take.__name__ = step.name
+    made: Any = typed_rule(**{name: drawn[name] for name in step.arguments})(take)
+    if step.when:
+        made = precondition(lambda machine: bool(getattr(machine.history, step.when)))(made)
+    return made

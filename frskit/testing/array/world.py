@@ -23,6 +23,9 @@ class ArrayWorld(Protocol):
 
     The kit presents copies to `host` before it reads or writes them. The production storages can
     be written at any time through the levers, however the world does it.
+
+    A world may also have ``copy_by_hand(storage)``, which makes a copy as an operator does, without
+    a key, and returns its id.
     """
 
     @property
@@ -87,6 +90,7 @@ class ScsiWorld:
         advance: Lets time pass.
         restart: Closes the array and returns it reopened; None if it cannot.
         close: Called at the end.
+        copy_by_hand: Makes a copy of a storage without frskit and returns its id; None = it cannot.
     """
 
     concurrent = True
@@ -102,6 +106,7 @@ class ScsiWorld:
         advance: Callable[[float], None],
         restart: Callable[[], LunArray] | None = None,
         close: Callable[[], None] | None = None,
+        copy_by_hand: Callable[[StorageId], StorageId] | None = None,
     ) -> None:
         self.array: LunArray = array
         self.host = host
@@ -111,6 +116,7 @@ class ScsiWorld:
         self._advance = advance
         self._restart = restart
         self._close = close
+        self.copy_by_hand = copy_by_hand
         for storage in self.storages:
             array.present(storage, production, read_only=False, budget=Budget.unlimited())
 

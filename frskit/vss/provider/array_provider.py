@@ -58,7 +58,7 @@ class ArrayProvider:
         host: The array's host object of the server that this instance serves.
         clock: For waiting and for calls without a budget.
         settle_s: The array manager's own time-out; after a lost answer the provider looks again
-            when it has passed. 0 for arrays whose calls cannot take effect late.
+            when it has passed, or the array's own ``late_effect_s`` if that is longer.
         disk_group: Pool for the copies; None = the array's default.
     """
 
@@ -74,7 +74,7 @@ class ArrayProvider:
         self._array = array
         self._host = host
         self._clock: Clock = clock or SystemClock()
-        self._settle_s = max(settle_s, array.capabilities.late_effect_s)
+        self._settle_s = settle_s
         self._disk_group = disk_group
         self._info = ProviderInfo(
             id=str(uuid.uuid5(uuid.NAMESPACE_URL, f"urn:frskit:array-provider:{array.name}")),
@@ -345,9 +345,10 @@ class ArrayProvider:
             )
         if self._tried:
             remains += self._sweep(set_id, self._call())
-            if self._unclear and self._settle_s > 0:
+            settle_s = max(self._settle_s, self._array.capabilities.late_effect_s)
+            if self._unclear and settle_s > 0:
                 # The lost command may still be on its way [HAZ-10].
-                self._clock.sleep(self._settle_s)
+                self._clock.sleep(settle_s)
                 remains = self._sweep(set_id, self._call())
         return remains
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -260,3 +261,42 @@ def test_one_identity_per_array(site):
     assert site.provider.info == site.far_provider.info
     other = ArrayProvider(SmallArray(site.script, ("x",), name="EVA2"), HostRef("evs1"))
     assert other.info.id != site.provider.info.id
+
+
+@pytest.mark.rule("HAZ-10")
+def test_the_array_says_how_late_its_commands_may_act(site):
+    """After a lost answer the provider waits as long as the array says, and looks again."""
+    told = evolve(site.array.capabilities, late_effect_s=90.0)
+    provider = ArrayProvider(Telling(site.array, told), site.production.host, clock=site.clock)
+    site.script.on("array.commit_copies", OutcomeUnknown("lost", key=ONE))
+    provider.begin_prepare_snapshot(ONE, "shadow", [LOGS], CopyKind.SNAPCLONE)
+    provider.end_prepare_snapshots(ONE, budget=site.budget())
+    provider.pre_commit_snapshots(ONE)
+    with pytest.raises(OutcomeUnknown):
+        provider.commit_snapshots(ONE, budget=site.budget())
+    before_s = site.clock.monotonic()
+    provider.abort_snapshots(ONE)
+    assert site.clock.monotonic() - before_s == 90.0
+
+
+def test_copies_of_unknown_source_are_taken_in_the_order_of_the_requests(site, monkeypatch):
+    """An array that cannot tell what a copy is of keeps the order, as every array has to."""
+    real = site.array.commit_copies
+
+    def commit_copies(staged, *, budget):
+        return [evolve(each, source=None) for each in real(staged, budget=budget)]
+
+    monkeypatch.setattr(site.array, "commit_copies", commit_copies)
+    run(site)
+    targets = site.provider.get_target_luns([MAIL, LOGS])
+    assert [site.array.read(each.storage) for each in targets] == [b"mail", b"logs"]
+
+
+class Telling:
+    """An array with other capabilities."""
+
+    def __init__(self, array, capabilities):
+        self._array, self.capabilities = array, capabilities
+
+    def __getattr__(self, name):
+        return getattr(self._array, name)

@@ -18,10 +18,11 @@ from frskit.errors import (
     ProviderNotRegistered,
     StorageNotFound,
 )
-from frskit.model.shadows import ShadowDocuments
+from frskit.model.shadows import LunInformation, ShadowDocuments
 from frskit.model.volumes import DiskFlags
 from frskit.vss import ArrayProvider, BackupComponents, read_backup_components
 from frskit.vss.context_flags import Attribute
+from frskit.vss.requestor import import_break_delete
 
 
 def create(site, **options):
@@ -379,3 +380,22 @@ def test_damaged_records(site):
     site.memory["set/x"] = b"not JSON"
     with pytest.raises(CatalogError):
         site.service.shadows()
+
+
+@pytest.mark.rule("HAZ-01", "EVA-43")
+@pytest.mark.parametrize(
+    ("wanted", "found", "same"),
+    [
+        ("eva:1", "eva:1", True),
+        ("eva:1", "eva:2", False),  # the name of the deleted copy was given to another disk
+        ("naa:6005", "eva:2", True),  # a document that knows page 83 names only
+        ("naa:6005", "naa:6006", True),
+        ("naa:6006", "eva:2", False),
+    ],
+)
+def test_a_stranger_under_the_name_of_a_copy_does_not_arrive(wanted, found, same):
+    """Ids of objects decide; names that hosts see decide where there is no such id."""
+    names = ("naa:6005",) if wanted != "naa:6006" else ()
+    record = LunInformation(storage=wanted, identifiers=names)
+    disk = LunInformation(storage=found, identifiers=("naa:6005",))
+    assert import_break_delete._same(record, disk) is same
