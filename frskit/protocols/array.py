@@ -85,12 +85,17 @@ class DiskArray(Protocol):
     def commit_copies(self, staged: StagedCopies, *, budget: Budget) -> Sequence[ArrayCopy]:
         """The instant: all members, in the order of the requests, or none [EVA-33, EVA-34].
 
-        Must be quick: writes are held meanwhile. Repeating it for a committed key returns the
-        same copies.
+        Must be quick: writes are held meanwhile. So nothing is waited for that can be done after
+        the release: copies that are whole but not durable yet are returned as NORMALIZING, and
+        `copies` says when they are. Until then a copy is never INDEPENDENT, also not after a
+        crash: it is found complete, or INVALID, or not at all. Repeating it for a committed key
+        returns the same copies.
 
         Raises:
             CopyConflict, InsufficientCapacity: Something changed since staging; none was made.
             OutcomeUnknown: The caller should veto, thaw, and reconcile by key afterwards [HAZ-09].
+                Also if the copies were made but the budget had ended: a late commit is never a
+                result, because writes may have been let go before it.
         """
         ...
 
@@ -111,6 +116,9 @@ class DiskArray(Protocol):
         self, storage: StorageId, host: HostRef, *, read_only: bool, budget: Budget
     ) -> Presentation:
         """Show storage to a host. Repeating it returns the existing presentation.
+
+        What the host sees is what was copied: for a `HostPath` the whole tree, as its docstring
+        says. A copy that still normalizes may be presented.
 
         Raises:
             StorageNotFound: The storage or the host is unknown.
