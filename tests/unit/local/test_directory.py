@@ -11,6 +11,7 @@ import textwrap
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from attrs import evolve
@@ -40,6 +41,7 @@ from frskit.local.records import save_records
 from frskit.local.reflink import clone_file, clone_tree
 from frskit.model.ids import CopyKey, HostRef, StorageId
 from frskit.model.storage import CopyKind, CopyRequest, CopyState, SetAtomicity
+from frskit.testing.array import plant_tree, read_tree
 
 HOST = HostRef("prod")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(frskit.__file__).parents[1])}
@@ -128,6 +130,57 @@ def test_links_keep_their_text_and_pipes_are_pipes(array, budget, tmp_path):
     assert (target / "deep" / "er" / "x").read_bytes() == b"x"
     facts = (target / "file").stat()
     assert (facts.st_mode & 0o777, facts.st_mtime_ns) == (0o640, 10**18)
+
+
+def test_a_presented_copy_is_the_tree_of_its_source(array, budget):
+    """Modes, owners, times, empty directories, links, attributes, holes, pipes: all of it."""
+    plant_tree(array.directory(DATA), special=True)
+    before = read_tree(array.directory(DATA))
+    (copy,) = make(array, budget, request(DATA))
+    shown = array.present(copy.id, HOST, read_only=True, budget=budget)
+    after = read_tree(Path(shown.access.path))
+    assert {name: evolve(each, allocated_bytes=0) for name, each in after.items()} == {
+        name: evolve(each, allocated_bytes=0) for name, each in before.items()
+    }
+    assert after["also-plain"].names == ("also-plain", "deep/er/plain-too", "plain")
+    assert after["sparse"].allocated_bytes < 1 << 20
+
+
+def test_names_of_a_file_outside_the_tree_do_not_matter(array, budget, tmp_path):
+    """A hard link that leads out of the tree is a file in the copy; several sets may be made."""
+    (tmp_path / "outside").hardlink_to(array.directory(DATA) / "file")
+    for number in range(2):
+        (copy,) = make(array, budget, request(DATA), key=CopyKey(f"key {number}"))
+        facts = (array.directory(copy.id) / "file").stat()
+        assert (facts.st_nlink, facts.st_size) == (1, 4)
+
+
+@pytest.mark.parametrize(
+    ("call", "complaint"), [("mknod", "pipe is a pipe"), ("fchown", r"owner 7:7 cannot.*file")]
+)
+def test_what_cannot_be_kept_is_refused_by_name(array, budget, monkeypatch, call, complaint):
+    """A device without being root, a file of somebody else: no set, and it is said why."""
+    os.mkfifo(array.directory(DATA) / "pipe")
+    theirs = (array.directory(DATA) / "file").stat().st_ino
+    real = os.fstat
+
+    def fstat(descriptor):
+        facts = real(descriptor)
+        if facts.st_ino != theirs:
+            return facts
+        known = {each: getattr(facts, each) for each in dir(facts) if each.startswith("st_")}
+        return SimpleNamespace(**{**known, "st_uid": 7, "st_gid": 7})
+
+    def refuse(*_args, **_kwargs):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    staged = array.stage_copies([request(DATA), request(LOGS)], key=KEY, budget=budget)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fstat", fstat)
+        patch.setattr(os, call, refuse)
+        with pytest.raises(ArrayError, match=complaint):
+            array.commit_copies(staged, budget=budget)
+    assert (names(array), array.copies()) == ([], ())
 
 
 def test_holes_stay_holes(array, budget):
