@@ -176,7 +176,8 @@ def test_what_cannot_be_kept_is_refused_by_name(array, budget, monkeypatch, call
 
     staged = array.stage_copies([request(DATA), request(LOGS)], key=KEY, budget=budget)
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fstat", fstat)
+        if call == "fchown":
+            patch.setattr(os, "fstat", fstat)
         patch.setattr(os, call, refuse)
         with pytest.raises(ArrayError, match=complaint):
             array.commit_copies(staged, budget=budget)
