@@ -41,6 +41,7 @@ from frskit.local.records import save_records
 from frskit.local.reflink import clone_file, clone_tree
 from frskit.model.ids import CopyKey, HostRef, StorageId
 from frskit.model.storage import CopyKind, CopyRequest, CopyState, SetAtomicity
+from frskit.storage import file_lock
 from frskit.testing.array import plant_tree, read_tree
 
 HOST = HostRef("prod")
@@ -853,6 +854,15 @@ def test_a_copy_of_a_dead_process_becomes_durable_at_the_next_opening(
     boots(monkeypatch, "another")
     assert array.copies()[0].state is CopyState.INDEPENDENT
     assert (array.directory(copy.id) / "file").read_bytes() == b"data"
+
+
+def test_opening_does_not_wait_for_who_is_at_it(array, budget, clock, tmp_path):
+    """Another process brings the copies to the disk: they normalize until it has."""
+    make(array, budget, request(DATA, "c0"))
+    with file_lock(tmp_path / "array" / "sync.lock", "the other one"):
+        again = DirectoryArray(tmp_path / "array", clock=clock)
+        assert [each.state for each in again.copies()] == [CopyState.NORMALIZING]
+    assert [each.state for each in settled(again)] == [CopyState.INDEPENDENT]
 
 
 def test_a_copy_that_the_disk_refuses_is_invalid_for_good(
