@@ -2,12 +2,15 @@
 
 It knows frskit's protocols, values and errors. A storage is a directory; a copy is a manifest over
 a pool of blobs, made into a directory when presented; replacing ``index.json`` is every instant.
+A manifest has every name, not only files, with owner, mode, times and all: databases ask for it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import stat
 from pathlib import Path
 from urllib.parse import quote
 
@@ -40,9 +43,22 @@ KIND, JSON = CopyKind.SNAPCLONE, make_converter()
 
 
 @define
+class Entry:
+    mode: int  # kind and permissions
+    owner: int
+    group: int
+    modified_ns: int
+    data: str = ""  # the blob of a file, the target of a link
+    same_as: str | None = None  # another name of this file: a hard link
+    xattrs: dict[str, str] = field(factory=dict)  # values in hexadecimal
+
+
+@define
 class Index:
     disks: dict[StorageId, ArrayCopy | None] = field(factory=dict)  # None: not a copy
-    manifests: dict[StorageId, dict[str, str]] = field(factory=dict)  # absent: the directory counts
+    manifests: dict[StorageId, dict[str, Entry]] = field(
+        factory=dict
+    )  # absent: the directory counts
     sets: dict[CopyKey, tuple[CopyRequest, ...]] = field(factory=dict)
     shown: list[Presentation] = field(factory=list)
 
@@ -72,7 +88,8 @@ class BlobArray(ArrayBase):
         return self.root / "live" / quote(storage, safe="")
 
     def files(self, storage) -> list[Path]:
-        return [each for each in self.directory(storage).rglob("*") if each.is_file()]
+        found = self.directory(storage).rglob("*")
+        return [x for x in found if x.is_file() and not x.is_symlink()]
 
     def add_storage(self, name: str) -> StorageId:
         storage = StorageId(f"blob:{name}")
@@ -116,14 +133,65 @@ class BlobArray(ArrayBase):
     def make(self, key, number, request):
         self.check_request(request)  # again: time has passed since staging
         name, source = request.name or f"{key}-{number}", request.source
-        manifest = dict(self.index.manifests.get(source, {}))
-        for path in () if source in self.index.manifests else self.files(source):
-            blob = hashlib.sha256(data := path.read_bytes()).hexdigest()
-            (self.root / "blobs" / blob).write_bytes(data)
-            manifest[str(path.relative_to(self.directory(source)))] = blob
+        manifest = self.index.manifests.get(source) or self.scan(self.directory(source))
         facts = {"kind": KIND, "state": CopyState.INDEPENDENT, "created_at": self.clock.now()}
         facts |= {"id": StorageId(f"blob:{name}"), "size_bytes": self.size(source)}
         return ArrayCopy(source=source, key=key, name=name, **facts), manifest
+
+    def scan(self, top: Path) -> dict[str, Entry]:
+        found: dict[str, Entry] = {}
+        first: dict[tuple[int, int], str] = {}
+        for path in [top, *sorted(top.rglob("*"))]:
+            facts, name = path.lstat(), str(path.relative_to(top))
+            entry = Entry(facts.st_mode, facts.st_uid, facts.st_gid, facts.st_mtime_ns)
+            if stat.S_ISBLK(facts.st_mode) or stat.S_ISCHR(facts.st_mode):
+                raise UnsupportedKind(f"{path} is a device: a content store cannot keep it")
+            if stat.S_ISDIR(facts.st_mode) or stat.S_ISREG(facts.st_mode):
+                keys = [each for each in os.listxattr(path) if each.startswith("user.")]
+                entry.xattrs = {key: os.getxattr(path, key).hex() for key in keys}
+            elif stat.S_ISLNK(facts.st_mode):
+                entry.data = str(path.readlink())
+            if stat.S_ISREG(facts.st_mode):
+                entry.data = hashlib.sha256(data := path.read_bytes()).hexdigest()
+                (self.root / "blobs" / entry.data).write_bytes(data)
+            if not stat.S_ISDIR(facts.st_mode):
+                other = first.setdefault((facts.st_dev, facts.st_ino), name)
+                entry.same_as = None if other == name else other
+            found[name] = entry
+        return found
+
+    def lay_out(self, manifest: dict[str, Entry], top: Path) -> None:
+        for name, entry in manifest.items():  # a directory comes before what is in it
+            path = top / name
+            if entry.same_as is not None:
+                os.link(top / entry.same_as, path, follow_symlinks=False)
+            elif stat.S_ISDIR(entry.mode):
+                path.mkdir(parents=True, exist_ok=True)
+            elif stat.S_ISLNK(entry.mode):
+                path.symlink_to(entry.data)
+            elif stat.S_ISREG(entry.mode):
+                self.fill(path, (self.root / "blobs" / entry.data).read_bytes())
+            else:
+                os.mknod(path, entry.mode)  # a pipe or a socket
+        for name, entry in reversed(manifest.items()):  # and is done after it: its time changes
+            path = top / name
+            if entry.same_as is not None:
+                continue
+            os.chown(path, entry.owner, entry.group, follow_symlinks=False)
+            for key, value in entry.xattrs.items():
+                os.setxattr(path, key, bytes.fromhex(value))
+            if not stat.S_ISLNK(entry.mode):
+                path.chmod(stat.S_IMODE(entry.mode))
+            os.utime(path, ns=(entry.modified_ns,) * 2, follow_symlinks=False)
+
+    @staticmethod
+    def fill(path: Path, data: bytes) -> None:
+        with path.open("wb") as file:
+            for at in range(0, len(data), 4096):
+                if (piece := data[at : at + 4096]).strip(b"\0"):  # zeros stay holes
+                    file.seek(at)
+                    file.write(piece)
+            file.truncate(len(data))
 
     def delete_storage(self, storage, *, budget) -> None:
         if self.presentations(storage):
@@ -133,7 +201,7 @@ class BlobArray(ArrayBase):
         self.index.sets = {k: each for k, each in self.index.sets.items() if self.copies(key=k)}
         self.save()
         shutil.rmtree(self.directory(storage), ignore_errors=True)
-        used = {blob for each in self.index.manifests.values() for blob in each.values()}
+        used = {entry.data for each in self.index.manifests.values() for entry in each.values()}
         for path in (self.root / "blobs").glob("*"):
             if path.name not in used:
                 path.unlink()
@@ -150,10 +218,7 @@ class BlobArray(ArrayBase):
             raise PresentationFailed(f"{storage} is presented to {host} in another way")
         if storage in self.index.manifests and not shown:
             shutil.rmtree(top, ignore_errors=True)  # left from an earlier presentation
-            top.mkdir(parents=True)
-            for path, blob in self.index.manifests[storage].items():
-                (top / path).parent.mkdir(parents=True, exist_ok=True)
-                (top / path).write_bytes((self.root / "blobs" / blob).read_bytes())
+            self.lay_out(self.index.manifests[storage], top)
         if wanted not in shown:
             self.index.shown.append(wanted)
             if not read_only:

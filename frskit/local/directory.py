@@ -27,7 +27,7 @@ temporary name before they are recorded and get their final name afterwards; who
 array next finishes or undoes what a dead process left. Bringing the files of a copy to the disk
 takes as long as the disk likes, so it is not done while the application holds its writes: a new
 copy is NORMALIZING, and becomes INDEPENDENT when it is on the disk. A thread sees to that from the
-first look (`copies`) or presentation on; opening the array does, or `make_durable`, which waits.
+first look (`copies`) on; opening the array does, or `make_durable`, which waits.
 If the machine stops before that, the copy is invalid. All of it is frskit's choice.
 """
 
@@ -94,7 +94,7 @@ _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _RECORD_S: Final = 0.05
 _NAME_S: Final = 0.0005
 _COPIED_BYTES_PER_S: Final = 200e6
-_CLONED_BYTES_PER_S: Final = 10e9
+_CLONED_BYTES_PER_S: Final = 1e9
 
 
 class DirectoryArray(DirectoryStorage):
@@ -338,8 +338,9 @@ class DirectoryArray(DirectoryStorage):
     ) -> Presentation:
         """Tell a host where the directory is; several hosts may know.
 
-        A copy that is not on the disk yet is shown all the same, and a thread sees to it.
-        `read_only` is kept by servers of frskit, which open no file for writing there.
+        A copy that is not on the disk yet is shown all the same: who needs it there looks at the
+        `copies` until it is independent. `read_only` is kept by servers of frskit, which open no
+        file for writing there.
         """
         if number is not None or access not in (None, AccessKind.HOST_PATH):
             raise PresentationFailed(
@@ -360,8 +361,6 @@ class DirectoryArray(DirectoryStorage):
                     )
             if wanted not in records.presentations:
                 change.save(evolve(records, presentations=(*records.presentations, wanted)))
-        if record.is_unsynced:
-            self._sync_behind()
         return self._presentation(wanted, record)
 
     def unpresent(self, presentation: Presentation, *, budget: Budget) -> None:

@@ -202,6 +202,16 @@ class DirectoryStorage(ArrayBase):
                 f"the disk refused a copy: {refusals[0]}", context={"storage": storage}
             ) from refusals[0]
 
+    def close(self) -> None:
+        """Wait for the thread that brings copies to the disk, if one runs. Idempotent.
+
+        Needed only by who removes the directory afterwards; the array can be used again.
+        """
+        with self._behind_lock:
+            running = self._behind
+        if running is not None:
+            running.join()
+
     def _see_to_durability(self) -> None:
         """Go on with it, and give it a moment: most copies are small."""
         if self._unsynced(None):

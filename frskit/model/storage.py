@@ -141,7 +141,24 @@ class NbdExport(Value):
 
 @frozen(kw_only=True)
 class HostPath(Value):
-    """Storage that is a directory or file on the host itself."""
+    """Storage that is a directory on the host itself, or a file that holds a disk.
+
+    For a directory the copy is the tree, not only the bytes. What must survive the copy and each
+    presentation, because applications refuse to start without it: every name, empty directories
+    too; mode, owner and group; times of change, to the unit of the file system; symbolic links as
+    links, unfollowed; several names of one file (hard links) as such; extended attributes of
+    users; holes, so that a sparse file costs no more than before. A pipe, socket or device is
+    made anew in the copy, or `DiskArray.stage_copies` or `commit_copies` refuses the set with an
+    error that names it; nothing is left out silently. A copy that the array may not give its
+    owner or attributes is refused as well. The array kit checks it (`frskit.testing.array.trees`).
+
+    Who enforces ``read_only``: nobody must. An array of directories of this machine cannot keep
+    other programs from writing below the path; `LinuxServer` mounts what is presented read-only
+    so that its own `FileSystem` refuses changes, and the kernel knows nothing of it.
+
+    Attributes:
+        path: Absolute, in the host's own notation; the same for as long as it is presented.
+    """
 
     path: str
 

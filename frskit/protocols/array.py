@@ -115,9 +115,12 @@ class DiskArray(Protocol):
     def commit_copies(self, staged: StagedCopies, *, budget: Budget) -> Sequence[ArrayCopy]:
         """The instant: all members, in the order of the requests, or none [EVA-33, EVA-34].
 
-        Must be quick: writes are held meanwhile, until `budget` ends and not longer. What makes a
-        copy durable belongs after it; the copy is NORMALIZING until then. Idempotent: repeating it
-        for a committed key returns the same copies, without those that were deleted since.
+        Must be quick: writes are held meanwhile, until `budget` ends and not longer. So nothing is
+        waited for that can be done after the release: copies that are whole but not durable yet are
+        returned as NORMALIZING, and `copies` says when they are. Until then a copy is never
+        INDEPENDENT, also not after a crash: it is found complete, or INVALID, or not at all.
+        Idempotent: repeating it for a committed key returns the same copies, without those that
+        were deleted since.
 
         The budget is looked at twice, before anything and after the effect: copies of an instant
         after the deadline were made while the application wrote.
@@ -173,6 +176,9 @@ class DiskArray(Protocol):
             access: One of ``capabilities.access``; None = the array's usual way.
             number: LUN number; None = a free one. Arrays without `numbers` refuse every number.
             budget: Deadline and cancellation.
+
+        What the host sees is what was copied: for a `HostPath` the whole tree, as its docstring
+        says. A copy that still normalizes may be presented.
 
         Raises:
             StorageNotFound: The storage or the host is unknown.

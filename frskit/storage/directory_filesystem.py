@@ -414,12 +414,17 @@ class PathFileSystem:
         return DirectoryFile(_open_regular(self._root, path, os.O_RDWR), path)
 
     def makedirs(self, path: str) -> None:
-        """Make the directory and its parents, durably; existing ones are fine."""
+        """Make the directory and its parents, durably; existing ones are fine.
+
+        A new one belongs to whom the one above belongs, if this process may give it away, and is
+        open to nobody whom that one shuts out: what a recovery makes is the application's.
+        """
         parts = self._writable(path) if _parts(path) else ()
         with _typed(path):
             for depth, name in enumerate(parts):
                 with _opened(self._root, parts[:depth]) as above, suppress(FileExistsError):
                     os.mkdir(name, dir_fd=above)
+                    _inherit(name, above)
                     os.fsync(above)
             # Whatever was there already has to be a directory.
             with _opened(self._root, parts):
@@ -518,6 +523,17 @@ class PathFileSystem:
                 else:
                     _sync_file(directory, name)
             os.fsync(directory)
+
+
+def _inherit(name: str, above: int) -> None:
+    """Give a new directory the owner and group of the one that it is in, and no wider mode."""
+    outer = os.fstat(above)
+    inner = os.stat(name, dir_fd=above, follow_symlinks=False)
+    if (outer.st_uid, outer.st_gid) != (inner.st_uid, inner.st_gid):
+        with suppress(PermissionError):
+            os.chown(name, outer.st_uid, outer.st_gid, dir_fd=above, follow_symlinks=False)
+    narrowed = stat.S_IMODE(inner.st_mode) & (outer.st_mode | stat.S_ISGID)
+    os.chmod(name, narrowed, dir_fd=above)
 
 
 def _sync_file(directory: int, name: str) -> None:

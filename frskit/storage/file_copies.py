@@ -16,14 +16,16 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from frskit.errors import FileMissing
 from frskit.model.files import FileStat
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 __all__ = [
     "FICLONE",
@@ -126,13 +128,28 @@ def copy_attributes(source: int, target: int) -> None:
     """
     facts, own = os.fstat(source), os.fstat(target)
     if (facts.st_uid, facts.st_gid) != (own.st_uid, own.st_gid):
-        os.fchown(target, facts.st_uid, facts.st_gid)
+        with _named(source, f"owner {facts.st_uid}:{facts.st_gid} cannot be kept"):
+            os.fchown(target, facts.st_uid, facts.st_gid)
     # Empty lists cost one call: most files have none.
     for name in _attributes(source):
-        os.setxattr(target, name, os.getxattr(source, name))
+        with _named(source, f"attribute {name} cannot be kept"):
+            os.setxattr(target, name, os.getxattr(source, name))
     os.fchmod(target, stat.S_IMODE(facts.st_mode))
     # Times last: everything above changes them.
     os.utime(target, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+
+
+@contextmanager
+def _named(descriptor: int, text: str) -> Iterator[None]:
+    """Say of which file it is, and what; the calls themselves know neither."""
+    try:
+        yield
+    except OSError as error:
+        where = Path(f"/proc/self/fd/{descriptor}")
+        with suppress(OSError):
+            where = where.readlink()
+        reason = f"{text} ({error.strerror})"
+        raise OSError(error.errno, reason, str(where)) from error
 
 
 def _attributes(source: int) -> list[str]:

@@ -119,7 +119,8 @@ class CrashVolume:
         self.machine.step()
         self._change("drop", self._find(path), None)
 
-    def sync(self):
+    def sync(self, paths=None):
+        assert paths is None
         self.machine.step()
         self._commit_metadata(len(self.metadata))
         for inode, at, piece in self.data:

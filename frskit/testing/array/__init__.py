@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from frskit.testing.array.machine import run_histories
     from frskit.testing.array.scenarios import demand, run_scenarios
     from frskit.testing.array.steps import kit_key, take_set, used_bytes
+    from frskit.testing.array.trees import (
+        TreeEntry,
+        TreeWorld,
+        plant_tree,
+        read_tree,
+        run_tree_scenarios,
+    )
     from frskit.testing.array.world import ArrayWorld, LunArray, ScsiWorld
 
 __all__ = [
@@ -21,16 +28,26 @@ __all__ = [
     "ArrayWorld",
     "LunArray",
     "ScsiWorld",
+    "TreeEntry",
+    "TreeWorld",
     "check_disk_array",
     "demand",
     "kit_key",
+    "plant_tree",
+    "read_tree",
     "run_histories",
     "run_scenarios",
+    "run_tree_scenarios",
     "take_set",
     "used_bytes",
 ]
 
 _HOMES = {
+    "TreeEntry": "frskit.testing.array.trees",
+    "TreeWorld": "frskit.testing.array.trees",
+    "plant_tree": "frskit.testing.array.trees",
+    "read_tree": "frskit.testing.array.trees",
+    "run_tree_scenarios": "frskit.testing.array.trees",
     "ArrayHistory": "frskit.testing.array.history",
     "ArrayWorld": "frskit.testing.array.world",
     "LunArray": "frskit.testing.array.world",

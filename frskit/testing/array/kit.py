@@ -8,7 +8,8 @@ contract of `frskit.protocols.DiskArray`: the content of copies, sets as a whole
 space that comes back.
 
 The caller provides an `ArrayWorld`: the array plus levers to write, read, let time pass and
-restart. `ScsiWorld` is a ready-made one for arrays that are also `ScsiTarget`.
+restart. `ScsiWorld` is a ready-made one for arrays that are also `ScsiTarget`. For arrays that
+present directories there are two levers more, see `frskit.testing.array.trees`.
 
 Hypothesis is imported when the kit runs, not when this module is.
 """
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING
 from frskit.errors import FrskitError, MissingDependency
 from frskit.testing.array.machine import run_histories
 from frskit.testing.array.scenarios import run_scenarios
+from frskit.testing.array.trees import run_tree_scenarios
 from frskit.testing.report import KitReport
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ def check_disk_array(
     report = KitReport()
     try:
         run_scenarios(make, report)
+        run_tree_scenarios(make, report)
         run_histories(make, report, max_examples=max_examples, steps=steps, shrink=shrink)
     except MissingDependency:
         raise

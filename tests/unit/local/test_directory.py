@@ -11,6 +11,7 @@ import textwrap
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from attrs import evolve
@@ -41,6 +42,8 @@ from frskit.local.records import save_records
 from frskit.local.reflink import clone_file, clone_tree
 from frskit.model.ids import CopyKey, HostRef, StorageId
 from frskit.model.storage import CopyKind, CopyRequest, CopyState, SetAtomicity
+from frskit.storage import file_lock
+from frskit.testing.array import plant_tree, read_tree
 
 HOST = HostRef("prod")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(frskit.__file__).parents[1])}
@@ -129,6 +132,58 @@ def test_links_keep_their_text_and_pipes_are_pipes(array, budget, tmp_path):
     assert (target / "deep" / "er" / "x").read_bytes() == b"x"
     facts = (target / "file").stat()
     assert (facts.st_mode & 0o777, facts.st_mtime_ns) == (0o640, 10**18)
+
+
+def test_a_presented_copy_is_the_tree_of_its_source(array, budget):
+    """Modes, owners, times, empty directories, links, attributes, holes, pipes: all of it."""
+    plant_tree(array.directory(DATA), special=True)
+    before = read_tree(array.directory(DATA))
+    (copy,) = make(array, budget, request(DATA))
+    shown = array.present(copy.id, HOST, read_only=True, budget=budget)
+    after = read_tree(Path(shown.access.path))
+    assert {name: evolve(each, allocated_bytes=0) for name, each in after.items()} == {
+        name: evolve(each, allocated_bytes=0) for name, each in before.items()
+    }
+    assert after["also-plain"].names == ("also-plain", "deep/er/plain-too", "plain")
+    assert after["sparse"].allocated_bytes < 1 << 20
+
+
+def test_names_of_a_file_outside_the_tree_do_not_matter(array, budget, tmp_path):
+    """A hard link that leads out of the tree is a file in the copy; several sets may be made."""
+    (tmp_path / "outside").hardlink_to(array.directory(DATA) / "file")
+    for number in range(2):
+        (copy,) = make(array, budget, request(DATA), key=CopyKey(f"key {number}"))
+        facts = (array.directory(copy.id) / "file").stat()
+        assert (facts.st_nlink, facts.st_size) == (1, 4)
+
+
+@pytest.mark.parametrize(
+    ("call", "complaint"), [("mknod", "pipe is a pipe"), ("fchown", r"owner 7:7 cannot.*file")]
+)
+def test_what_cannot_be_kept_is_refused_by_name(array, budget, monkeypatch, call, complaint):
+    """A device without being root, a file of somebody else: no set, and it is said why."""
+    os.mkfifo(array.directory(DATA) / "pipe")
+    theirs = (array.directory(DATA) / "file").stat().st_ino
+    real = os.fstat
+
+    def fstat(descriptor):
+        facts = real(descriptor)
+        if facts.st_ino != theirs:
+            return facts
+        known = {each: getattr(facts, each) for each in dir(facts) if each.startswith("st_")}
+        return SimpleNamespace(**{**known, "st_uid": 7, "st_gid": 7})
+
+    def refuse(*_args, **_kwargs):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    staged = array.stage_copies([request(DATA), request(LOGS)], key=KEY, budget=budget)
+    with monkeypatch.context() as patch:
+        if call == "fchown":
+            patch.setattr(os, "fstat", fstat)
+        patch.setattr(os, call, refuse)
+        with pytest.raises(ArrayError, match=complaint):
+            array.commit_copies(staged, budget=budget)
+    assert (names(array), array.copies()) == ([], ())
 
 
 def test_holes_stay_holes(array, budget):
@@ -610,15 +665,13 @@ def settled(array, timeout_s=30.0):
     raise AssertionError("the copies do not become independent")
 
 
-@pytest.mark.parametrize("begin", ["look", "presentation"])
-def test_looking_at_a_copy_or_presenting_it_makes_it_durable(array, budget, syncs, begin):
-    """A presentation does not wait for the disk; a look says when the copy is there."""
+def test_looking_at_a_copy_makes_it_durable(array, budget, syncs):
+    """A presentation neither waits for the disk nor bothers it; a look says when it is there."""
     first, second = make(array, budget, request(DATA, "c0"), request(LOGS, "c1"))
     syncs.clear()
-    if begin == "presentation":
-        array.present(first.id, HOST, read_only=True, budget=budget)
-        array._behind.join(30)
-        assert [each for each in syncs if "c1/file" in each]
+    array.present(second.id, HOST, read_only=True, budget=budget)
+    array.close()
+    assert not [each for each in syncs if "/copies" in each]
     assert [each.state for each in settled(array)] == [CopyState.INDEPENDENT] * 2
     for copy in (first, second):
         assert str(array.directory(copy.id) / "file") in syncs
@@ -802,6 +855,15 @@ def test_a_copy_of_a_dead_process_becomes_durable_at_the_next_opening(
     boots(monkeypatch, "another")
     assert array.copies()[0].state is CopyState.INDEPENDENT
     assert (array.directory(copy.id) / "file").read_bytes() == b"data"
+
+
+def test_opening_does_not_wait_for_who_is_at_it(array, budget, clock, tmp_path):
+    """Another process brings the copies to the disk: they normalize until it has."""
+    make(array, budget, request(DATA, "c0"))
+    with file_lock(tmp_path / "array" / "sync.lock", "the other one"):
+        again = DirectoryArray(tmp_path / "array", clock=clock)
+        assert [each.state for each in again.copies()] == [CopyState.NORMALIZING]
+    assert [each.state for each in settled(again)] == [CopyState.INDEPENDENT]
 
 
 def test_a_copy_that_the_disk_refuses_is_invalid_for_good(

@@ -108,6 +108,22 @@ def test_directories_are_not_files(tree):
     assert tree.stat("").is_directory
 
 
+def test_a_new_directory_belongs_to_whom_the_one_above_belongs(tree, tmp_path):
+    """A recovery that runs as root makes no directory that the application cannot use or hide."""
+    (tmp_path / "logs").chmod(0o2750)
+    if os.geteuid() == 0:
+        os.chown(tmp_path / "logs", 33, 44)
+    tree.makedirs("logs/new/er")
+    above = tree.stat("logs")
+    for path in ("logs/new", "logs/new/er"):
+        facts = tree.stat(path)
+        assert (facts.owner, facts.group) == (above.owner, above.group)
+        assert facts.mode & 0o007 == 0
+        assert facts.mode & 0o700 == 0o700
+    tree.makedirs("open")
+    assert tree.stat("open").mode & 0o002 == 0
+
+
 @pytest.mark.parametrize("path", ["../secret", "logs/../../secret", "a\0b"])
 def test_paths_cannot_leave_the_root(tree, path):
     """A path with dots is refused whatever is there."""
