@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from frskit.protocols import (
         Application,
         CopyStore,
+        DiskArray,
         IntegrityChecker,
         Server,
         ShadowCopyService,
@@ -39,6 +40,8 @@ class Production:
         application: The application's recovery side.
         checker: Judges copies of this application.
         store: The copies on the array that holds the server's storage.
+        array: That array, for what only some arrays can (`SupportsRestore`); None = not said, and
+            a recovery by the array is refused.
     """
 
     server: Server
@@ -46,6 +49,7 @@ class Production:
     application: Application
     checker: IntegrityChecker
     store: CopyStore
+    array: DiskArray | None = None
 
 
 @frozen(kw_only=True)

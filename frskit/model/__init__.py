@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         CopyLife,
         CopyMember,
         MemberLife,
+        Resumed,
         Truncation,
         Verdict,
     )
@@ -233,6 +234,7 @@ __all__ = [
     "RecoveryReport",
     "RequiredRange",
     "RestoreRequest",
+    "Resumed",
     "ScsiLun",
     "ServiceCapabilities",
     "SetAtomicity",
@@ -277,6 +279,7 @@ _HOMES = {
     "Checkpoint": "frskit.model.ese_files",
     "LogPoint": "frskit.model.log_points",
     "LogRange": "frskit.model.log_points",
+    "Resumed": "frskit.model.copies",
     "CommandResult": "frskit.model.plans",
     "Completion": "frskit.model.copies",
     "CompletionReport": "frskit.model.shadows",

@@ -22,6 +22,7 @@ from frskit.protocols.requestor import (
     Requestor,
     SupportsLogAnalysis,
     SupportsRecovery,
+    SupportsResume,
 )
 from frskit.protocols.server import Server, ServerDirectory, WriteHold
 from frskit.protocols.service import RestoreSession, ShadowCopyService, ShadowSession
@@ -65,6 +66,7 @@ __all__ = [
     "SupportsProvisioning",
     "SupportsRecovery",
     "SupportsRestore",
+    "SupportsResume",
     "WritableFile",
     "WriteHold",
     "Writer",

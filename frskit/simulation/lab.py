@@ -308,6 +308,7 @@ def _compose(
                 application=parties.exchange.application,
                 checker=parties.checker,
                 store=parties.store,
+                array=parties.eva,
             )
         ],
         recovery=Recovery(

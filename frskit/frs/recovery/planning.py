@@ -14,6 +14,7 @@ from attrs import frozen
 
 from frskit.errors import CopyInUse, RecoveryPrecondition, StorageGroupNotRecognized
 from frskit.frs.mounted_copy import MountedCopy, mount_points
+from frskit.frs.recovery.array_restore import check_array_restore
 from frskit.frs.recovery.legality import objection
 from frskit.frs.state.journal_words import RECOVERING
 from frskit.model.copies import Copy, CopyFilter, CopyLife, CopyMember, MemberLife, Verdict
@@ -112,6 +113,9 @@ def make_plan(parts: Parts, copy: Copy, wish: RecoveryWish, budget: Budget) -> R
     _check_alone(production, component, members)
     _check_present(production, members)
     _check_running(production, component)
+    if wish.method is RecoveryMethod.ARRAY_RESTORE:
+        check_array_restore(production, members)
+    budget.check("planning a recovery")
     with mounted(parts, production, copy, budget) as files:
         analysis = production.application.analyze(component.name, files, wish.mode)
         if analysis.verdict is LogVerdict.IMPOSSIBLE:
@@ -300,6 +304,8 @@ def _steps(
                 title="swap LUNs",
                 detail=f"{member.mount_point}: {member.storage} takes the place of production's",
             )
+    elif wish.method is RecoveryMethod.ARRAY_RESTORE:
+        yield from _array_steps(members)
     for action in actions:
         detail = f"{action.path} -> {action.target}" if action.target else action.path
         yield PlanStep(title=action.kind.value, detail=detail)
@@ -318,6 +324,24 @@ def _steps(
     )
 
 
+def _array_steps(members: tuple[CopyMember, ...]) -> Iterator[PlanStep]:
+    """Hide all, let the array copy all back, show all."""
+    for member in members:
+        yield PlanStep(
+            title="hide production's LUN", detail=f"{member.mount_point}: {member.source}"
+        )
+    for number, member in enumerate(members):
+        yield PlanStep(
+            title="let the array copy back",
+            detail=f"{member.mount_point}: {member.storage} into {member.source}",
+            point_of_no_return=""
+            if number
+            else "the former content is gone; from here the recovery is finished, not undone",
+        )
+    for member in members:
+        yield PlanStep(title="show and mount it again", detail=member.mount_point)
+
+
 def _warnings(wish: RecoveryWish, analysis: LogAnalysis) -> Iterator[str]:
     """What the administrator must know [FRS 5.5]."""
     if wish.mode is RecoveryMode.POINT_IN_TIME:
@@ -328,4 +352,9 @@ def _warnings(wish: RecoveryWish, analysis: LogAnalysis) -> Iterator[str]:
         yield "the checkpoint file is ahead of the restored headers and is set aside"
     if wish.method is RecoveryMethod.SWAP:
         yield "the copy is used up; production runs on its LUNs afterwards"
+    if wish.method is RecoveryMethod.ARRAY_RESTORE:
+        yield (
+            "the array overwrites production's LUNs, and what they hold now is not kept [P-12]: "
+            "if it may still be needed, swap instead"
+        )
     yield "take a new copy at once after the recovery"
