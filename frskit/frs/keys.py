@@ -15,6 +15,7 @@ from frskit.errors import (
     FreezeTimeout,
     FrskitError,
     HoldTimeout,
+    OutcomeUnknown,
     Stopped,
     UsageError,
 )
@@ -127,12 +128,12 @@ def recorded_failure(record: Copy) -> FrskitError:
     """The recorded failure as an error, as its run raised it."""
     kind = _kind(record) or (Stopped if record.failure.startswith(_INTERRUPTS) else FrskitError)
     _, _, message = record.failure.partition(": ")
-    error = kind(
-        message or f"the copy of key {record.id} failed",
-        hint=_NEW_KEY,
-        context={"copy": record.id, "recorded": True},
-        retryable=False,
-    )
+    message = message or f"the copy of key {record.id} failed"
+    context = {"copy": record.id, "recorded": True}
+    if issubclass(kind, OutcomeUnknown):
+        error: FrskitError = kind(message, key=record.id, hint=_NEW_KEY, context=context)
+    else:
+        error = kind(message, hint=_NEW_KEY, context=context, retryable=False)
     error.copy, error.stage, error.leftovers = record, record.stage, record.leftovers
     return error
 

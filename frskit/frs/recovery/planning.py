@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from frskit.clock import Budget
 from frskit.errors import CopyInUse, RecoveryPrecondition, StorageGroupNotRecognized
 from frskit.frs.mounted_copy import MountedCopy, mount_points
 from frskit.frs.recovery.array_restore import check_array_restore
@@ -31,7 +32,6 @@ from frskit.model.storage import CopyState
 from frskit.scopes import attached, presented
 
 if TYPE_CHECKING:
-    from frskit.clock import Budget
     from frskit.frs.deployment import Parts, Production
     from frskit.model.components import ComponentId
     from frskit.model.ids import StorageId
@@ -89,8 +89,8 @@ def mounted(
             with attached(server, at, read_only=True, budget=budget) as volumes:
                 yield MountedCopy(copy, server, volumes)
     finally:
-        # A server forgets a LUN only when it looks again [HAZ-01].
-        server.rescan(budget=budget)
+        # A server forgets a LUN only when it looks again [HAZ-01]; also if the time is up.
+        server.rescan(budget=Budget.of(budget.clock))
 
 
 def make_plan(parts: Parts, copy: Copy, wish: RecoveryWish, budget: Budget) -> RecoveryPlan:
