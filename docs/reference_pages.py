@@ -62,7 +62,11 @@ NAMED_IN_SIGNATURES: dict[str, tuple[str, ...]] = {
         "frskit.ese.streaming_file.StreamingFileReport",
     ),
     "frskit.ese.pages": ("frskit.ese.pages.verify_many.Words",),
-    "frskit.frs": ("frskit.frs.copy_run.CopyRun", "frskit.frs.state.journal.JournalOperation"),
+    "frskit.frs": (
+        "frskit.frs.copy_run.CopyRun",
+        "frskit.frs.running_copy.RunsUnderWay",
+        "frskit.frs.state.journal.JournalOperation",
+    ),
     "frskit.vss": (
         "frskit.vss.documents.backup_document.DocumentShadow",
         "frskit.vss.documents.backup_document.DocumentWriter",

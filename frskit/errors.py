@@ -61,6 +61,7 @@ The second level is the *party* that failed, the leaves are named by the conditi
     |   +-- RecoveryFailed                                                          exit 9
     +-- Busy                             somebody else holds the lock               exit 10
     +-- CatalogError                     the catalog is damaged or inconsistent     exit 11
+    |   +-- CatalogConflict              a record is not as the caller read it
     +-- CopyInUse                        a lease or mount holds the copy            exit 10
     +-- Stopped                                                                     exit 12
     |   +-- Cancelled
@@ -90,6 +91,7 @@ __all__ = [
     "BadState",
     "Busy",
     "Cancelled",
+    "CatalogConflict",
     "CatalogError",
     "ConfigurationError",
     "CopyConflict",
@@ -646,6 +648,14 @@ class CatalogError(FrskitError):
     code = "catalog"
     exit_status = 11
     default_hint = "Restore an earlier catalog or rebuild it."
+
+
+class CatalogConflict(CatalogError):
+    """A record was changed by somebody else since the caller read it; nothing was stored."""
+
+    code = "catalog.conflict"
+    default_hint = "Read the record again, and decide anew."
+    default_retryable = True
 
 
 class Stopped(FrskitError):

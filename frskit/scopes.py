@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 from attrs import define, field
 
+from frskit.clock import Budget
 from frskit.errors import FrskitError
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from frskit.clock import Budget
     from frskit.model.ids import HostRef, StorageId
     from frskit.model.storage import Presentation
     from frskit.model.volumes import Volume
@@ -109,12 +109,13 @@ def presented(
 ) -> Iterator[Sequence[Presentation]]:
     """The members of a copy, shown to a host for the length of the block.
 
-    They are hidden again also if showing them fails: it may have failed after it took effect.
+    They are hidden again also if showing them fails: it may have failed after it took effect; and
+    with time of their own, for the budget may be what ends the block.
     """
     with Releases() as releases:
         releases.push(
             "presentation of " + ", ".join(storages),
-            lambda: store.unpresent(storages, budget=budget),
+            lambda: store.unpresent(storages, budget=Budget.of(budget.clock)),
         )
         yield store.present(storages, [host], read_only=read_only, budget=budget)
 
@@ -126,6 +127,7 @@ def attached(
     """The volumes of some disks, mounted for the length of the block, or for none of it."""
     with Releases() as releases:
         releases.push(
-            "mount of " + ", ".join(at.values()), lambda: server.detach(list(at), budget=budget)
+            "mount of " + ", ".join(at.values()),
+            lambda: server.detach(list(at), budget=Budget.of(budget.clock)),
         )
         yield server.attach(at, read_only=read_only, budget=budget)

@@ -42,6 +42,11 @@ def copies() -> None:
     show_default=True,
     help="VSS backup type; full and incremental let the writer truncate logs.",
 )
+@click.option(
+    "--key",
+    metavar="GUID",
+    help="Id of the copy to be: the same command with the same key makes no second copy.",
+)
 @click.option("--no-check", is_flag=True, help="Do not check; nothing is truncated.")
 @click.option("--plan", "only_plan", is_flag=True, help="Print what would be done, and stop.")
 def add(
@@ -51,6 +56,7 @@ def add(
     *,
     kind: str,
     backup_type: str,
+    key: str | None,
     no_check: bool,
     only_plan: bool,
 ) -> None:
@@ -63,7 +69,12 @@ def add(
             return
         site.frs.subscribe(bars)
         copy = site.frs.create_copy(
-            server, components, backup_type=wanted_type, kind=wanted_kind, check=not no_check
+            server,
+            components,
+            backup_type=wanted_type,
+            kind=wanted_kind,
+            check=not no_check,
+            key=key,
         )
     session.output.document("frskit.copy/1", {"copy": copy_details(copy)})
     _print_copy(session, copy)

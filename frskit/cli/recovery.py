@@ -11,9 +11,13 @@ from frskit.cli.render import copy_facts, plan_facts, recovery_facts
 from frskit.model.plans import RecoveryMethod, RecoveryMode
 
 if TYPE_CHECKING:
+    from frskit.model.copies import Resumed
     from frskit.model.plans import RecoveryPlan, RecoveryReport
 
-__all__ = ["logs", "recover", "resume"]
+__all__ = ["NEEDS_YOU", "logs", "recover", "resume"]
+
+NEEDS_YOU = 14
+"""Exit status of a resume that left something which a human has to look at (ours)."""
 
 
 @command("recover")
@@ -102,18 +106,31 @@ def logs(session: Session, server: str, component: str, *, copy_id: str | None) 
 
 
 @command("resume")
-def resume(session: Session) -> None:
-    """Finish or roll back what an interrupted command left."""
+def resume(session: Session) -> int:
+    """Finish or roll back what an interrupted command left, and retry leftovers.
+
+    The status is 0 if all of it was ended, and 14 if something needs you.
+    """
     with session.site() as site:
         done = site.frs.resume()
-    session.output.document(
-        "frskit.resume/1",
-        {"copies": [{**copy_facts(each.copy), "result": each.result} for each in done]},
-    )
+    session.output.document("frskit.resume/1", {"copies": [_resumed_facts(each) for each in done]})
     for each in done:
-        session.output.line(f"{each.copy.id}: {each.result}")
+        session.output.line(f"{each.id}: {each.result}")
+        for text in each.commands:
+            session.output.line(f"  try: {text}")
     if not done:
         session.output.line("nothing was left unfinished")
+    return 0 if all(each.ended for each in done) else NEEDS_YOU
+
+
+def _resumed_facts(resumed: Resumed) -> dict[str, object]:
+    facts = {"id": resumed.id} if resumed.copy is None else copy_facts(resumed.copy)
+    return {
+        **facts,
+        "result": resumed.result,
+        "ended": resumed.ended,
+        "commands": list(resumed.commands),
+    }
 
 
 def _print_plan(session: Session, plan: RecoveryPlan) -> None:

@@ -22,4 +22,5 @@ EXIT_STATUSES: Mapping[int, str] = {
     11: "catalog damaged or inconsistent with the array",
     12: "interrupted; can be resumed",
     13: "doctor found failures",
+    14: "a resume left something that a human has to look at",
 }

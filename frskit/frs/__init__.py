@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from frskit.frs.deployment import Parts, Policy, Production, Recovery
     from frskit.frs.guards import Patience
     from frskit.frs.recovery.legality import LEGALITY
-    from frskit.frs.requestor import FastRecovery, RunningCopy
-    from frskit.frs.resume import Resumed
+    from frskit.frs.requestor import FastRecovery
+    from frskit.frs.running_copy import RunningCopy
     from frskit.frs.state.catalog import SqliteCatalog
     from frskit.frs.state.journal import Journal
     from frskit.frs.state.journal_words import Phase, RecoveryStep, RequestorOperation
     from frskit.frs.state.locks import Locks
+    from frskit.model.copies import Resumed
 
 __all__ = [
     "LEGALITY",
@@ -55,8 +56,8 @@ _HOMES = {
     "Production": "frskit.frs.deployment",
     "Recovery": "frskit.frs.deployment",
     "RecoveryStep": "frskit.frs.state.journal_words",
-    "Resumed": "frskit.frs.resume",
-    "RunningCopy": "frskit.frs.requestor",
+    "Resumed": "frskit.model.copies",
+    "RunningCopy": "frskit.frs.running_copy",
     "SqliteCatalog": "frskit.frs.state.catalog",
 }
 __getattr__: Callable[[str], object]

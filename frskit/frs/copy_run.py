@@ -11,7 +11,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from frskit.clock import Budget
 from frskit.errors import (
@@ -26,6 +26,7 @@ from frskit.errors import (
     WriterError,
 )
 from frskit.events import CopyStage, Progress, Warned
+from frskit.frs.keys import settled
 from frskit.frs.late_collection import collect, late_refs, sweep, without_late
 from frskit.frs.mounted_copy import MountedCopy, mount_points
 from frskit.frs.report_completeness import held_against_files
@@ -33,50 +34,21 @@ from frskit.frs.state.journal_words import CopyStep, RequestorOperation
 from frskit.frs.truncation_ledger import log_files, outcomes, truncations
 from frskit.model.checks import FileVerdict
 from frskit.model.copies import Completion, Copy, CopyLife, CopyMember, Verdict
-from frskit.model.ids import CopyId, SetId, StorageId
-from frskit.model.shadows import ShadowRequest
-from frskit.model.storage import CopyKind
+from frskit.model.ids import SetId, StorageId
 from frskit.scopes import Releases, attached, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from frskit.frs.copy_wish import CopyWish
     from frskit.frs.deployment import Parts, Production
     from frskit.frs.state.journal import JournalOperation
     from frskit.model.checks import IntegrityReport
-    from frskit.model.components import BackupType, Component, ComponentId
+    from frskit.model.components import Component, ComponentId
     from frskit.model.shadows import SetPlan, ShadowSet
     from frskit.protocols import ShadowSession
 
-__all__ = ["CopyRun", "CopyWish", "recoverable_names"]
-
-
-@frozen(kw_only=True)
-class CopyWish:
-    """What the caller wants.
-
-    Attributes:
-        id: Id of the copy to be; also the set's GUID and the array's key.
-        server, components: What to copy.
-        backup_type, kind: How.
-        check: Whether to check; without it the copy is UNVERIFIED and nothing is truncated.
-    """
-
-    id: CopyId
-    server: str
-    components: tuple[str, ...]
-    backup_type: BackupType
-    kind: CopyKind
-    check: bool = True
-
-    def request(self) -> ShadowRequest:
-        """The wish in the words of the shadow copy service."""
-        return ShadowRequest(
-            key=SetId(self.id),
-            components=self.components,
-            backup_type=self.backup_type,
-            kind=self.kind,
-        )
+__all__ = ["CopyRun", "recoverable_names"]
 
 
 def _typed(error: BaseException) -> BaseException:
@@ -116,7 +88,7 @@ class CopyRun:
 
     def __init__(self, parts: Parts, wish: CopyWish, budget: Budget) -> None:
         self._parts = parts
-        self._wish = wish
+        self.wish = wish
         self._budget = budget
         self._journal: JournalOperation | None = None
         self.copy: Copy = Copy(
@@ -127,20 +99,27 @@ class CopyRun:
             backup_type=wish.backup_type,
             created_at=parts.clock.now(),
             recovery_host=parts.recovery.server.host,
+            asked=wish.components,
+            check_wanted=wish.check,
         )
 
     def run(self) -> Copy:
-        """Make the copy.
+        """Make the copy, unless the key's copy is there already.
 
         Raises:
             FrskitError: With ``copy``, ``stage`` and ``leftovers`` filled in; the record is
                 durable before it is raised.
         """
-        if not self._wish.components:
+        if not self.wish.components:
             raise UsageError("name at least one component")
-        production = self._parts.production(self._wish.server)
+        production = self._parts.production(self.wish.server)
+        # What is there is given back also while another operation on the server is running.
+        if self._is_there(alone=False):
+            return self.copy
         # One operation per server, so that no two freezes can ever meet [FRS-43].
-        with self._parts.locks.hold(f"server-{self._wish.server}", "copy"):
+        with self._parts.locks.hold(f"server-{self.wish.server}", "copy"):
+            if self._is_there(alone=True):
+                return self.copy
             self._refuse_type(production)
             # Durable before anything is asked of anybody: from here on a resume can find it.
             self._record("requested")
@@ -161,17 +140,23 @@ class CopyRun:
             self._journal.end(self.copy.life.value)
         return self.copy
 
+    def _is_there(self, *, alone: bool) -> bool:
+        """Whether the key was used before and its copy is there; raises what that run raised."""
+        found = settled(self._parts, self.wish, alone=alone) if self.wish.keyed else None
+        self.copy = found or self.copy
+        return found is not None
+
     def _refuse_type(self, production: Production) -> None:
         """A wish that this service can never fulfil leaves no record."""
-        if self._wish.backup_type not in production.service.capabilities.backup_types:
+        if self.wish.backup_type not in production.service.capabilities.backup_types:
             raise UsageError(
-                f"the shadow copy service cannot make {self._wish.backup_type.value} backups"
+                f"the shadow copy service cannot make {self.wish.backup_type.value} backups"
             )
 
     def _precheck(self, production: Production) -> None:
         """What must be right before anybody is disturbed."""
         checker = production.checker
-        if self._wish.check and not checker.available(self._parts.recovery.server):
+        if self.wish.check and not checker.available(self._parts.recovery.server):
             raise UsageError(
                 f"the checker {checker.name} is not available on the recovery server",
                 hint="Install it there, or ask for an unverified copy explicitly.",
@@ -181,7 +166,7 @@ class CopyRun:
         """Session, verdict, completion, parking."""
         # Open until the verdict is in: leaving it would tell the writers that the backup is over
         # [VSS-65].
-        with production.service.session(self._wish.request()) as session:
+        with production.service.session(self.wish.request()) as session:
             plan = session.plan(budget=self._budget)
             self._planned(plan)
             with self._step(CopyStep.CREATE, set=self.copy.id, storages=plan.storages):
@@ -203,11 +188,11 @@ class CopyRun:
     def _planned(self, plan: SetPlan) -> None:
         if not plan.storages:
             raise StorageGroupNotRecognized(
-                f"none of {', '.join(self._wish.components)} lies on an array",
-                context={"server": self._wish.server},
+                f"none of {', '.join(self.wish.components)} lies on an array",
+                context={"server": self.wish.server},
             )
         self._refuse_own_state(plan)
-        production = self._parts.production(self._wish.server)
+        production = self._parts.production(self.wish.server)
         self.copy = evolve(
             self.copy,
             components=recoverable_names(production, plan.explicit, self._budget),
@@ -222,7 +207,7 @@ class CopyRun:
         if state is None:
             return
         try:
-            place = self._parts.production(self._wish.server).server.resolve(str(state.resolve()))
+            place = self._parts.production(self.wish.server).server.resolve(str(state.resolve()))
         except FrskitError:
             return  # not on any volume of that server
         if place.volume in plan.volumes:
@@ -281,7 +266,7 @@ class CopyRun:
         self.copy = evolve(self.copy, life=CopyLife.IMPORTED)
         self._record("imported")
         self._wait_normalized(production, budget)
-        if not self._wish.check:
+        if not self.wish.check:
             return None
         at = mount_points(recovery.mount_root, self.copy, self.copy.members)
         with attached(recovery.server, at, read_only=True, budget=budget) as volumes:
@@ -411,7 +396,7 @@ class CopyRun:
         with self._step(CopyStep.BREAK):
             recovery.service.break_set(SetId(self.copy.id), budget=self._budget)
         storages = [member.storage for member in self.copy.members]
-        production = self._parts.production(self._wish.server)
+        production = self._parts.production(self.wish.server)
         with self._step(CopyStep.HIDE):
             production.store.unpresent(storages, budget=self._budget)
             recovery.server.rescan(budget=self._budget)
@@ -466,7 +451,7 @@ class CopyRun:
             failure=f"{code}: {error}",
             leftovers=tuple(dict.fromkeys(leftovers)),
         )
-        self._parts.catalog.put(self.copy)
+        self.copy = self._parts.catalog.put(self.copy)
         sweep(self._parts)
         self._emit_stage("failed", f"in stage {stage}: {error}")
         if self._journal is not None:
@@ -491,8 +476,7 @@ class CopyRun:
         return tuple(component.id for component in self.copy.selected)
 
     def _record(self, stage: str, detail: str = "") -> None:
-        self.copy = evolve(self.copy, stage=stage)
-        self._parts.catalog.put(self.copy)
+        self.copy = self._parts.catalog.put(evolve(self.copy, stage=stage))
         self._emit_stage(stage, detail)
 
     def _stage(self, stage: str) -> None:

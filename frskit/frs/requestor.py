@@ -2,39 +2,41 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from attrs import evolve
 
 from frskit.clock import Budget, CancelToken
-from frskit.errors import CopyInUse, CopyNotFound, TimedOut, UsageError
-from frskit.frs.copy_run import CopyRun, CopyWish, recoverable_names
+from frskit.errors import CopyInUse, CopyNotFound, UsageError
+from frskit.frs.copy_run import CopyRun, recoverable_names
+from frskit.frs.copy_wish import CopyWish
 from frskit.frs.late_collection import decayed, sweep
 from frskit.frs.recovery.execution import RecoveryRun
 from frskit.frs.recovery.planning import RecoveryWish, make_plan, mounted
-from frskit.frs.resume import Resumed, resume
+from frskit.frs.resume import resume
+from frskit.frs.running_copy import RunningCopy, RunsUnderWay
 from frskit.frs.state.journal_words import RECOVERING, DeletionStep, RequestorOperation
 from frskit.model.choices import chosen
 from frskit.model.components import BackupType
-from frskit.model.copies import Copy, CopyFilter, CopyLife, MemberLife, Verdict
-from frskit.model.ids import CopyId
+from frskit.model.copies import Copy, CopyFilter, CopyLife, MemberLife, Resumed, Verdict
+from frskit.model.ids import CopyId, CopyKey, guid
 from frskit.model.plans import CopyPlan, PlanStep, RecoveryMethod, RecoveryMode
 from frskit.model.storage import CopyKind
 
 if TYPE_CHECKING:
     from frskit.events import EventSink
     from frskit.frs.deployment import Parts, Production
+    from frskit.model.ids import StorageId
     from frskit.model.plans import LogAnalysis, RecoveryPlan, RecoveryReport
     from frskit.model.shadows import SetPlan
     from frskit.protocols import (
-        CopyOperation,
         Requestor,
         SupportsLogAnalysis,
         SupportsRecovery,
+        SupportsResume,
     )
 
 __all__ = ["FastRecovery", "RunningCopy"]
@@ -53,46 +55,6 @@ _FLOW = (
 )
 
 
-class RunningCopy:
-    """A copy that is being made in a thread of its own."""
-
-    def __init__(self, run: CopyRun, token: CancelToken) -> None:
-        self._run = run
-        self._token = token
-        self._error: BaseException | None = None
-        # A daemon, because the process may end at any time: a resume finishes what it leaves.
-        self._thread = threading.Thread(target=self._work, name=f"copy-{run.copy.id}", daemon=True)
-        self._thread.start()
-
-    @property
-    def id(self) -> CopyId:
-        """Id of the copy to be."""
-        return self._run.copy.id
-
-    def status(self) -> Copy:
-        """The record as it stands."""
-        return self._run.copy
-
-    def wait(self, timeout_s: float | None = None) -> Copy:
-        """The finished copy; raises what made it fail, or `TimedOut` while it goes on."""
-        self._thread.join(timeout_s)
-        if self._thread.is_alive():
-            raise TimedOut(f"copy {self.id} is still being made", context={"copy": self.id})
-        if self._error is not None:
-            raise self._error
-        return self._run.copy
-
-    def cancel(self) -> None:
-        """Stop at the next safe point. Idempotent."""
-        self._token.cancel()
-
-    def _work(self) -> None:
-        try:
-            self._run.run()
-        except BaseException as error:  # noqa: BLE001 - handed to whoever waits
-            self._error = error
-
-
 class FastRecovery:
     """The requestor of one site.
 
@@ -101,6 +63,7 @@ class FastRecovery:
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
+        self._runs = RunsUnderWay()
 
     def subscribe(self, sink: EventSink) -> None:
         """Hand every later event to `sink`; never between Freeze and Thaw."""
@@ -115,12 +78,13 @@ class FastRecovery:
         *,
         backup_type: BackupType | str,
         kind: CopyKind | str = CopyKind.SNAPCLONE,
+        budget: Budget | None = None,
     ) -> CopyPlan:
         """What `create_copy` would do; nothing on the array or at the writers stays changed."""
         production = self.parts.production(server)
         wish = self._wish(server, components, backup_type, kind, check=True)
         with production.service.session(wish.request()) as session:
-            plan = session.plan(budget=Budget.of(self.parts.clock))
+            plan = session.plan(budget=self._budget(budget))
         return self._copy_plan(wish, plan)
 
     def _copy_plan(self, wish: CopyWish, plan: SetPlan) -> CopyPlan:
@@ -154,9 +118,13 @@ class FastRecovery:
         backup_type: BackupType | str,
         kind: CopyKind | str = CopyKind.SNAPCLONE,
         check: bool = True,
+        key: CopyId | str | None = None,
         budget: Budget | None = None,
     ) -> Copy:
         """Copy, check, tell the writers; return the copy or raise with the record attached.
+
+        With a `key` the call may be repeated until it has an answer: `Requestor.create_copy` says
+        what happens then.
 
         Args:
             server: Production server.
@@ -165,14 +133,20 @@ class FastRecovery:
                 never does.
             kind: Kind of array copy, or its word.
             check: False makes an UNVERIFIED copy and truncates nothing [FRS-54].
+            key: A GUID, in any spelling: id of the copy to be. None = a new one.
             budget: Deadline and cancel token for the whole run.
 
         Raises:
+            UsageError: The key came before with another wish, is no GUID, or is that of a copy
+                that was deleted since.
             IntegrityError: The copy did not pass; no log was touched, the writer was told failure.
+            Busy: Another operation on this server is running, be it the one of this key in
+                another process.
             FrskitError: With ``copy``, ``stage`` and ``leftovers``.
         """
-        wish = self._wish(server, components, backup_type, kind, check)
-        return CopyRun(self.parts, wish, budget or Budget.of(self.parts.clock)).run()
+        wish = self._wish(server, components, backup_type, kind, check, key)
+        budget = self._budget(budget)
+        return self._runs.make(CopyRun(self.parts, wish, budget), budget)
 
     def start_copy(
         self,
@@ -182,12 +156,13 @@ class FastRecovery:
         backup_type: BackupType | str,
         kind: CopyKind | str = CopyKind.SNAPCLONE,
         check: bool = True,
+        key: CopyId | str | None = None,
     ) -> RunningCopy:
-        """Begin a copy in the background."""
+        """Begin a copy in the background, or wait there for the one of the same key."""
         token = CancelToken()
-        wish = self._wish(server, components, backup_type, kind, check)
+        wish = self._wish(server, components, backup_type, kind, check, key)
         budget = Budget.of(self.parts.clock, token=token)
-        return RunningCopy(CopyRun(self.parts, wish, budget), token)
+        return RunningCopy(self._runs, CopyRun(self.parts, wish, budget), budget, token)
 
     def copies(self, *, server: str | None = None, component: str | None = None) -> Sequence[Copy]:
         """The copies, newest first; verdicts are asked anew of the array [HAZ-04].
@@ -205,14 +180,17 @@ class FastRecovery:
         """
         return self._looked_at(self.parts.catalog.get(self._id(copy)))
 
-    def delete_copy(self, copy: CopyId | str) -> None:
+    def delete_copy(self, copy: CopyId | str, *, budget: Budget | None = None) -> None:
         """Delete a copy from array and catalog; resumable [HAZ-14].
+
+        Of a failed copy whatever the array still has is deleted, and its leftovers are struck off.
 
         Raises:
             CopyNotFound: No such copy, or it was deleted before [R-24].
             CopyInUse: It is mounted or leased, or production runs on it.
             UsageError: The beginning of an id is too short to delete by.
             Busy: Another operation on the server is running.
+            TimedOut, Cancelled: As the budget says; this call or a resume deletes the rest.
         """
         wanted = self._id(copy)
         # What was typed counts, not what it stands for: a slip must not delete a copy.
@@ -221,6 +199,8 @@ class FastRecovery:
                 f"{copy!r} is too little of an id to delete a copy by",
                 hint=f"Give at least {_DELETE_BY} characters: 'frskit copy list'.",
             )
+        budget = self._budget(budget)
+        budget.check("deleting a copy")
         server = self.parts.catalog.get(wanted).server
         with self.parts.locks.hold(f"server-{server}", "deletion"):
             # Everything is read in here: another operation may have changed it until now.
@@ -230,28 +210,27 @@ class FastRecovery:
             journal = self.parts.journal.begin(RequestorOperation.DELETION, record.id)
             # On record before the first effect: a deletion that breaks off is gone on with
             # [HAZ-14].
-            record = evolve(record, life=CopyLife.DELETING)
-            self.parts.catalog.put(record)
-            held = [m.storage for m in record.members if m.life is MemberLife.HELD]
-            with journal.step(DeletionStep.DELETE, storages=held):
-                production.store.delete(held, budget=Budget.of(self.parts.clock))
-                self.parts.recovery.server.rescan(budget=Budget.of(self.parts.clock))
-            members = tuple(
-                evolve(m, life=MemberLife.DELETED) if m.life is MemberLife.HELD else m
-                for m in record.members
+            record = self.parts.catalog.update(
+                wanted, lambda now: evolve(now, life=CopyLife.DELETING)
             )
-            self.parts.catalog.put(evolve(record, life=CopyLife.DELETED, members=members))
+            doomed = _doomed(record, production, budget)
+            with journal.step(DeletionStep.DELETE, storages=doomed):
+                self.parts.recovery.server.detach(doomed, budget=budget)
+                production.store.delete(doomed, budget=budget)
+                self.parts.recovery.server.rescan(budget=budget)
+            self.parts.catalog.update(wanted, _deleted)
             # Last, so that no record ever names what is not there.
             sweep(self.parts)
             journal.end("deleted")
 
-    def resume(self) -> Sequence[Resumed]:
-        """Finish or roll back what an earlier process left unfinished.
+    def resume(self, *, budget: Budget | None = None) -> Sequence[Resumed]:
+        """Finish or roll back what earlier calls left, leftovers of failed ones included.
 
-        Parties that owe an answer are asked again: whoever resumes has looked after them.
+        `Resumed.ended` says per object whether something is left to do. Parties that owe an answer
+        are asked again: whoever resumes has looked after them.
         """
         self.parts.pardon()
-        return resume(self.parts)
+        return resume(self.parts, self._budget(budget))
 
     # --- recovery ------------------------------------------------------------------------
 
@@ -264,6 +243,7 @@ class FastRecovery:
         component: str | None = None,
         accept_unverified: bool = False,
         group: str | None = None,
+        budget: Budget | None = None,
     ) -> RecoveryPlan:
         """What a recovery would do; array and files are as before when it returns [FRS-32].
 
@@ -274,6 +254,7 @@ class FastRecovery:
             component: By name; None if the copy holds just one.
             accept_unverified: Whether a copy that was not checked will do (never a corrupt one).
             group: The former name of ``component``, deprecated.
+            budget: Deadline and cancel token.
 
         Raises:
             RecoveryPrecondition: Not legal or not possible; the context names the condition.
@@ -286,19 +267,41 @@ class FastRecovery:
             accept_unverified=accept_unverified,
         )
         with self._read_alone(copy, "planning") as record:
-            return make_plan(self.parts, record, wish, Budget.of(self.parts.clock))
+            return make_plan(self.parts, record, wish, self._budget(budget))
 
-    def recover(self, plan: RecoveryPlan) -> RecoveryReport:
+    def recover(
+        self,
+        plan: RecoveryPlan,
+        *,
+        budget: Budget | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> RecoveryReport:
         """Carry a plan out.
+
+        The budget is obeyed up to the plan's first point of no return, and what was begun is
+        undone then; from there on the recovery is finished: see `SupportsRecovery.recover`.
+
+        Args:
+            plan: From `plan_recovery`.
+            budget: Deadline and cancel token.
+            progress: Gets the steps done and all steps, in this thread.
 
         Raises:
             RecoveryPrecondition: The plan is out of date; nothing was changed.
-            RecoveryFailed: Steps were undone; ``leftovers`` names what was not.
+            RecoveryFailed: ``context["undone"]`` and ``context["recovered"]`` say what production
+                is now; ``leftovers`` names what a resume has to finish.
+            Busy: Another operation on the server is running.
+            TimedOut, Cancelled: As the budget says; nothing was begun.
         """
-        return RecoveryRun(self.parts, plan, Budget.of(self.parts.clock)).run()
+        return RecoveryRun(self.parts, plan, self._budget(budget), progress).run()
 
     def analyze_logs(
-        self, server: str, component: str, *, copy: CopyId | str | None = None
+        self,
+        server: str,
+        component: str,
+        *,
+        copy: CopyId | str | None = None,
+        budget: Budget | None = None,
     ) -> Sequence[LogAnalysis]:
         """What the logs allow, per mode: of production alone, or with a copy's databases.
 
@@ -309,7 +312,7 @@ class FastRecovery:
         application = production.application
         if copy is None:
             return tuple(application.analyze(component, None, mode) for mode in RecoveryMode)
-        budget = Budget.of(self.parts.clock)
+        budget = self._budget(budget)
         with (
             self._read_alone(copy, "analysis") as record,
             mounted(self.parts, production, record, budget) as files,
@@ -325,6 +328,7 @@ class FastRecovery:
         backup_type: BackupType | str,
         kind: CopyKind | str,
         check: bool,
+        key: CopyId | str | None = None,
     ) -> CopyWish:
         if isinstance(components, str):
             raise UsageError("components is a list of names", hint=f"Say [{components!r}].")
@@ -334,13 +338,18 @@ class FastRecovery:
                 hint="A variable of a script may be unset; name each component.",
             )
         return CopyWish(
-            id=CopyId(self.parts.ids.guid()),
+            id=CopyId(self.parts.ids.guid() if key is None else guid(key)),
             server=server,
             components=tuple(components),
             backup_type=chosen(BackupType, backup_type, "the type of a backup"),
             kind=chosen(CopyKind, kind, "the kind of a copy"),
             check=check,
+            keyed=key is not None,
         )
+
+    def _budget(self, given: Budget | None) -> Budget:
+        """The caller's budget, or one without limit."""
+        return given or Budget.of(self.parts.clock)
 
     @contextmanager
     def _read_alone(self, copy: CopyId | str, doing: str) -> Iterator[Copy]:
@@ -401,6 +410,26 @@ def _component(name: str | None, former: str | None) -> str | None:
     return former
 
 
+def _doomed(copy: Copy, production: Production, budget: Budget) -> list[StorageId]:
+    """The members that a deletion deletes: those on record, and of a failed copy whatever is left.
+
+    A run that failed may have members of which no record speaks; the array knows them by key.
+    """
+    held = [m.storage for m in copy.members if m.life is MemberLife.HELD]
+    if copy.failure:
+        held += [each.id for each in production.store.look(key=CopyKey(copy.id), budget=budget)]
+    given_up = {m.storage for m in copy.members if m.life is not MemberLife.HELD}
+    return [each for each in dict.fromkeys(held) if each not in given_up]
+
+
+def _deleted(copy: Copy) -> Copy:
+    """The record of a copy whose members are gone."""
+    members = tuple(
+        evolve(m, life=MemberLife.DELETED) if m.life is MemberLife.HELD else m for m in copy.members
+    )
+    return evolve(copy, life=CopyLife.DELETED, members=members, leftovers=())
+
+
 def _check_unused(copy: Copy, production: Production) -> None:
     """Whether a copy may be deleted now; the caller holds the server's lock."""
     if copy.life is CopyLife.DELETED:
@@ -424,4 +453,4 @@ if TYPE_CHECKING:
     _1: type[Requestor] = FastRecovery
     _2: type[SupportsRecovery] = FastRecovery
     _3: type[SupportsLogAnalysis] = FastRecovery
-    _4: type[CopyOperation] = RunningCopy
+    _4: type[SupportsResume] = FastRecovery

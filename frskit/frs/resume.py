@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from frskit.clock import Budget
+from frskit.errors import FrskitError
 from frskit.frs.late_collection import sweep
 from frskit.frs.recovery.interrupted import finish_recovery
 from frskit.frs.state.journal_words import RequestorOperation
 from frskit.frs.truncation_ledger import truncated_since
-from frskit.model.copies import Completion, CopyFilter, CopyLife, Verdict
+from frskit.model.copies import Completion, CopyLife, MemberLife, Resumed, Verdict
 from frskit.model.ids import CopyId, CopyKey, SetId
 from frskit.scopes import Releases, told
 
@@ -26,76 +27,120 @@ if TYPE_CHECKING:
     from frskit.frs.deployment import Parts, Production
     from frskit.model.copies import Copy
 
-__all__ = ["Resumed", "resume"]
+__all__ = ["finish_copy", "resume"]
 
 # Lives in which a copy waits for somebody; all others are ends.
 _UNFINISHED = frozenset(
     {CopyLife.REQUESTED, CopyLife.CREATED, CopyLife.IMPORTED, CopyLife.VERIFIED, CopyLife.DELETING}
 )
+_AGAIN = "frskit resume"
 
 
-@frozen(kw_only=True)
-class Resumed:
-    """What became of one unfinished copy, or of the recovery that was using one."""
-
-    copy: Copy
-    result: str
-
-
-def resume(parts: Parts) -> Sequence[Resumed]:
-    """Bring every unfinished recovery and copy to an end; idempotent.
+def resume(parts: Parts, budget: Budget | None = None) -> Sequence[Resumed]:
+    """Bring every unfinished recovery and copy to an end, and retry leftovers; idempotent.
 
     What belongs to a server on which an operation is running now is left alone, and what that
     operation ended meanwhile as well: whether something is unfinished is asked with the lock held.
+    One object that cannot be ended, or read, does not stop the others.
     """
-    done = list(_recoveries(parts))
-    for copy in parts.catalog.find(CopyFilter()):
-        if copy.life not in _UNFINISHED:
-            continue
+    budget = budget or Budget.of(parts.clock)
+    done = list(_recoveries(parts, budget))
+    for copy in parts.catalog.ids():
         try:
-            with parts.locks.hold(f"server-{copy.server}", "resume"):
-                # Read with the lock held: until now an operation may have been running.
-                now = parts.catalog.get(copy.id)
-                if now.life in _UNFINISHED:
-                    done.append(_finish(parts, now))
-        except Exception as error:  # noqa: BLE001 - the other copies get their turn: law 11
-            done.append(Resumed(copy=copy, result=f"left as it is: {told(error)}"))
+            record = parts.catalog.get(copy)
+        except FrskitError as error:
+            done.append(_unreadable(copy, error))
+            continue
+        if _is_unfinished(record):
+            done.extend(_copy_ended(parts, record, budget))
     # Also what another process left that died between a record and its late files.
     sweep(parts)
     return tuple(done)
 
 
-def _recoveries(parts: Parts) -> Iterator[Resumed]:
+def _is_unfinished(copy: Copy) -> bool:
+    """Whether a resume has something to do: a life that is no end, or named leftovers."""
+    return copy.life in _UNFINISHED or (copy.life is CopyLife.FAILED and bool(copy.leftovers))
+
+
+def _copy_ended(parts: Parts, copy: Copy, budget: Budget) -> Iterator[Resumed]:
+    try:
+        budget.check("resuming")
+        with parts.locks.hold(f"server-{copy.server}", "resume"):
+            # Read with the lock held: until now an operation may have been running.
+            now = parts.catalog.get(copy.id)
+            if _is_unfinished(now):
+                yield _finish(parts, now)
+    except Exception as error:  # noqa: BLE001 - the other copies get their turn: law 11
+        yield _left(copy.id, copy, error)
+
+
+def _left(copy: CopyId, record: Copy | None, error: Exception) -> Resumed:
+    """What could not be touched now."""
+    return Resumed(
+        id=copy,
+        copy=record,
+        result=f"left as it is: {told(error)}",
+        ended=False,
+        commands=(_AGAIN,),
+    )
+
+
+def _unreadable(copy: CopyId, error: Exception) -> Resumed:
+    return Resumed(
+        id=copy,
+        copy=None,
+        result=f"left as it is: {told(error)}",
+        ended=False,
+        commands=(f"frskit journal show {copy}", f"frskit copy show {copy}"),
+    )
+
+
+def _recoveries(parts: Parts, budget: Budget) -> Iterator[Resumed]:
     """Recoveries first: they decide on which LUNs production runs."""
     for operation in list(parts.journal.unfinished()):
         if operation.kind != RequestorOperation.RECOVERY:
             continue
-        copy = parts.catalog.get(CopyId(operation.subject))
+        subject = CopyId(operation.subject)
         try:
+            copy = parts.catalog.get(subject)
+        except Exception as error:  # noqa: BLE001 - the other recoveries get their turn: law 11
+            yield _unreadable(subject, error)
+            continue
+        try:
+            budget.check("resuming")
             with parts.locks.hold(f"server-{copy.server}", "resume"):
                 now = parts.journal.still_unfinished(operation)
                 if now is None:
                     continue
-                copy, result = finish_recovery(parts, now)
+                yield finish_recovery(parts, now)
         except Exception as error:  # noqa: BLE001 - the other recoveries get their turn: law 11
-            result = f"left as it is: {told(error)}"
-        yield Resumed(copy=copy, result=result)
+            yield _left(subject, copy, error)
 
 
-def _close_journal(parts: Parts, copy: Copy, result: str) -> None:
+def _close_journal(parts: Parts, copy: CopyId, result: str) -> None:
     """The operations of a dead process on this copy are over."""
     for operation in list(parts.journal.unfinished()):
-        if operation.subject == copy.id and operation.kind != RequestorOperation.RECOVERY:
+        if operation.subject == copy and operation.kind != RequestorOperation.RECOVERY:
             operation.end(f"resumed: {result}")
+
+
+def finish_copy(parts: Parts, copy: Copy) -> Copy:
+    """End the copy or deletion of a dead process; the caller holds the server's lock."""
+    return _finish(parts, copy).copy or copy
 
 
 def _finish(parts: Parts, copy: Copy) -> Resumed:
     production = parts.production(copy.server)
-    if copy.verdict is Verdict.VERIFIED and copy.life is not CopyLife.DELETING:
+    if copy.life is CopyLife.DELETING:
+        resumed = _roll_back(parts, production, copy)
+    elif copy.verdict is Verdict.VERIFIED:
         resumed = _park(parts, production, copy)
+    elif copy.verdict is Verdict.CORRUPT:
+        resumed = _hide(parts, production, copy)
     else:
         resumed = _roll_back(parts, production, copy)
-    _close_journal(parts, resumed.copy, resumed.result)
+    _close_journal(parts, resumed.id, resumed.result)
     return resumed
 
 
@@ -111,11 +156,40 @@ def _park(parts: Parts, production: Production, copy: Copy) -> Resumed:
     if completion is Completion.NONE:
         completion = Completion.UNKNOWN
         truncated = truncated_since(production.server, copy)
-    parked = evolve(
-        copy, life=CopyLife.PARKED, completion=completion, truncated=truncated, stage="parked"
+    parked = parts.catalog.update(
+        copy.id,
+        lambda now: evolve(
+            now, life=CopyLife.PARKED, completion=completion, truncated=truncated, stage="parked"
+        ),
     )
-    parts.catalog.put(parked)
-    return Resumed(copy=parked, result="verified; completion is not known, nothing more is sent")
+    result = "verified; completion is not known, nothing more is sent"
+    return Resumed(id=copy.id, copy=parked, result=result)
+
+
+def _hide(parts: Parts, production: Production, copy: Copy) -> Resumed:
+    """A corrupt copy stays for whoever wants to look into it; what is left to do is to park it."""
+    budget = Budget.of(parts.clock)
+    storages = [member.storage for member in copy.members]
+    releases = Releases()
+    releases.push("presentations", lambda: production.store.unpresent(storages, budget=budget))
+    releases.push("set", lambda: _let_go(parts, copy, budget))
+    leftovers = tuple(releases.unwind())
+    parts.recovery.server.rescan(budget=budget)
+    parked = parts.catalog.update(copy.id, lambda now: evolve(now, leftovers=leftovers))
+    if leftovers:
+        return _needs_you(parked)
+    return Resumed(id=copy.id, copy=parked, result="corrupt; what was left of its check is gone")
+
+
+def _needs_you(copy: Copy) -> Resumed:
+    """Leftovers that could not be removed: the next resume tries again, or a deletion does."""
+    return Resumed(
+        id=copy.id,
+        copy=copy,
+        result="; ".join(copy.leftovers),
+        ended=False,
+        commands=(_AGAIN, f"frskit copy rm {copy.id}"),
+    )
 
 
 def _let_go(parts: Parts, copy: Copy, budget: Budget) -> None:
@@ -130,8 +204,12 @@ def _roll_back(parts: Parts, production: Production, copy: Copy) -> Resumed:
     """Delete whatever the array has of the set, looked up by its key."""
     budget = Budget.of(parts.clock)
     # By key and by record: the array may have members of which no record speaks [HAZ-10].
-    found = {each.id for each in production.store.look(key=CopyKey(copy.id), budget=budget)}
-    storages = [*{*found, *(member.storage for member in copy.members)}]
+    found = [each.id for each in production.store.look(key=CopyKey(copy.id), budget=budget)]
+    # What a recovery took from the copy is production's, whatever becomes of the copy.
+    taken = {each.storage for each in copy.members if each.life is not MemberLife.HELD}
+    taken.update(one for each in production.server.volumes() for one in each.storages)
+    every = dict.fromkeys([*found, *(member.storage for member in copy.members)])
+    storages = [each for each in every if each not in taken]
     releases = Releases()
     releases.push("members", lambda: production.store.delete(storages, budget=budget))
     releases.push("set", lambda: parts.recovery.service.delete_set(SetId(copy.id), budget=budget))
@@ -141,12 +219,16 @@ def _roll_back(parts: Parts, production: Production, copy: Copy) -> Resumed:
     gone = CopyLife.DELETED if copy.life is CopyLife.DELETING else CopyLife.FAILED
     # A deletion that left something behind stays one, and is tried again.
     life = copy.life if leftovers and gone is CopyLife.DELETED else gone
-    ended = evolve(
-        copy,
-        life=life,
-        failure=copy.failure or "interrupted: the process ended before the verdict",
-        leftovers=leftovers,
-        late=copy.late if leftovers else (),
+    ended = parts.catalog.update(
+        copy.id,
+        lambda now: evolve(
+            now,
+            life=life,
+            failure=now.failure or "interrupted: the process ended before the verdict",
+            leftovers=leftovers,
+            late=now.late if leftovers else (),
+        ),
     )
-    parts.catalog.put(ended)
-    return Resumed(copy=ended, result="rolled back" if not leftovers else "; ".join(leftovers))
+    if leftovers:
+        return _needs_you(ended)
+    return Resumed(id=copy.id, copy=ended, result="rolled back")

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         CopyLife,
         CopyMember,
         MemberLife,
+        Resumed,
         Truncation,
         Verdict,
     )
@@ -244,6 +245,7 @@ __all__ = [
     "RecoveryReport",
     "RequiredRange",
     "RestoreRequest",
+    "Resumed",
     "ScsiLun",
     "ServiceCapabilities",
     "SetAtomicity",
@@ -295,6 +297,7 @@ _HOMES = {
     "StorageState": "frskit.model.storage",
     "Quiesce": "frskit.model.components",
     "LateFile": "frskit.model.components",
+    "Resumed": "frskit.model.copies",
     "CommandResult": "frskit.model.plans",
     "Completion": "frskit.model.copies",
     "CompletionReport": "frskit.model.shadows",

@@ -27,6 +27,7 @@ __all__ = [
     "CopyLife",
     "CopyMember",
     "MemberLife",
+    "Resumed",
     "Truncation",
     "Verdict",
 ]
@@ -132,6 +133,11 @@ class Copy(Value):
         failure: Code and message of what ended it, empty if nothing did.
         leftovers: What could not be cleaned up.
         note: Free text.
+        revision: How often the catalog has stored this record; 0 for one that it never stored, and
+            for one of 0.1.0. The catalog counts; see `CopyCatalog.put`.
+        asked: The components as the caller named them, for telling whether a key comes again with
+            the same wish; empty in records of 0.1.0.
+        check_wanted: Whether a check was asked for.
     """
 
     id: CopyId
@@ -158,6 +164,9 @@ class Copy(Value):
     failure: str = ""
     leftovers: tuple[str, ...] = ()
     note: str = ""
+    revision: int = 0
+    asked: tuple[str, ...] = ()
+    check_wanted: bool = True
 
     def __repr__(self) -> str:
         return (
@@ -184,3 +193,23 @@ class CopyFilter(Value):
     server: str | None = None
     component: str | None = None
     include_deleted: bool = False
+
+
+@frozen(kw_only=True)
+class Resumed(Value):
+    """What became of one object that a resume found unfinished.
+
+    Attributes:
+        copy: The record as it is now; None if it is missing or cannot be read.
+        result: What was done, one sentence.
+        id: The copy's id, also where `copy` is None.
+        ended: Whether nothing is left to do: completed, parked or undone. Else somebody has to
+            look, and `result` says why.
+        commands: What leads out, if it did not end: the commands to choose from.
+    """
+
+    copy: Copy | None
+    result: str
+    id: CopyId
+    ended: bool = True
+    commands: tuple[str, ...] = ()

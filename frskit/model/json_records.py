@@ -25,7 +25,7 @@ from frskit.errors import CatalogError, FrskitError
 if TYPE_CHECKING:
     from cattrs import Converter
 
-__all__ = ["UPGRADES", "dump", "load", "schema_name", "to_plain"]
+__all__ = ["UPGRADES", "dump", "from_plain", "load", "schema_name", "to_plain"]
 
 T = TypeVar("T")
 
@@ -84,6 +84,19 @@ def to_plain(value: object) -> dict[str, Any]:
     """An attrs value as dictionaries, lists, text, numbers and None."""
     plain: dict[str, Any] = converter().unstructure(value)
     return plain
+
+
+def from_plain(plain: object, kind: type[T]) -> T:
+    """The value that `to_plain` made this of.
+
+    Raises:
+        CatalogError: It is none.
+    """
+    try:
+        made: T = converter().structure(plain, kind)
+    except Exception as problem:  # cattrs raises groups of many kinds; all mean "not readable"
+        raise CatalogError(f"a {kind.__name__} cannot be read: {problem}") from problem
+    return made
 
 
 def dump(

@@ -49,6 +49,7 @@ from frskit.protocols.requestor import (
     Requestor,
     SupportsLogAnalysis,
     SupportsRecovery,
+    SupportsResume,
 )
 from frskit.protocols.server import Server, ServerDirectory, WriteHold
 from frskit.protocols.service import RestoreSession, ShadowCopyService, ShadowSession
@@ -92,6 +93,7 @@ __all__ = [
     "SupportsProvisioning",
     "SupportsRecovery",
     "SupportsRestore",
+    "SupportsResume",
     "Workspace",
     "WritableFile",
     "WriteHold",

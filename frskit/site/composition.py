@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from frskit.events import EventSink
+
 __all__ = ["Site", "compose"]
 
 
@@ -61,6 +63,10 @@ class Site:
     def servers(self) -> tuple[str, ...]:
         """Names of the production servers."""
         return tuple(each.server.name for each in self.parts.productions.values())
+
+    def subscribe(self, sink: EventSink) -> None:
+        """Hand every later event of the requestor and the parties to `sink`."""
+        self.frs.subscribe(sink)
 
     def close(self) -> None:
         """Release everything. Idempotent."""

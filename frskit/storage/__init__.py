@@ -9,7 +9,7 @@ from frskit._lazy import face
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from frskit.storage.array_copy_store import ArrayCopyStore
+    from frskit.storage.array_copy_store import ArrayCopyStore, can_restore
     from frskit.storage.atomic_files import (
         make_directory,
         make_private_file,
@@ -53,6 +53,7 @@ __all__ = [
     "SimFs",
     "SliceDevice",
     "VolatileDevice",
+    "can_restore",
     "check_range",
     "check_volume",
     "clone_file",
@@ -80,6 +81,7 @@ _HOMES = {
     "copy_data": "frskit.storage.file_copies",
     "copy_link_attributes": "frskit.storage.file_copies",
     "ArrayCopyStore": "frskit.storage.array_copy_store",
+    "can_restore": "frskit.storage.array_copy_store",
     "DiskLabel": "frskit.storage.disk_label",
     "FileDevice": "frskit.storage.devices",
     "HeldLock": "frskit.storage.file_locks",

@@ -52,7 +52,7 @@ from frskit.model.components import (
     WriterRecord,
     WriterSession,
 )
-from frskit.model.copies import CopyMember, Truncation
+from frskit.model.copies import CopyMember, Resumed, Truncation
 from frskit.model.files import FileRole, FileSet
 from frskit.model.ids import CopyId, CopyKey, HostRef, IdFactory, StorageId, VolumeId
 from frskit.model.plans import (
@@ -90,6 +90,7 @@ from frskit.protocols import (
     SupportsProvisioning,
     SupportsRecovery,
     SupportsRestore,
+    SupportsResume,
     Writer,
 )
 from frskit.site import compose, open_site
@@ -174,7 +175,8 @@ def copies(frs: FastRecovery) -> None:
         check=False,
         budget=budget,
     )
-    operation = frs.start_copy("evs1", ["sg1"], backup_type=BackupType.FULL)
+    frs.create_copy("evs1", ["sg1"], backup_type=BackupType.FULL, key=copy.id)
+    operation = frs.start_copy("evs1", ["sg1"], backup_type=BackupType.FULL, key=copy.id)
     assert_type(operation, RunningCopy)
     assert_type(operation.status(), Copy)
     assert_type(operation.wait(10.0), Copy)
@@ -185,9 +187,12 @@ def copies(frs: FastRecovery) -> None:
     assert_type(frs.copies(server="evs1", component="sg1"), Sequence[Copy])
     assert_type(frs.copy(copy.id), Copy)
     assert_type(frs.copy("9750b023"), Copy)
-    frs.delete_copy(copy.id)
-    for each in frs.resume():
+    frs.delete_copy(copy.id, budget=budget)
+    for each in frs.resume(budget=budget):
         assert_type(each.result, str)
+        assert_type(each.copy, Copy | None)
+        assert_type(each.ended, bool)
+        assert_type(each.commands, tuple[str, ...])
 
 
 def recovery(frs: FastRecovery, copy: Copy) -> None:
@@ -201,7 +206,11 @@ def recovery(frs: FastRecovery, copy: Copy) -> None:
     )
     assert_type(plan.analysis, LogAnalysis)
     try:
-        frs.recover(plan)
+        frs.recover(
+            plan,
+            budget=Budget.of(SystemClock(), 60.0),
+            progress=lambda done, total: print(done / total),
+        )
     except RecoveryPrecondition as error:
         assert_type(error.context, dict[str, object])
         assert_type(error.hint, str)
@@ -235,6 +244,8 @@ def requestors(frs: FastRecovery) -> None:
     assert_type(requestor.copies(), Sequence[Copy])
     assert_type(recovering.plan_recovery(CopyId("x"), mode=RecoveryMode.ROLL_FORWARD), RecoveryPlan)
     assert_type(analyzing.analyze_logs("a", "b"), Sequence[LogAnalysis])
+    resuming: SupportsResume = frs
+    assert_type(resuming.resume(), Sequence[Resumed])
 
 
 # --- events ------------------------------------------------------------------------------------

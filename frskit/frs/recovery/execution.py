@@ -2,20 +2,27 @@
 
 The undo stack is unwound on any failure before the stores are mounted again; after that nothing is
 undone any more, and what remains is finished here or by a resume. Replay is the first point of no
-return: before its first write the copy is recorded as consumed (swap), because the replay writes
-into it. The old production LUNs are kept as *displaced* until somebody releases them.
+return of a swap: before its first write the copy is recorded as consumed, because the replay writes
+into it. The old production LUNs are kept as *displaced* until somebody releases them. A recovery
+by the array has its own earlier: `frskit.frs.recovery.array_restore`.
+
+The caller's budget counts up to the first point of no return. Undo, and all that comes after that
+point, has a budget of its own: that somebody's time is up must not leave production in between.
 """
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 from attrs import evolve
 
+from frskit.clock import Budget
 from frskit.errors import FrskitError, RecoveryFailed, RecoveryPrecondition
 from frskit.events import RecoveryStage
 from frskit.frs.late_collection import late_refs
+from frskit.frs.recovery.array_restore import BackMember, PutBack, journal_facts
 from frskit.frs.recovery.file_actions import (
     CopySource,
     LateOnly,
@@ -25,17 +32,15 @@ from frskit.frs.recovery.file_actions import (
     run_action,
 )
 from frskit.frs.recovery.interrupted import MOUNTED, release, settle
+from frskit.frs.recovery.luns import hide, mount, mounted_storage, put_back, show
 from frskit.frs.recovery.planning import RecoveryWish, make_plan, mounted, used_up
+from frskit.frs.recovery.writer_session import restore_session
 from frskit.frs.state.journal_words import RECOVERING, Phase, RecoveryStep, RequestorOperation
 from frskit.model.copies import CopyLife, MemberLife
 from frskit.model.plans import OnlineReport, RecoveryMethod, RecoveryReport
-from frskit.model.server_paths import same_path
-from frskit.model.shadows import RestoreRequest
-from frskit.model.volumes import DiskFlags
 from frskit.scopes import Releases, told
 
 if TYPE_CHECKING:
-    from frskit.clock import Budget
     from frskit.frs.deployment import Parts, Production
     from frskit.frs.state.journal import JournalOperation
     from frskit.model.copies import Copy, CopyMember
@@ -49,11 +54,22 @@ __all__ = ["RecoveryRun"]
 class RecoveryRun:
     """One run of one recovery plan."""
 
-    def __init__(self, parts: Parts, plan: RecoveryPlan, budget: Budget) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        plan: RecoveryPlan,
+        budget: Budget,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
         self._parts = parts
         self._plan = plan
         self._budget = budget
+        self._closing = Budget.of(parts.clock)
+        self._progress = progress or (lambda _done, _total: None)
+        self._done = 0
         self._undo = Releases()
+        self._overwritten = False  # the array has begun to copy back
+        self._in_place = False  # it has ended, and production has its LUNs again
         self._displaced: list[tuple[CopyMember, StorageId]] = []
         self._online: OnlineReport | None = None
         self._said_failed = False
@@ -72,6 +88,7 @@ class RecoveryRun:
         """
         parts, plan = self._parts, self._plan
         production = parts.production(plan.server)
+        self._budget.check("recovering")
         with parts.locks.hold(f"server-{plan.server}", "recovery"):
             copy = parts.catalog.get(plan.copy)
             self._still_holds(copy)
@@ -81,17 +98,32 @@ class RecoveryRun:
                 plan.copy,
                 component=plan.component,
                 mode=plan.mode.value,
+                **journal_facts(plan.method, plan.members, plan.file_actions),
             )
             try:
+                self._progress(0, self._total())
                 self._until_online(production, copy, journal, before)
             except BaseException as error:  # noqa: BLE001 - `_raise` raises it, or what it caused
-                up = self._online is not None
-                _raise(self._not_settled(error) if up else self._undo_all(error, journal), error)
+                _raise(self._ended_by(error, production, journal), error)
             try:
                 self._settle(production, copy, journal)
             except BaseException as error:  # noqa: BLE001 - the same
                 _raise(self._not_settled(error), error)
         return self._report(before)
+
+    def _ended_by(
+        self, error: BaseException, production: Production, journal: JournalOperation
+    ) -> BaseException:
+        """Do what there is to do about a failure; the error to raise."""
+        if self._online is not None:
+            return self._not_settled(error)
+        if self._overwritten:
+            return self._past_return(error, production, journal)
+        return self._undo_all(error, journal)
+
+    def _no_return(self) -> None:
+        """The first point of no return: from here on the caller's budget does not count."""
+        self._budget = self._closing
 
     def _report(self, before: ComponentStatus) -> RecoveryReport:
         assert self._online is not None
@@ -132,7 +164,9 @@ class RecoveryRun:
         # Pushed before its step, because a step may fail after it took effect.
         self._undo.push("mounts of the stores", lambda: self._back_online(production, before))
         with self._step(journal, RecoveryStep.TAKE_OFFLINE):
-            self._take_offline(production, for_restore=True)
+            production.application.take_offline(
+                plan.component, for_restore=True, budget=self._budget
+            )
         self._same_owner(production)
         with self._restore_session(production, copy, journal):
             if plan.method is RecoveryMethod.SWAP:
@@ -141,18 +175,22 @@ class RecoveryRun:
             elif plan.method is RecoveryMethod.COPY_BACK:
                 self._file_actions(production, copy, journal, from_copy=True)
             else:
-                raise RecoveryPrecondition("this array cannot copy back by itself yet")
+                self._array_restore(production, journal)
+                self._file_actions(production, copy, journal, from_copy=False)
         if plan.consumes:
+            self._budget.check("recovering")
+            self._no_return()
             self._consume(copy)
         self._same_owner(production)
         # Still marked: files are put back next.
-        self._undo.push("stores", lambda: self._take_offline(production, for_restore=True))
+        self._undo.push("stores", lambda: self._down(production, for_restore=True))
         with self._step(journal, RecoveryStep.REPLAY):
             self._online = self._bring_online(production)
 
-    def _take_offline(self, production: Production, *, for_restore: bool) -> None:
+    def _down(self, production: Production, *, for_restore: bool) -> None:
+        """Take the stores offline while undoing, for which there is time of its own."""
         production.application.take_offline(
-            self._plan.component, for_restore=for_restore, budget=self._budget
+            self._plan.component, for_restore=for_restore, budget=self._closing
         )
 
     def _same_owner(self, production: Production) -> None:
@@ -195,25 +233,71 @@ class RecoveryRun:
     def _restore_session(
         self, production: Production, copy: Copy, journal: JournalOperation
     ) -> AbstractContextManager[object]:
-        """PreRestore and PostRestore around the work; the saved documents say what."""
-        if copy.documents is None:
-            raise RecoveryPrecondition("the copy's documents are missing; VSS cannot restore it")
-        selected = tuple(
-            component.id
-            for component in copy.selected
-            if component.answers_to(self._plan.component) or len(copy.selected) == 1
-        )
+        session = restore_session(production, copy, self._plan.component)
         journal.write(Phase.INTENT, RecoveryStep.PRE_RESTORE)
-        return production.service.restore_session(
-            RestoreRequest(documents=copy.documents, components=selected)
+        return session
+
+    # --- by the array --------------------------------------------------------------------
+
+    def _array_restore(self, production: Production, journal: JournalOperation) -> None:
+        """The array copies back; whatever was to be undone is void once it has begun."""
+
+        def begun() -> None:
+            self._overwritten = True
+            self._undo.keep()
+
+        def step(name: RecoveryStep, **facts: object) -> AbstractContextManager[None]:
+            return self._step(journal, name, **facts)
+
+        members = [BackMember.of(each) for each in self._plan.members]
+        back = PutBack(production, members, step)
+        back.hide(self._budget, self._undo, self._closing)
+        self._budget.check("recovering")
+        self._no_return()
+        back.restore(self._budget, begun)
+        back.show(self._budget)
+        self._in_place = True
+
+    def _past_return(
+        self, error: BaseException, production: Production, journal: JournalOperation
+    ) -> BaseException:
+        """The error for a failure after the array began.
+
+        If the volumes hold the copy's content the recovery is over: it can be made again, in
+        another mode or from another copy. Else a resume lets the array copy back again.
+        """
+        if not isinstance(error, Exception):
+            return error
+        leftovers = list(getattr(error, "leftovers", ()))
+        if self._in_place:
+            leftovers += self._undo.unwind()
+            # Last: while files were put back the mark had to stay.
+            unmark = Releases()
+            unmark.push("mark for a restore", lambda: self._down(production, for_restore=False))
+            leftovers += unmark.unwind()
+            leftovers += self._closed(journal, "failed; the copy's content is in place")
+            hint = (
+                "Production's volumes hold the copy's content and the stores are down; the copy is "
+                "as good as before. Recover again: another mode, or another copy."
+            )
+        else:
+            leftovers += [f"restore of {each.source}" for each in self._plan.members]
+            hint = "'frskit resume' lets the array copy back again, from the start."
+        failed = RecoveryFailed(
+            f"recovery of {self._plan.component} failed: {told(error)}",
+            hint=hint,
+            context={"copy": self._plan.copy, "recovered": False, "undone": False},
+            native=getattr(error, "native", None),
         )
+        failed.leftovers = tuple(leftovers)
+        return failed
 
     # --- swap ----------------------------------------------------------------------------
 
     def _swap(self, production: Production, journal: JournalOperation) -> None:
         """Every member takes the place of the LUN that is mounted where it came from."""
         for member in self._plan.members:
-            old = self._mounted_storage(production, member)
+            old = mounted_storage(production, member.mount_point)
             with self._step(
                 journal,
                 RecoveryStep.SWAP,
@@ -226,15 +310,6 @@ class RecoveryRun:
             # Only a whole swap counts; it becomes the volume's lineage later [R-31].
             self._displaced.append((member, old))
 
-    @staticmethod
-    def _mounted_storage(production: Production, member: CopyMember) -> StorageId:
-        for volume in production.server.volumes():
-            if any(same_path(member.mount_point, point) for point in volume.mount_points):
-                # A volume on several LUNs cannot change places with one copy, and fails here.
-                (storage,) = volume.storages
-                return storage
-        raise RecoveryPrecondition(f"{member.mount_point} is not mounted on production")
-
     def _take_away(self, production: Production, member: CopyMember, old: StorageId) -> None:
         """Dismount, unpresent, rescan, in this order [HAZ-01]; the old LUN is hidden first.
 
@@ -244,10 +319,10 @@ class RecoveryRun:
         server, store, budget = production.server, production.store, self._budget
         self._undo.push(
             f"mount of {old} at {member.mount_point}",
-            lambda: self._mount(production, old, member.mount_point),
+            lambda: mount(production, old, member.mount_point, self._closing),
         )
         server.detach([old], budget=budget)
-        self._undo.push(f"presentation of {old}", lambda: self._show(production, old))
+        self._undo.push(f"presentation of {old}", lambda: show(production, old, self._closing))
         store.unpresent([old], budget=budget)
         server.rescan(budget=budget)
 
@@ -256,26 +331,9 @@ class RecoveryRun:
         production.store.unpresent([member.storage], budget=self._budget)
         self._undo.push(
             f"presentation of {member.storage}",
-            lambda: self._hide(production, member.storage),
+            lambda: hide(production, member.storage, self._closing),
         )
-        self._show(production, member.storage)
-        self._mount(production, member.storage, member.mount_point)
-
-    def _show(self, production: Production, storage: StorageId) -> None:
-        production.store.present(
-            [storage], [production.server.host], read_only=False, budget=self._budget
-        )
-        production.server.rescan(budget=self._budget)
-
-    def _hide(self, production: Production, storage: StorageId) -> None:
-        production.server.detach([storage], budget=self._budget)
-        production.store.unpresent([storage], budget=self._budget)
-        production.server.rescan(budget=self._budget)
-
-    def _mount(self, production: Production, storage: StorageId, mount_point: str) -> None:
-        """Mount for writing; the flags that a copy carries from its creation are cleared."""
-        production.server.set_flags([storage], DiskFlags())
-        production.server.attach({storage: mount_point}, read_only=False, budget=self._budget)
+        put_back(production, member.storage, member.mount_point, self._budget)
 
     # --- files ---------------------------------------------------------------------------
 
@@ -360,7 +418,7 @@ class RecoveryRun:
             interrupt = interrupt or other
         leftovers += self._noted(journal, Phase.UNDONE, error, leftovers=leftovers)
         if not leftovers:
-            leftovers += self._closed(journal)
+            leftovers += self._closed(journal, "undone")
         if interrupt is not None:
             return interrupt
         rest = "'frskit resume' tries again what was not."
@@ -383,11 +441,11 @@ class RecoveryRun:
             return [f"journal: {failed}"]
         return []
 
-    def _closed(self, journal: JournalOperation) -> list[str]:
+    def _closed(self, journal: JournalOperation, result: str) -> list[str]:
         """Give the copy free and end the journal; what did not work."""
         try:
             release(self._parts, self._plan.copy)
-            journal.end("undone")
+            journal.end(result)
         except FrskitError as failed:
             return [f"record of the copy: {failed}"]
         return []
@@ -397,23 +455,34 @@ class RecoveryRun:
         was_up = {each.name for each in before.databases if each.state == MOUNTED}
         if not was_up:
             # It stays down, and is marked for a restore no more.
-            self._take_offline(production, for_restore=False)
+            self._down(production, for_restore=False)
             return
         component = self._plan.component
         # Takes the mark away as well.
-        status = production.application.bring_online(component, budget=self._budget).status
+        status = production.application.bring_online(component, budget=self._closing).status
         missing = was_up.intersection(_down(status))
         if missing:
             raise RecoveryFailed(f"mounted before and not now: {', '.join(sorted(missing))}")
 
+    def _total(self) -> int:
+        """How many steps `_step` will see."""
+        moves = {RecoveryMethod.SWAP: 1, RecoveryMethod.ARRAY_RESTORE: 3}.get(self._plan.method, 0)
+        offline_and_replay = 2
+        return offline_and_replay + moves * len(self._plan.members) + len(self._plan.file_actions)
+
+    @contextmanager
     def _step(
         self, journal: JournalOperation, name: RecoveryStep, **facts: object
-    ) -> AbstractContextManager[None]:
+    ) -> Iterator[None]:
+        self._budget.check(f"recovering; next is {name}")
         now = self._parts.clock.now()
         self._parts.sink.emit(
             RecoveryStage(at=now, copy=self._plan.copy, step=name, detail=str(facts or ""))
         )
-        return journal.step(name, **facts)
+        with journal.step(name, **facts):
+            yield
+        self._done += 1
+        self._progress(self._done, self._total())
 
 
 def _raise(error: BaseException, cause: BaseException) -> NoReturn:

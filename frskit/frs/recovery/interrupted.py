@@ -5,29 +5,35 @@ process died in the middle of the step. Before the intent to replay nothing was 
 copy by the application, so everything is put back and the copy is as good as before. Afterwards
 the copy is used up (its record says so already), and bringing the stores online is repeated:
 replay is idempotent [EXC-75]. An undo that was begun is always ended as an undo, whatever was
-begun before it: the journal says so, or else production's mounts do. That an application leaves a component alone until then is its host's
-business; the lab does.
+begun before it: the journal says so, or else production's mounts do. A recovery by the array goes
+forward from the array's first restore on, by walking its whole way again. That an application
+leaves a component alone until then is its host's business; the lab does.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from frskit.clock import Budget
-from frskit.frs.recovery.file_actions import undo_copy_in, undo_move
+from frskit.errors import RecoveryFailed
+from frskit.frs.late_collection import late_refs
+from frskit.frs.recovery.array_restore import PutBack, lost, read_facts, restore_may_have_begun
+from frskit.frs.recovery.file_actions import LateOnly, drop_undo, undo_copy_in, undo_move
+from frskit.frs.recovery.luns import hide, put_back
+from frskit.frs.recovery.writer_session import restore_session
 from frskit.frs.state.journal_words import Phase, RecoveryStep
-from frskit.model.copies import CopyLife, MemberLife
+from frskit.model.copies import CopyLife, MemberLife, Resumed
 from frskit.model.ids import CopyId, StorageId
 from frskit.model.server_paths import same_path
-from frskit.model.volumes import DiskFlags
 from frskit.scopes import Releases, told
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from frskit.frs.deployment import Parts, Production
+    from frskit.frs.recovery.array_restore import BackMember
     from frskit.frs.state.journal import JournalOperation
     from frskit.model.copies import Copy
 
@@ -42,21 +48,52 @@ _KEEPING = frozenset({RecoveryStep.COPY_IN, RecoveryStep.CREATE, RecoveryStep.DE
 _MOVES = frozenset({RecoveryStep.SET_ASIDE, RecoveryStep.RENAME})
 
 
-def finish_recovery(parts: Parts, operation: JournalOperation) -> tuple[Copy, str]:
+def finish_recovery(parts: Parts, operation: JournalOperation) -> Resumed:
     """End an interrupted recovery; the caller holds the server's lock.
 
     Returns:
-        The copy's record as it is now, and one sentence about what was done. Should something
-        fail, the sentence names it, and the operation stays open for another resume.
+        What was done. Should something fail, the result names it, and the operation stays open
+        for another resume.
     """
     copy = parts.catalog.get(CopyId(operation.subject))
     production = parts.production(copy.server)
     component = str(operation.component)
-    if _replay_may_have_begun(copy, operation) and not _was_undone(production, operation):
-        result = _forward(parts, production, copy, operation, component)
+    undone = operation.reached(Phase.UNDO) or operation.reached(Phase.UNDONE)
+    if restore_may_have_begun(operation) and not undone:
+        ended = _restore_again(parts, production, copy, operation, component)
+    elif _replay_may_have_begun(copy, operation) and not _was_undone(production, operation):
+        ended = _forward(parts, production, copy, operation, component)
     else:
-        result = _back(parts, production, copy, operation, component)
-    return parts.catalog.get(copy.id), result
+        ended = _back(parts, production, copy, operation, component)
+    return Resumed(
+        id=copy.id,
+        copy=parts.catalog.get(copy.id),
+        result=ended.result,
+        ended=not ended.commands,
+        commands=ended.commands,
+    )
+
+
+@frozen
+class _Ended:
+    """One sentence, and the commands that lead out if somebody has to look."""
+
+    result: str
+    commands: tuple[str, ...] = ()
+
+
+def _open(text: str) -> _Ended:
+    """The operation stays open: once the cause is gone, another resume ends it."""
+    return _Ended(text, ("frskit resume",))
+
+
+def _down(copy: Copy, component: str, text: str) -> _Ended:
+    """The operation is over, and the stores are down: only another recovery helps."""
+    again = f"frskit recover {copy.id} --component {component}"
+    return _Ended(
+        text,
+        (f"{again} --mode point-in-time --plan", "frskit copy list"),
+    )
 
 
 def _replay_may_have_begun(copy: Copy, operation: JournalOperation) -> bool:
@@ -94,7 +131,7 @@ def settle(parts: Parts, copy: CopyId, old: StorageId, new: StorageId) -> None:
 
 def _forward(
     parts: Parts, production: Production, copy: Copy, operation: JournalOperation, component: str
-) -> str:
+) -> _Ended:
     """Bring the stores online, as the dead process was about to."""
     budget = Budget.of(parts.clock)
     # An application that cannot be asked leaves this as it is, for another resume.
@@ -104,10 +141,11 @@ def _forward(
         # and what was set for the restore must not stay set.
         status = production.application.bring_online(component, budget=budget).status
     except Exception as error:  # noqa: BLE001 - parties are strangers: law 11
-        return f"the recovery of {component} cannot be ended: {told(error)}"
+        return _open(f"the recovery of {component} cannot be ended: {told(error)}")
     broken = [each.name for each in status.databases if each.state != MOUNTED]
     if broken:
-        return f"the recovery of {component} cannot be ended: {', '.join(broken)} did not come up"
+        down = ", ".join(broken)
+        return _open(f"the recovery of {component} cannot be ended: {down} did not come up")
     for step, facts in operation.intents():
         if step == RecoveryStep.SWAP:
             settle(parts, copy.id, StorageId(str(facts["old"])), StorageId(str(facts["new"])))
@@ -115,12 +153,118 @@ def _forward(
             undo_copy_in(production.server, str(facts["path"]), existed=True, restore=False)
     release(parts, copy.id)
     operation.end("recovered by a resume")
-    return f"the recovery of {component} was completed"
+    return _Ended(f"the recovery of {component} was completed")
+
+
+# --- by the array ------------------------------------------------------------------------
+
+
+def _restore_again(
+    parts: Parts, production: Production, copy: Copy, operation: JournalOperation, component: str
+) -> _Ended:
+    """The array may have begun to copy back: walk the whole way again, for the copy is whole."""
+    members, actions = read_facts(operation)
+    back = PutBack(production, members, operation.step)
+    # All was in place then, and clients may have written since.
+    if any(step == RecoveryStep.REPLAY for step, _ in operation.intents()):
+        return _replayed(parts, production, copy, operation, back)
+    budget = Budget.of(parts.clock)
+    gone = lost(production, members, budget)
+    application = production.application
+    try:
+        application.take_offline(component, for_restore=not gone, budget=budget)
+        if gone:
+            return _given_up(parts, production, copy, operation, members, gone)
+        _undo_files(production, operation, back)
+        _hide_from_recovery(parts, production, copy)
+        with restore_session(production, copy, component):
+            back.hide(budget, None, budget)
+            back.restore(budget, lambda: None)
+            back.show(budget)
+            # Their undo is in the journal.
+            late = LateOnly(late_refs(parts, copy))
+            back.files(actions, late, Releases(), budget)
+    except Exception as error:  # noqa: BLE001 - parties are strangers: law 11
+        return _open(f"the recovery of {component} cannot be ended: {told(error)}")
+    return _replayed(parts, production, copy, operation, back)
+
+
+def _undo_files(production: Production, operation: JournalOperation, back: PutBack) -> None:
+    """Give files their names back where the array does not.
+
+    Raises:
+        RecoveryFailed: Not all could be.
+    """
+    undo = Releases()
+    for step, facts in operation.intents():
+        if "path" in facts and not back.is_restored(str(facts["path"])):
+            _push_file_undo(undo, production, step, facts)
+    leftovers = undo.unwind()
+    if leftovers:
+        raise RecoveryFailed("; ".join(leftovers))
+
+
+def _replayed(
+    parts: Parts, production: Production, copy: Copy, operation: JournalOperation, back: PutBack
+) -> _Ended:
+    """Mount and replay; if that fails the volumes hold the copy's content, and the way is free."""
+    budget = Budget.of(parts.clock)
+    application, component = production.application, str(operation.component)
+    try:
+        with operation.step(RecoveryStep.REPLAY):
+            status = application.bring_online(component, budget=budget).status
+            down = [each.name for each in status.databases if each.state != MOUNTED]
+            if down:
+                raise RecoveryFailed(f"{', '.join(down)} did not come up")
+    except Exception as error:  # noqa: BLE001 - parties are strangers: law 11
+        try:
+            application.take_offline(component, for_restore=True, budget=budget)
+            _undo_files(production, operation, back)
+            application.take_offline(component, for_restore=False, budget=budget)
+        except Exception as other:  # noqa: BLE001 - the same
+            return _open(f"the recovery of {component} cannot be ended: {told(other)}")
+        release(parts, copy.id)
+        operation.end("failed; the copy's content is in place")
+        text = f"{component} holds the copy's content and does not come up: {told(error)}"
+        return _down(copy, component, text)
+    return _recovered(parts, production, copy, operation, component)
+
+
+def _recovered(
+    parts: Parts, production: Production, copy: Copy, operation: JournalOperation, component: str
+) -> _Ended:
+    _, actions = read_facts(operation)
+    drop_undo(production.server, tuple(actions))
+    release(parts, copy.id)
+    operation.end("recovered by a resume")
+    return _Ended(f"the recovery of {component} was completed")
+
+
+def _given_up(
+    parts: Parts,
+    production: Production,
+    copy: Copy,
+    operation: JournalOperation,
+    members: Sequence[BackMember],
+    gone: Sequence[StorageId],
+) -> _Ended:
+    """The copy is lost in the middle of it: show production's LUNs as they are, and free the way."""
+    budget = Budget.of(parts.clock)
+    for each in members:
+        put_back(production, each.old, each.mount, budget)
+    component = str(operation.component)
+    release(parts, copy.id)
+    operation.end("given up: the copy was lost")
+    text = (
+        f"the recovery of {component} was given up: the array lost {', '.join(gone)} of the copy, "
+        "and production's volumes hold a part of it"
+    )
+    return _Ended(text, ("frskit copy list",))
 
 
 def _back(
     parts: Parts, production: Production, copy: Copy, operation: JournalOperation, component: str
-) -> str:
+) -> _Ended:
     """Undo every step that was begun, newest first, then try to mount what was there."""
     budget = Budget.of(parts.clock)
     undo = Releases()
@@ -139,29 +283,42 @@ def _back(
     )
     leftovers = undo.unwind()
     if leftovers:
-        return f"the recovery of {component} cannot be undone: {'; '.join(leftovers)}"
+        return _open(f"the recovery of {component} cannot be undone: {'; '.join(leftovers)}")
     release(parts, copy.id)
     operation.end("undone by a resume")
     try:
         application.bring_online(component, budget=budget)
     except Exception as error:  # noqa: BLE001 - parties are strangers: law 11
-        return (
+        text = (
             f"the recovery of {component} was undone; it cannot be mounted as it is: {told(error)}"
         )
-    return f"the recovery of {component} was undone"
+        return _down(copy, component, text)
+    return _Ended(f"the recovery of {component} was undone")
 
 
 def _push_undo(
     undo: Releases, parts: Parts, production: Production, step: str, facts: Mapping[str, object]
 ) -> None:
-    server = production.server
     if step == RecoveryStep.SWAP:
         mount, old, new = (str(facts[key]) for key in ("mount", "old", "new"))
         undo.push(
             f"{old} at {mount}",
             lambda: _swap_back(parts, production, mount, StorageId(old), StorageId(new)),
         )
-    elif step in _MOVES:
+    elif step == RecoveryStep.HIDE:
+        mount, old = str(facts["mount"]), StorageId(str(facts["old"]))
+        undo.push(
+            f"{old} at {mount}", lambda: put_back(production, old, mount, Budget.of(parts.clock))
+        )
+    else:
+        _push_file_undo(undo, production, step, facts)
+
+
+def _push_file_undo(
+    undo: Releases, production: Production, step: str, facts: Mapping[str, object]
+) -> None:
+    server = production.server
+    if step in _MOVES:
         path, target = str(facts["path"]), str(facts["target"])
         undo.push(f"name of {path}", lambda: undo_move(server, path, target))
     elif step in _KEEPING:
@@ -177,14 +334,8 @@ def _swap_back(
 ) -> None:
     """The old LUN at its mount point again; every call is harmless where nothing happened."""
     budget = Budget.of(parts.clock)
-    server, store = production.server, production.store
-    server.detach([new], budget=budget)
-    store.unpresent([new], budget=budget)
-    server.rescan(budget=budget)
-    store.present([old], [server.host], read_only=False, budget=budget)
-    server.rescan(budget=budget)
-    server.set_flags([old], DiskFlags())
-    server.attach({old: mount}, read_only=False, budget=budget)
+    hide(production, new, budget)
+    put_back(production, old, mount, budget)
 
 
 def _hide_from_recovery(parts: Parts, production: Production, copy: Copy) -> None:

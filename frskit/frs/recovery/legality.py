@@ -1,8 +1,8 @@
 """Which recovery is legal: one pure table of kind, mode and method [design 4, R-20].
 
 A swap needs a copy that can stand alone: a normalized snapclone, alone on its LUN. Files can be
-copied back from any verified copy. Copying back by the array is a word of the table [R-20] that
-the requestor does not offer yet.
+copied back from any verified copy, and an array that can copy back by itself does so from any kind
+of copy [EVA RULE-17]; whether this one can is asked of the array, not of the table.
 """
 
 from __future__ import annotations
@@ -15,12 +15,9 @@ from frskit.model.storage import CopyKind
 __all__ = ["LEGALITY", "objection", "table_rows"]
 
 _STANDS_ALONE = "a swap needs a snapclone: a snapshot depends on the LUN it would replace"
-_NOT_OFFERED = "frskit cannot let the array copy back by itself yet"
 
 
 def _reason(kind: CopyKind, method: RecoveryMethod) -> str:
-    if method is RecoveryMethod.ARRAY_RESTORE:
-        return _NOT_OFFERED
     if method is RecoveryMethod.SWAP and kind is not CopyKind.SNAPCLONE:
         return _STANDS_ALONE
     return ""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from attrs import frozen
 
+from frskit.clock import Budget
 from frskit.errors import (
     CopyInUse,
     IntegrityError,
@@ -20,6 +21,7 @@ from frskit.errors import (
 )
 from frskit.frs.late_collection import decayed, late_refs
 from frskit.frs.mounted_copy import MountedCopy, mount_points
+from frskit.frs.recovery.array_restore import check_array_restore
 from frskit.frs.recovery.file_actions import twice_named
 from frskit.frs.recovery.legality import objection
 from frskit.frs.state.journal_words import RECOVERING
@@ -37,7 +39,6 @@ from frskit.model.server_paths import inside, same_path
 from frskit.scopes import attached, presented
 
 if TYPE_CHECKING:
-    from frskit.clock import Budget
     from frskit.frs.deployment import Parts, Production
     from frskit.model.components import ComponentId
     from frskit.model.ids import StorageId
@@ -104,8 +105,8 @@ def mounted(
             decayed(parts, copy.id, str(error.context["late"]))
         raise
     finally:
-        # A server forgets a LUN only when it looks again [HAZ-01].
-        server.rescan(budget=budget)
+        # A server forgets a LUN only when it looks again [HAZ-01]; also if the time is up.
+        server.rescan(budget=Budget.of(budget.clock))
 
 
 def make_plan(parts: Parts, copy: Copy, wish: RecoveryWish, budget: Budget) -> RecoveryPlan:
@@ -128,6 +129,9 @@ def make_plan(parts: Parts, copy: Copy, wish: RecoveryWish, budget: Budget) -> R
     _check_alone(production, component, members, budget)
     _check_present(production, members)
     _check_running(production, component)
+    if wish.method is RecoveryMethod.ARRAY_RESTORE:
+        check_array_restore(production, members, budget)
+    budget.check("planning a recovery")
     with mounted(parts, production, copy, budget) as files:
         analysis = production.application.analyze(component.name, files, wish.mode)
         if analysis.verdict is LogVerdict.IMPOSSIBLE:
@@ -347,6 +351,8 @@ def _steps(
                 title="swap LUNs",
                 detail=f"{member.mount_point}: {member.storage} takes the place of production's",
             )
+    elif wish.method is RecoveryMethod.ARRAY_RESTORE:
+        yield from _array_steps(members)
     for action in actions:
         detail = f"{action.path} -> {action.target}" if action.target else action.path
         yield PlanStep(title=action.kind.value, detail=detail)
@@ -365,6 +371,24 @@ def _steps(
     )
 
 
+def _array_steps(members: tuple[CopyMember, ...]) -> Iterator[PlanStep]:
+    """Hide all, let the array copy all back, show all."""
+    for member in members:
+        yield PlanStep(
+            title="hide production's LUN", detail=f"{member.mount_point}: {member.source}"
+        )
+    for number, member in enumerate(members):
+        yield PlanStep(
+            title="let the array copy back",
+            detail=f"{member.mount_point}: {member.storage} into {member.source}",
+            point_of_no_return=""
+            if number
+            else "the former content is gone; from here the recovery is finished, not undone",
+        )
+    for member in members:
+        yield PlanStep(title="show and mount it again", detail=member.mount_point)
+
+
 def _warnings(wish: RecoveryWish, analysis: LogAnalysis) -> Iterator[str]:
     """What the administrator must know [FRS 5.5]."""
     if wish.mode is RecoveryMode.POINT_IN_TIME:
@@ -375,4 +399,9 @@ def _warnings(wish: RecoveryWish, analysis: LogAnalysis) -> Iterator[str]:
         yield "the checkpoint file is ahead of the restored headers and is set aside"
     if wish.method is RecoveryMethod.SWAP:
         yield "the copy is used up; production runs on its LUNs afterwards"
+    if wish.method is RecoveryMethod.ARRAY_RESTORE:
+        yield (
+            "the array overwrites production's LUNs, and what they hold now is not kept [P-12]: "
+            "if it may still be needed, swap instead"
+        )
     yield "take a new copy at once after the recovery"

@@ -8,6 +8,7 @@ LUN is "the" volume, and older copies follow it (resolutions R-31).
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 import weakref
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
-from frskit.errors import CatalogError, CopyNotFound
+from frskit.errors import CatalogConflict, CatalogError, CopyNotFound
 from frskit.frs.state.record_upgrades import COPY_DETAIL_VERSION
 from frskit.model.checks import IntegrityReport
 from frskit.model.components import WriterRecord
@@ -101,10 +102,18 @@ class SqliteCatalog:
                 hint="Use the frskit that wrote it.",
             )
 
-    def put(self, copy: Copy) -> None:
-        """Store or replace a record, durably."""
+    def put(self, copy: Copy, *, expected: int | None = None) -> Copy:
+        """Store or replace a record, durably; the record as it is stored now.
+
+        Args:
+            copy: The record; its own `revision` does not count.
+            expected: The revision that must be stored now, 0 for none yet; None = whatever it is.
+
+        Raises:
+            CatalogConflict: Another revision is stored; nothing was changed.
+        """
         with self._transaction() as db:
-            self._put(db, copy)
+            return self._put(db, copy, expected)
 
     def update(self, copy: CopyId, change: Callable[[Copy], Copy]) -> Copy:
         """Change a record as it is now, in one transaction; the record afterwards.
@@ -117,12 +126,25 @@ class SqliteCatalog:
         with self._transaction() as db:
             before = self.get(copy)
             after = change(before)
-            if after != before:
-                self._put(db, after)
-            return after
+            return before if after == before else self._put(db, after, before.revision)
+
+    def ids(self, *, include_deleted: bool = False) -> Sequence[CopyId]:
+        """The ids of all records, newest first; also of those that cannot be read."""
+        test = "1=1" if include_deleted else "life <> 'deleted'"
+        query = f"SELECT id FROM copies WHERE {test} ORDER BY created_at DESC, id"
+        with self._lock, _catalog_errors(self._path):
+            return tuple(CopyId(row[0]) for row in self._db.execute(query))
 
     @staticmethod
-    def _put(db: sqlite3.Connection, copy: Copy) -> None:
+    def _put(db: sqlite3.Connection, copy: Copy, expected: int | None) -> Copy:
+        """The caller's transaction keeps others from writing between the look and the change."""
+        stored = _revision(db, copy.id)
+        if expected is not None and stored != expected:
+            raise CatalogConflict(
+                f"the record of copy {copy.id} is of revision {stored}, not {expected}",
+                context={"copy": copy.id, "stored": stored, "expected": expected},
+            )
+        copy = evolve(copy, revision=stored + 1)
         light = evolve(copy, report=None, records=(), documents=None)
         heavy = _Heavy(report=copy.report, records=copy.records, documents=copy.documents)
         stamp = copy.created_at.isoformat()
@@ -143,6 +165,7 @@ class SqliteCatalog:
             "INSERT OR REPLACE INTO copy_components VALUES (?,?,?,?)",
             [(copy.server.casefold(), name.casefold(), stamp, copy.id) for name in copy.components],
         )
+        return copy
 
     def get(self, copy: CopyId) -> Copy:
         """The whole record, report and documents included."""
@@ -226,6 +249,18 @@ class SqliteCatalog:
             # Not at the first write: what is read before it must not change in between.
             self._db.execute("BEGIN IMMEDIATE")
             yield self._db
+
+
+def _revision(db: sqlite3.Connection, copy: CopyId) -> int:
+    """How often a record was stored; 0 if there is none.
+
+    Read from the record as text: one that cannot be read as a whole may still be replaced.
+    """
+    row = db.execute("SELECT record FROM copies WHERE id=?", (copy,)).fetchone()
+    try:
+        return 0 if row is None else int(json.loads(row[0]).get("revision", 0))
+    except (ValueError, TypeError, AttributeError):
+        return 0
 
 
 @contextmanager

@@ -148,9 +148,7 @@ class Journal:
         path = None
         if self._directory is not None:
             number = 1 + max(map(_number, self._directory.glob("*.jsonl")), default=-1)
-            # The subject becomes part of a file's name.
-            safe = "".join(each if each.isalnum() or each in "-." else "-" for each in subject)
-            path = self._directory / f"{number:06d}-{kind}-{safe}.jsonl"
+            path = self._directory / f"{number:06d}-{kind}-{_safe(subject)}.jsonl"
         operation = JournalOperation(path, self._clock, kind, subject)
         self._operations.append(operation)
         operation.write(Phase.BEGIN, kind, **facts)
@@ -164,6 +162,14 @@ class Journal:
             return
         for path in sorted(self._directory.glob("*.jsonl")):
             yield list(_read_lines(path))
+
+    def of(self, kind: RequestorOperation, subject: str) -> Iterator[JournalOperation]:
+        """All operations of one kind on one subject, oldest first, ended or not."""
+        if self._directory is None:
+            yield from (e for e in self._operations if e.kind == kind and e.subject == subject)
+            return
+        for path in sorted(self._directory.glob(f"*-{kind}-{_safe(subject)}.jsonl")):
+            yield JournalOperation.taken_up(path, self._clock, list(_read_lines(path)))
 
     def interrupted(self) -> Iterator[list[dict[str, object]]]:
         """The lines of operations that have no end."""
@@ -189,6 +195,11 @@ class Journal:
             lines = list(_read_lines(path))
             if lines and not _ended(lines):
                 yield JournalOperation.taken_up(path, self._clock, lines)
+
+
+def _safe(subject: str) -> str:
+    """A subject as part of a file's name."""
+    return "".join(each if each.isalnum() or each in "-." else "-" for each in subject)
 
 
 def _number(path: Path) -> int:

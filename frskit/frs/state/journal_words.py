@@ -57,12 +57,16 @@ class DeletionStep(StrEnum):
 class RecoveryStep(StrEnum):
     """Outside calls of a recovery; those that move files are named as in `FileActionKind`.
 
-    From the intent to REPLAY on a swapped copy is used up.
+    From the intent to REPLAY on a swapped copy is used up. From the intent to RESTORE on the
+    array may have overwritten production's LUN, unless it refused.
     """
 
     TAKE_OFFLINE = "take offline"
     PRE_RESTORE = "PreRestore"
     SWAP = "swap"
+    HIDE = "hide"
+    RESTORE = "array-restore"
+    SHOW = "show"
     COPY_IN = "copy-in"
     SET_ASIDE = "set-aside"
     RENAME = "rename"

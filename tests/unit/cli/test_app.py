@@ -16,7 +16,8 @@ from frskit import BackupType, Budget, Policy, RecoveryMode
 from frskit.cli.app import main
 from frskit.codes.exits import EXIT_STATUSES
 from frskit.codes.explain import error_classes
-from frskit.errors import FreezeTimeout, StoreError
+from frskit.errors import ArrayError, FreezeTimeout, StoreError
+from frskit.frs import RequestorOperation
 from frskit.frs.state.late_files import opened
 from frskit.model.components import LateFile
 from frskit.model.copies import CopyLife
@@ -166,9 +167,70 @@ def test_exit_status_of_a_damaged_catalog(tmp_path, frs):
 
 
 def test_every_status_of_the_contract_is_reached_or_has_no_command_yet():
-    """Only success (everywhere), 6 and 11 (above) and the doctor's 13 are not in the table."""
-    assert set(EXIT_STATUSES) - set(HAPPENINGS) == {0, 6, 11, 13}
+    """Success (everywhere), 6, 11 (above), 14 (below) and the doctor's 13 are not in the table."""
+    assert set(EXIT_STATUSES) - set(HAPPENINGS) == {0, 6, 11, 13, 14}
     assert {kind.exit_status for kind in error_classes()} <= set(EXIT_STATUSES)
+
+
+def test_exit_status_of_a_resume_tells_whether_it_needs_somebody(site, frs):
+    """Exit 14 with the commands that lead out, and 0 once nothing is left to do."""
+    check, delete = site.parties.checker.check, site.eva.delete_storage
+    site.parties.checker.check = raising(StoreError("no"))
+    site.eva.delete_storage = raising(ArrayError("broken"))
+    assert frs("copy", "add", "evs1", "sg1").status == 9
+    (copy,) = site.frs.copies()
+    ran = frs("resume")
+    assert (ran.status, ran.err) == (14, "")
+    assert f"{copy.id}: " in ran.out
+    assert "broken" in ran.out
+    assert f"try: frskit copy rm {copy.id}" in ran.out
+    ran = frs("--json", "resume")
+    (facts,) = json.loads(ran.out)["copies"]
+    assert (ran.status, facts["ended"]) == (14, False)
+    assert facts["commands"] == ["frskit resume", f"frskit copy rm {copy.id}"]
+    site.parties.checker.check, site.eva.delete_storage = check, delete
+    ran = frs("resume")
+    assert (ran.status, ran.out) == (0, f"{copy.id}: rolled back\n")
+    assert frs("resume").out == "nothing was left unfinished\n"
+
+
+def test_a_resume_names_what_has_no_record(site, frs):
+    """The journal speaks of a copy that the catalog does not know."""
+    unknown = site.parts.ids.guid()
+    site.parts.journal.begin(RequestorOperation.RECOVERY, unknown, component="sg1")
+    ran = frs("--json", "resume")
+    (facts,) = json.loads(ran.out)["copies"]
+    assert (ran.status, facts["id"], facts["ended"]) == (14, unknown, False)
+    assert f"try: frskit journal show {unknown}" in frs("resume").out
+
+
+def test_a_key_makes_the_command_repeatable(site, frs):
+    """The same command again prints the same copy; another wish under the key is exit 2."""
+    key = "0fa2a8d2-6b5c-4f0e-9c8a-3f2d9e6b7a10"
+    first = frs("--json", "copy", "add", "evs1", "sg1", "--key", key)
+    again = frs("--json", "copy", "add", "evs1", "sg1", "--key", key)
+    assert json.loads(first.out)["copy"]["id"] == key
+    assert json.loads(again.out) == json.loads(first.out)
+    assert len(site.frs.copies()) == 1
+    other = frs("copy", "add", "evs1", "sg2", "--key", key)
+    assert other.status == 2
+    assert "another wish" in other.err
+
+
+@pytest.mark.parametrize("mode", list(RecoveryMode), ids=lambda each: each.value)
+def test_recovering_by_the_array(site, frs, mode):
+    """`--method array-restore`, from the plan to the same copy once more."""
+    copy = copy_of(site)
+    arguments = ("recover", copy.id, "--mode", mode.value, "--method", "array-restore")
+    plan = frs(*arguments, "--plan")
+    assert plan.status == 0
+    assert "let the array copy back" in plan.out
+    assert "not undone" in plan.out
+    for _ in range(2):
+        ran = frs(*arguments)
+        assert (ran.status, ran.err) == (0, "")
+        assert "recovered" in ran.out
+    assert site.frs.copy(copy.id).recoverable
 
 
 # --- errors for programs --------------------------------------------------------------------------

@@ -5,13 +5,14 @@ from __future__ import annotations
 import gc
 import json
 import sqlite3
+import threading
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from attrs import evolve
 
-from frskit.errors import CatalogError, CopyNotFound
+from frskit.errors import CatalogConflict, CatalogError, CopyNotFound
 from frskit.frs import SqliteCatalog
 from frskit.model.checks import CheckedFile, ComponentCheck, FileVerdict, IntegrityReport
 from frskit.model.components import BackupType, Component, ComponentId, LateFile, WriterRecord
@@ -77,10 +78,11 @@ def a_copy(number=0, *, server="evs1", components=("sg1",), **changes):
 def test_a_record_survives_reopening_byte_by_byte(tmp_path):
     """What is put is what a later process gets, documents and attachments included."""
     first = SqliteCatalog(tmp_path / "c.sqlite")
-    first.put(a_copy())
+    stored = first.put(a_copy())
     first.close()
     second = SqliteCatalog(tmp_path / "c.sqlite")
-    assert second.get(a_copy().id) == a_copy()
+    assert stored == evolve(a_copy(), revision=1)
+    assert second.get(a_copy().id) == stored
     second.close()
 
 
@@ -176,3 +178,108 @@ def test_a_catalog_of_another_version_is_refused(tmp_path):
     with pytest.raises(CatalogError, match="of version 99"):
         SqliteCatalog(path)
     assert path.read_bytes() == before
+
+
+# --- revisions ---------------------------------------------------------------------------
+
+
+def test_the_catalog_counts_a_records_revisions():
+    """At each change that is stored; what the argument says does not count."""
+    with closing(SqliteCatalog()) as catalog:
+        copy = catalog.put(a_copy(), expected=0)
+        assert copy.revision == 1
+        assert catalog.put(evolve(copy, revision=17)).revision == 2
+        assert catalog.update(copy.id, lambda record: record).revision == 2
+        assert catalog.update(copy.id, lambda record: evolve(record, note="x")).revision == 3
+        assert catalog.get(copy.id).revision == 3
+
+
+def test_a_record_that_somebody_else_changed_is_not_overwritten(tmp_path):
+    """Who read an older revision hears of it, and nothing is stored."""
+    with (
+        closing(SqliteCatalog(tmp_path / "c.sqlite")) as mine,
+        closing(SqliteCatalog(tmp_path / "c.sqlite")) as yours,
+    ):
+        read = mine.put(a_copy())
+        yours.put(evolve(read, note="yours"), expected=read.revision)
+        with pytest.raises(CatalogConflict) as caught:
+            mine.put(evolve(read, note="mine"), expected=read.revision)
+        assert caught.value.context["stored"] == 2
+        assert caught.value.retryable
+        with pytest.raises(CatalogConflict):
+            mine.put(a_copy(), expected=0)
+        assert mine.get(read.id).note == "yours"
+
+
+@pytest.mark.parametrize("way", ["update", "put"])
+def test_two_who_change_one_record_lose_nothing(tmp_path, way):
+    """Each through a connection of its own, again and again, in threads."""
+    count, path = 25, tmp_path / "c.sqlite"
+    with closing(SqliteCatalog(path)) as catalog:
+        copy = catalog.put(a_copy()).id
+    failures = []
+
+    def add(text):
+        with closing(SqliteCatalog(path)) as mine:
+            for _ in range(count):
+                change(mine, text)
+
+    def change(mine, text):
+        def noted(record):
+            return evolve(record, note=record.note + text)
+
+        if way == "update":
+            mine.update(copy, noted)
+            return
+        while True:
+            record = mine.get(copy)
+            try:
+                mine.put(noted(record), expected=record.revision)
+            except CatalogConflict:
+                continue
+            return
+
+    def work(text):
+        try:
+            add(text)
+        except Exception as error:  # noqa: BLE001 - seen by the test
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(text,)) for text in "ab"]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert not failures
+    with closing(SqliteCatalog(path)) as catalog:
+        record = catalog.get(copy)
+    base = a_copy().note
+    assert sorted(record.note.removeprefix(base)) == ["a"] * count + ["b"] * count
+    assert record.revision == 1 + 2 * count
+
+
+def test_a_record_without_a_revision_is_one_of_before(tmp_path):
+    """Records of 0.1.0 have none: they count from nothing."""
+    with closing(SqliteCatalog(tmp_path / "c.sqlite")) as catalog:
+        copy = catalog.put(a_copy())
+        with closing(sqlite3.connect(tmp_path / "c.sqlite")) as db, db:
+            (text,) = db.execute("SELECT record FROM copies").fetchone()
+            old = {k: v for k, v in json.loads(text).items() if k != "revision"}
+            db.execute("UPDATE copies SET record=?", (json.dumps(old),))
+        assert catalog.get(copy.id).revision == 0
+        assert catalog.put(copy, expected=0).revision == 1
+
+
+def test_ids_are_known_of_records_that_cannot_be_read(tmp_path):
+    """A resume goes on with the others; one that is unreadable may still be replaced."""
+    with closing(SqliteCatalog(tmp_path / "c.sqlite")) as catalog:
+        copy = catalog.put(a_copy())
+        with closing(sqlite3.connect(tmp_path / "c.sqlite")) as db, db:
+            db.execute("UPDATE copies SET record='no'")
+        assert catalog.ids() == (copy.id,)
+        with pytest.raises(CatalogError):
+            catalog.get(copy.id)
+        assert catalog.put(copy).revision == 1
+        catalog.put(evolve(copy, life=CopyLife.DELETED))
+        assert catalog.ids() == ()
+        assert catalog.ids(include_deleted=True) == (copy.id,)

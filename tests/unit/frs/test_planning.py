@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from frskit import BackupType, Budget, CopyLife, RecoveryMethod, RecoveryMode, Verdict
+from frskit import Budget, CopyLife, RecoveryMode, Verdict
 from frskit.errors import CopyInUse, RecoveryPrecondition, StorageGroupNotRecognized
 from frskit.frs.recovery.planning import RecoveryWish, make_plan, used_up
 from frskit.model.copies import MemberLife
@@ -233,15 +233,3 @@ def test_a_copy_that_production_runs_on_is_not_read(site, plan, copy):
     site.frs.recover(plan(copy))
     with pytest.raises(CopyInUse):
         plan(copy)
-
-
-def test_a_method_that_the_table_lets_through_by_mistake_changes_nothing(site, copy, monkeypatch):
-    """Whatever the table of what is legal says, what nobody can do is refused and undone."""
-    monkeypatch.setattr("frskit.frs.recovery.planning.objection", lambda *_: "")
-    plan = site.frs.plan_recovery(copy.id, mode=PIT, method=RecoveryMethod.ARRAY_RESTORE)
-    before = site.parties.production_luns()
-    with pytest.raises(Exception, match="cannot copy back by itself"):
-        site.frs.recover(plan)
-    assert site.parties.production_luns() == before
-    assert site.status("evs1", "sg1").databases[0].items == 70
-    assert site.frs.create_copy("evs1", ["sg1"], backup_type=BackupType.FULL).recoverable

@@ -100,15 +100,15 @@ def test_a_mount_that_vanishes_after_the_check_stops_the_swap(site, plan, monkey
     """Somebody dismounts a volume between the plan and the swap."""
     server = type(site.parties.production)
     before = site.parties.production_luns()
-    real = execution.RecoveryRun._mounted_storage
+    real = execution.mounted_storage
 
-    def mounted_storage(production, member):
+    def mounted_storage(production, mount_point):
         with monkeypatch.context() as patch:
             patch.setattr(server, "volumes", lambda _: ())
-            return real(production, member)
+            return real(production, mount_point)
 
     with monkeypatch.context() as patch:
-        patch.setattr(execution.RecoveryRun, "_mounted_storage", staticmethod(mounted_storage))
+        patch.setattr(execution, "mounted_storage", mounted_storage)
         assert "is not mounted on production" in str(failed(site, plan))
     assert site.parties.production_luns() == before
     assert mail(site) == ("mounted", 70)
