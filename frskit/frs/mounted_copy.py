@@ -14,7 +14,7 @@ from frskit.clock import Budget, SystemClock
 from frskit.errors import VolumeNotFound
 from frskit.frs.file_sets import files_of, means
 from frskit.model.ids import StorageId
-from frskit.model.server_paths import inside, join, same_path
+from frskit.model.server_paths import as_relative, inside, join, same_path
 from frskit.protocols import Workspace
 from frskit.storage import PathFileSystem
 
@@ -143,13 +143,13 @@ class MountedCopy:
             for files in component.files:
                 tree, member, directory = self.locate(files.path)
                 for inner in _directories(tree, directory) if files.recursive else ():
-                    place.files.makedirs(place.inner(join(member.mount_point, inner)))
+                    place.files.makedirs(as_relative(join(member.mount_point, inner)))
                 for path, ref in self.find(files):
                     self._budget.check("copying files to a scratch place")
-                    _write(ref, place.files, place.inner(path))
+                    _write(ref, place.files, as_relative(path))
         # Also those that no file set means.
         for path, late in self._late.items():
-            _write(late, place.files, place.inner(path))
+            _write(late, place.files, as_relative(path))
 
 
 def mount_points(root: str, copy: Copy, members: Sequence[CopyMember]) -> dict[StorageId, str]:

@@ -60,7 +60,6 @@ from frskit.protocols.small import (
     FileSystem,
     FileTree,
     ReadableFile,
-    SupportsOwners,
     WritableFile,
 )
 from frskit.protocols.writer import Writer
@@ -89,7 +88,6 @@ __all__ = [
     "ShadowCopyService",
     "ShadowSession",
     "SupportsLogAnalysis",
-    "SupportsOwners",
     "SupportsProvisioning",
     "SupportsRecovery",
     "SupportsRestore",

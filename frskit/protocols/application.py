@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from attrs import frozen
 
-from frskit.model.server_paths import as_relative
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Executor
@@ -35,11 +33,12 @@ __all__ = ["Application", "CheckTarget", "CopyFiles", "IntegrityChecker", "Works
 
 @frozen(kw_only=True)
 class Workspace:
-    """A writable place on the recovery server that is thrown away at the end of its block.
+    r"""A writable place on the recovery server that is thrown away at the end of its block.
 
     Attributes:
-        files: Its files; paths are relative to it. A copy that was asked for lies where `inner`
-            says.
+        files: Its files; paths are relative to it. A copy that was asked for lies under the paths
+            of production, without colons: ``M:\a\b.edb`` is ``M/a/b.edb``
+            (`frskit.model.server_paths.as_relative`).
         server: The server that it is on; ``server.runner`` runs programs there.
         path: Where programs on that server find it, server-native; None where no program can see
             it: on a simulated server, or on one that is not this machine. A checker that must run
@@ -49,10 +48,6 @@ class Workspace:
     files: FileSystem
     server: Server
     path: str | None = None
-
-    def inner(self, path: str) -> str:
-        r"""Where a file of production lies inside the place: ``M:\a\b.edb`` at ``M/a/b.edb``."""
-        return as_relative(path)
 
 
 class CopyFiles(Protocol):

@@ -10,7 +10,7 @@ from one thread at a time. Nobody repeats a failed write: what it left is told b
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,7 +28,6 @@ __all__ = [
     "FileSystem",
     "FileTree",
     "ReadableFile",
-    "SupportsOwners",
     "WritableFile",
 ]
 
@@ -250,12 +249,14 @@ class FileSystem(FileTree, Protocol):
         """
         ...
 
-    def take(self, path: str, source: FileRef, *, budget: Budget) -> None:
+    def take(self, path: str, source: FileRef, *, mode: int | None = None, budget: Budget) -> None:
         """Make the new file `path` a copy of `source`, which may be of another file system.
 
         Bytes, and all that belongs to them and that both file systems have: mode, owner, group,
         times, extended attributes, holes; data is shared with the source where the file system
         can (reflink). What both have and the copy may not be given is an error, never left out.
+        What the source has not, its directory gives: owner and group, as far as this process may,
+        and the mode without the right to search; `mode` counts instead of either's.
         Volatile until `sync([path])`. Not idempotent: remove the file before a second try. After
         any error, a death of the process apart, there is no `path`. One call at a time per path.
 
@@ -282,23 +283,6 @@ class FileSystem(FileTree, Protocol):
         Raises:
             FileMissing: The directory of a path does not exist.
             DeviceError: The device refused.
-        """
-        ...
-
-
-@runtime_checkable
-class SupportsOwners(Protocol):
-    """A `FileSystem` whose files belong to somebody and have permissions."""
-
-    def adopt(self, path: str, mode: int | None) -> None:
-        """Give a new file to the owner and group of its directory, as far as this process may.
-
-        Args:
-            path: The file.
-            mode: Its permissions; None = those of its directory without the right to search.
-
-        Raises:
-            FileMissing: No such file.
         """
         ...
 

@@ -49,7 +49,6 @@ if TYPE_CHECKING:
         FileRef,
         FileSystem,
         ReadableFile,
-        SupportsOwners,
         WritableFile,
     )
 
@@ -209,8 +208,11 @@ class DirectoryFile:
                 sync_directory(self._new_in)
                 self._new_in = None
 
-    def take(self, source: FileRef, check: Callable[[], None]) -> None:
+    def take(self, source: FileRef, check: Callable[[], None]) -> bool:
         """Fill this empty file from another, with what belongs to it; see `PathFileSystem.take`.
+
+        Returns:
+            Whether the other has an owner and a mode, which have come along.
 
         Args:
             source: The other file.
@@ -227,11 +229,12 @@ class DirectoryFile:
                             reading.descriptor(), self.descriptor(), reading.size_bytes, check
                         )
                     copy_attributes(reading.descriptor(), self.descriptor())
-                return
+                return True
             for offset in range(0, reading.size_bytes, _CHUNK_BYTES):
                 check()
                 self.write_at(offset, reading.read_at(offset, _CHUNK_BYTES))
             self.truncate(reading.size_bytes)
+        return False
 
     def close(self) -> None:
         """Release the file. Idempotent."""
@@ -458,18 +461,31 @@ class PathFileSystem:
         with _typed(path), _opened(self._root, parts[:-1]) as directory:
             os.unlink(parts[-1], dir_fd=directory)
 
-    def take(self, path: str, source: FileRef, *, budget: Budget) -> None:
+    def take(self, path: str, source: FileRef, *, mode: int | None = None, budget: Budget) -> None:
         """Make the new file `path` a copy of `source`, with all that this machine can keep of it.
 
-        A file of a `PathFileSystem` gives everything; from other file systems the bytes come.
+        A file of a `PathFileSystem` gives everything; from others the bytes come, and the file
+        belongs to whom its directory belongs to.
         """
         with self.create(path) as target:
             try:
-                target.take(source, lambda: budget.check(f"copying {source.name}"))
+                owned = target.take(source, lambda: budget.check(f"copying {source.name}"))
+                if not owned or mode is not None:
+                    self._give(target.descriptor(), path, mode, owned=owned)
             except BaseException:
                 with suppress(FrskitError):
                     self.remove(path)
                 raise
+
+    def _give(self, descriptor: int, path: str, mode: int | None, *, owned: bool) -> None:
+        """Owner and mode for a file that brought none, or another mode than it brought."""
+        with _typed(path), _opened(self._root, self._inside(path)[:-1]) as directory:
+            above = os.fstat(directory)
+            if not owned:
+                with suppress(PermissionError):
+                    os.fchown(descriptor, above.st_uid, above.st_gid)
+            # After the owner: a change of that may take rights away.
+            os.fchmod(descriptor, above.st_mode & 0o666 if mode is None else mode)
 
     def sync(self, paths: Iterable[str] | None = None) -> None:
         """Return when every file and directory of the tree is durable, or only those named."""
@@ -498,21 +514,6 @@ class PathFileSystem:
             if stat.S_ISREG(facts.st_mode):
                 _sync_file(directory, parts[-1])
             return stat.S_ISDIR(facts.st_mode)
-
-    def adopt(self, path: str, mode: int | None) -> None:
-        """Give a new file to the owner and group of its directory, as far as this process may."""
-        parts = self._writable(path)
-        how = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-        with _typed(path), _opened(self._root, parts[:-1]) as directory:
-            above = os.fstat(directory)
-            descriptor = os.open(parts[-1], how, dir_fd=directory)
-            try:
-                with suppress(PermissionError):
-                    os.fchown(descriptor, above.st_uid, above.st_gid)
-                # After the owner: a change of that may take rights away.
-                os.fchmod(descriptor, above.st_mode & 0o666 if mode is None else mode)
-            finally:
-                os.close(descriptor)
 
     def _sync(self, parts: tuple[str, ...]) -> None:
         path = "/".join(parts)
@@ -549,7 +550,6 @@ def _sync_file(directory: int, name: str) -> None:
 
 if TYPE_CHECKING:
     _file_system: type[FileSystem] = PathFileSystem
-    _owners: type[SupportsOwners] = PathFileSystem
     _ref: type[FileRef] = PathRef
     _readable: type[ReadableFile] = DirectoryFile
     _writable: type[WritableFile] = DirectoryFile

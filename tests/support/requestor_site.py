@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import suppress
 
 from frskit import Policy, Production, Recovery, compose
-from frskit.errors import StorageGroupNotRecognized
 from frskit.frs import Patience
 from frskit.model.checks import CheckedFile, ComponentCheck, FileVerdict, IntegrityReport
 from frskit.model.plans import ComponentInfo, ComponentStatus, OnlineReport
@@ -70,7 +69,7 @@ class SmallChecker:
             files=files,
             components=tuple(
                 ComponentCheck(component=each.id, image_ok=True, truncation_ok=True)
-                for each in target.selected
+                for each in target.copy.selected
             ),
         )
 
@@ -83,29 +82,23 @@ class SmallApplication:
     def __init__(self, site):
         self.script, self._site = site.script, site
 
-    def components(self):
+    def components(self, *, budget):
         """One for each of the writers' components."""
         self.script.hit("application.components")
         return tuple(
-            ComponentInfo(name=each.caption, id=each.id)
+            ComponentInfo(name=each.caption, id=each.id, owner="evs1")
             for writer in self._site.writers
             for each in writer.metadata.components
         )
 
-    def owner(self, component):
-        """Production."""
-        if component not in {each.name for each in self.components()}:
-            raise StorageGroupNotRecognized(component)
-        return "evs1"
-
-    def take_offline(self, component, *, budget):
+    def take_offline(self, component, *, for_restore, budget):
         """Nothing runs."""
 
     def bring_online(self, component, *, budget):
         """Nothing runs."""
-        return OnlineReport(status=self.status(component))
+        return OnlineReport(status=self.status(component, budget=budget))
 
-    def status(self, component):
+    def status(self, component, *, budget):
         """Up."""
         return ComponentStatus(name=component, databases=())
 

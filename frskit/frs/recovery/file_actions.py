@@ -7,6 +7,7 @@ the whole volume would take hours of production's standstill.
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Protocol
 
 from frskit.clock import Budget
@@ -14,7 +15,6 @@ from frskit.errors import FileExists, RecoveryFailed
 from frskit.frs.state.late_files import LateRef
 from frskit.model.plans import FileAction, FileActionKind
 from frskit.model.server_paths import same_path
-from frskit.protocols.small import SupportsOwners
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -133,7 +133,13 @@ def run_action(
         ref, limit = source.ref(action.path), budget or Budget.unlimited()
         _put_in_place(server, action.path, lambda tree, fresh: _copy(ref, tree, fresh, limit), undo)
     elif action.kind is FileActionKind.CREATE:
-        _put_in_place(server, action.path, lambda tree, fresh: _write(action, tree, fresh), undo)
+        made, limit = _made(action), budget or Budget.unlimited()
+        _put_in_place(
+            server,
+            action.path,
+            lambda tree, fresh: _copy(made, tree, fresh, limit, action.mode),
+            undo,
+        )
     elif action.kind is FileActionKind.DELETE:
         _delete(server, action.path, undo)
     else:
@@ -233,26 +239,25 @@ def drop_undo(server: Server, actions: tuple[FileAction, ...]) -> None:
         _sync_names(server.files(volume), *paths)
 
 
-def _copy(ref: FileRef, tree: FileSystem, path: str, budget: Budget) -> None:
-    """A file of the copy with all that belongs to it, durable."""
+def _copy(
+    ref: FileRef, tree: FileSystem, path: str, budget: Budget, mode: int | None = None
+) -> None:
+    """A file with all that belongs to it, durable."""
     if tree.exists(path):
         tree.remove(path)
-    tree.take(path, ref, budget=budget)
-    # It has no owner yet that it could keep.
-    if isinstance(ref, LateRef) and isinstance(tree, SupportsOwners):
-        tree.adopt(path, None)
+    tree.take(path, ref, mode=mode, budget=budget)
     tree.sync([path])
 
 
-def _write(action: FileAction, tree: FileSystem, path: str) -> None:
-    """The bytes of a CREATE, durable, in the hands of whom the directory belongs to."""
-    if tree.exists(path):
-        tree.remove(path)
-    with tree.create(path) as target:
-        target.write_at(0, action.content)
-        if isinstance(tree, SupportsOwners):
-            tree.adopt(path, action.mode)
-        target.sync()
+def _made(action: FileAction) -> LateRef:
+    """The bytes of a CREATE as a file that nobody owns yet."""
+    content = action.content
+    return LateRef(
+        name=action.path,
+        size_bytes=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+        content=content,
+    )
 
 
 def _rename(server: Server, old: str, new: str) -> None:

@@ -333,11 +333,11 @@ class SimFs:
             self._check_writable()
             return self._opened_as(self._tree.file(path), path, writable=True)
 
-    def take(self, path: str, source: FileRef, *, budget: Budget) -> None:
+    def take(self, path: str, source: FileRef, *, mode: int | None = None, budget: Budget) -> None:
         """Make the new file `path` a copy of `source`: its bytes.
 
         From another file of a `SimFs` come also its holes and its time of change; there is
-        nothing else that could come.
+        nothing else that could come, and no mode.
 
         Raises:
             FileExists, FileMissing, NoSpace, WriteProtected: As `create`.

@@ -19,6 +19,7 @@ from frskit.model.components import Component, ComponentId
 from frskit.model.copies import Copy, CopyMember
 from frskit.model.files import FileRole, FileSet
 from frskit.model.ids import CopyId, StorageId, VolumeId
+from frskit.model.server_paths import as_relative
 from frskit.model.storage import CopyKind
 from frskit.model.volumes import Extent, Volume
 from frskit.storage.directory_filesystem import PathFileSystem
@@ -150,8 +151,8 @@ def test_a_scratch_place_with_the_copy_holds_its_files_to_be_written_to(image):
             "srv/kv/wal/2",
         ]
         assert not any("other" in each for each in tree(place))
-        assert place.inner("/srv/kv/base/1") == "srv/kv/base/1"
-        with place.files.edit(place.inner("/srv/kv/base/1")) as file:
+        assert as_relative("/srv/kv/base/1") == "srv/kv/base/1"
+        with place.files.edit(as_relative("/srv/kv/base/1")) as file:
             file.write_at(0, b"changed")
     assert (image / "kv/base/1").read_bytes() == b"one" * 99
 
@@ -165,7 +166,7 @@ def test_a_scratch_place_names_windows_paths_without_the_drives_colon(image):
     target = mounted(image, mount_point="M:\\", runner=LocalRunner(), sets=sets)
     with target.scratch(with_copy=True) as place:
         assert tree(place) == ["M/", "M/kv/", "M/kv/base/", "M/kv/base/1"]
-        assert place.inner("M:\\kv\\base\\1") == "M/kv/base/1"
+        assert as_relative("M:\\kv\\base\\1") == "M/kv/base/1"
 
 
 @pytest.mark.parametrize(
@@ -231,5 +232,5 @@ def test_a_scratch_place_with_the_copy_has_the_late_files_too(image):
     """Also one that no file set means."""
     with mounted(image, late=LATE).scratch(with_copy=True) as place:
         for path, data in LATE:
-            with place.files.open(place.inner(path)) as file:
+            with place.files.open(as_relative(path)) as file:
                 assert file.read_at(0, 100) == data

@@ -23,6 +23,8 @@ def signatures() -> list[str]:
     for module in sorted(Path(folder).glob("*.py")):
         tree = ast.parse(module.read_text(encoding="utf-8"))
         for kind in (node for node in tree.body if isinstance(node, ast.ClassDef)):
+            if not any("Protocol" in ast.unparse(base) for base in kind.bases):
+                continue
             lines += [_line(kind.name, each) for each in kind.body if _public(each)]
     return lines
 
