@@ -10,8 +10,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-from frskit.errors import CopyConflict
-from frskit.model.plans import FileAction, FileActionKind, LogAnalysis, LogVerdict, RecoveryMethod
+from frskit.errors import CopyConflict, RecoveryPrecondition
+from frskit.model.plans import (
+    FileAction,
+    FileActionKind,
+    LogAnalysis,
+    LogVerdict,
+    RecoveryMethod,
+    RecoveryMode,
+)
 from frskit.model.storage import CopyRequest, StagedCopies
 
 if TYPE_CHECKING:
@@ -20,7 +27,7 @@ if TYPE_CHECKING:
     from frskit.clock import Budget
     from frskit.model.components import WriterMetadata, WriterRecord, WriterSession
     from frskit.model.ids import CopyKey
-    from frskit.model.plans import RecoveryMode
+    from frskit.model.plans import RecoveryTarget
     from frskit.protocols import CopyFiles
 
 __all__ = ["ApplicationBase", "ArrayBase", "WriterBase"]
@@ -72,20 +79,30 @@ class WriterBase(ABC):
 class ApplicationBase(ABC):
     """An `Application` without logs: only point-in-time recovery of whole files."""
 
-    def analyze(self, component: str, copy: CopyFiles | None, mode: RecoveryMode) -> LogAnalysis:
-        """Point in time needs nothing; there is nothing to roll forward with."""
-        from frskit.model.plans import RecoveryMode as Mode
-
-        if mode is Mode.POINT_IN_TIME:
-            return LogAnalysis(mode=mode, verdict=LogVerdict.CLEAN, reason="there are no logs")
+    def analyze(
+        self, component: str, copy: CopyFiles | None, target: RecoveryTarget, *, budget: Budget
+    ) -> LogAnalysis:
+        """Point in time needs nothing; there is nothing to roll forward with, or to stop in."""
+        if target.stop:
+            raise RecoveryPrecondition(
+                f"{component} has no logs to stop in at {target.stop_kind} {target.stop}"
+            )
+        if target.mode is RecoveryMode.POINT_IN_TIME:
+            return LogAnalysis(target=target, verdict=LogVerdict.CLEAN, reason="there are no logs")
         return LogAnalysis(
-            mode=mode,
+            target=target,
             verdict=LogVerdict.IMPOSSIBLE,
             reason="this application keeps no logs to roll forward with",
         )
 
     def file_actions(
-        self, component: str, copy: CopyFiles, mode: RecoveryMode, method: RecoveryMethod
+        self,
+        component: str,
+        copy: CopyFiles,
+        target: RecoveryTarget,
+        method: RecoveryMethod,
+        *,
+        budget: Budget,
     ) -> Sequence[FileAction]:
         """A swap brings the files; copying back takes each file of the copy."""
         if method is not RecoveryMethod.COPY_BACK:

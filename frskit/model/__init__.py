@@ -94,6 +94,7 @@ if TYPE_CHECKING:
         RecoveryMode,
         RecoveryPlan,
         RecoveryReport,
+        RecoveryTarget,
     )
     from frskit.model.reports import (
         DamagedPage,
@@ -231,6 +232,7 @@ __all__ = [
     "RecoveryMode",
     "RecoveryPlan",
     "RecoveryReport",
+    "RecoveryTarget",
     "RequiredRange",
     "RestoreRequest",
     "ScsiLun",
@@ -277,6 +279,7 @@ _HOMES = {
     "Checkpoint": "frskit.model.ese_files",
     "LogPoint": "frskit.model.log_points",
     "LogRange": "frskit.model.log_points",
+    "RecoveryTarget": "frskit.model.plans",
     "CommandResult": "frskit.model.plans",
     "Completion": "frskit.model.copies",
     "CompletionReport": "frskit.model.shadows",

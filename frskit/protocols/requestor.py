@@ -122,11 +122,21 @@ class SupportsRecovery(Protocol):
     """A requestor that can also recover."""
 
     def plan_recovery(
-        self, copy: CopyId, *, mode: RecoveryMode, method: RecoveryMethod = ...
+        self,
+        copy: CopyId,
+        *,
+        mode: RecoveryMode,
+        method: RecoveryMethod = ...,
+        stop: str = "",
+        stop_kind: str = "",
     ) -> RecoveryPlan:
         """What a recovery would do; changes nothing.
 
+        `stop` and `stop_kind` as in `RecoveryTarget`: where a roll forward ends, in the
+        application's own words.
+
         Raises:
+            UsageError: A stop without roll forward or without a kind.
             RecoveryPrecondition: It is not legal or not possible; the context names the condition.
         """
         ...

@@ -71,6 +71,7 @@ class RecoveryRun:
                 plan.copy,
                 component=plan.component,
                 mode=plan.mode.value,
+                **({plan.target.stop_kind: plan.target.stop} if plan.target.stop else {}),
             )
             try:
                 self._until_online(production, copy, journal, before)
@@ -100,7 +101,10 @@ class RecoveryRun:
             self._parts,
             copy,
             RecoveryWish(
-                mode=plan.mode, method=plan.method, component=plan.component, accept_unverified=True
+                target=plan.target,
+                method=plan.method,
+                component=plan.component,
+                accept_unverified=True,
             ),
             self._budget,
         )

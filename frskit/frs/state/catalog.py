@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve, frozen
 
 from frskit.errors import CatalogError, CopyNotFound
+from frskit.frs.state.record_upgrades import COPY_VERSION
 from frskit.model.checks import IntegrityReport
 from frskit.model.components import WriterRecord
 from frskit.model.copies import Copy, CopyFilter
@@ -134,8 +135,8 @@ class SqliteCatalog:
                 copy.server.casefold(),
                 stamp,
                 copy.life.value,
-                dump(light, "frskit.copy"),
-                dump(heavy, "frskit.copy-detail"),
+                dump(light, "frskit.copy", COPY_VERSION),
+                dump(heavy, "frskit.copy-detail", COPY_VERSION),
             ),
         )
         db.executemany(
@@ -151,9 +152,9 @@ class SqliteCatalog:
             ).fetchone()
         if row is None:
             raise CopyNotFound(f"there is no copy {copy}", context={"copy": copy})
-        heavy = load(row[1], _Heavy, "frskit.copy-detail")
+        heavy = load(row[1], _Heavy, "frskit.copy-detail", COPY_VERSION)
         return evolve(
-            load(row[0], Copy, "frskit.copy"),
+            load(row[0], Copy, "frskit.copy", COPY_VERSION),
             report=heavy.report,
             records=heavy.records,
             documents=heavy.documents,
@@ -181,7 +182,7 @@ class SqliteCatalog:
         )
         with self._lock, _catalog_errors(self._path):
             rows = self._db.execute(query, values).fetchall()
-        return tuple(load(row[0], Copy, "frskit.copy") for row in rows)
+        return tuple(load(row[0], Copy, "frskit.copy", COPY_VERSION) for row in rows)
 
     def join_lineage(self, old: StorageId, new: StorageId, since: str) -> None:
         """After a swap: `new` is now the volume that `old` was."""

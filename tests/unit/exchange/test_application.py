@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from support.places import actions_for, analyzed, rank
 
 from frskit.errors import StorageGroupNotRecognized, StoreError
 from frskit.ese import read_database_header
@@ -46,7 +47,7 @@ def carry_out(server, actions: Sequence[FileAction], copy) -> None:
 def recover(world, copy, mode: RecoveryMode, method: RecoveryMethod) -> OnlineReport:
     """Plan while the stores run, then recover by swapping drives or copying files."""
     application = world.exchange.application
-    actions = application.file_actions("sg1", copy, mode, method)
+    actions = actions_for(world, copy, mode, method)
     application.take_offline("sg1", budget=world.budget)
     if method is SWAP:
         for letter in "MP" if mode is RF else "LMP":
@@ -101,7 +102,7 @@ def test_roll_forward(history, method: RecoveryMethod) -> None:
 def test_roll_forward_after_a_crash(history) -> None:
     """Also if the stores died instead of being dismounted."""
     world, copy, _, now = history
-    actions = world.exchange.application.file_actions("sg1", copy, RF, SWAP)
+    actions = actions_for(world, copy, RF, SWAP)
     world.exchange.stop(clean=False)
     world.exchange.running = True
     for letter in "MP":
@@ -118,7 +119,7 @@ def test_checkpoint_is_set_aside_for_roll_forward(history) -> None:
     """Left in place, the checkpoint of the dismount makes replay fail with -543."""
     world, copy, _, now = history
     application = world.exchange.application
-    actions = application.file_actions("sg1", copy, RF, SWAP)
+    actions = actions_for(world, copy, RF, SWAP)
     moved = [each for each in actions if each.path.endswith("E00.chk")]
     assert [each.kind for each in moved] == [FileActionKind.SET_ASIDE]
     assert moved[0].target == f"{LOGS}\\frskit-aside-1\\E00.chk"
@@ -144,7 +145,7 @@ def test_checkpoint_that_the_dismount_will_move_is_set_aside(world) -> None:
     world.complete(session, succeeded=False)
     world.deliver(5)
     wanted = subjects(world)
-    assert not world.exchange.application.analyze("sg1", copy, RF).stale_checkpoint
+    assert not analyzed(world, copy, RF).stale_checkpoint
     recover(world, copy, RF, SWAP)
     assert subjects(world) == wanted
 
@@ -153,7 +154,7 @@ def test_checkpoint_that_the_dismount_will_move_is_set_aside(world) -> None:
 def test_roll_forward_by_swap_touches_no_log(history) -> None:
     """The plan renames the checkpoint and nothing else; no file of the copy is copied in."""
     world, copy, _, _ = history
-    actions = world.exchange.application.file_actions("sg1", copy, RF, SWAP)
+    actions = actions_for(world, copy, RF, SWAP)
     assert [each.path for each in actions] == [f"{LOGS}\\E00.chk"]
 
 
@@ -161,14 +162,14 @@ def test_roll_forward_by_swap_touches_no_log(history) -> None:
 def test_point_in_time_by_swap_needs_no_file_action(history) -> None:
     """Logs and checkpoint come with the LUNs."""
     world, copy, _, _ = history
-    assert not world.exchange.application.file_actions("sg1", copy, PIT, SWAP)
+    assert not actions_for(world, copy, PIT, SWAP)
 
 
 def test_point_in_time_by_swap_without_the_log_volume(history) -> None:
     """If the copy does not cover the log volume, newer logs and the checkpoint go aside."""
     world, copy, _, _ = history
     copy.server.take_drive("L")
-    actions = world.exchange.application.file_actions("sg1", copy, PIT, SWAP)
+    actions = actions_for(world, copy, PIT, SWAP)
     assert {each.kind for each in actions} == {FileActionKind.SET_ASIDE}
     names = {each.path.rsplit("\\", 1)[1] for each in actions}
     assert {"E00.log", "E00.chk"} <= names
@@ -179,7 +180,7 @@ def test_later_logs_left_in_place_roll_forward(history) -> None:
     """What the set-aside prevents: with production's logs in place point in time is lost."""
     world, copy, then, now = history
     application = world.exchange.application
-    actions = application.file_actions("sg1", copy, PIT, COPY_BACK)
+    actions = actions_for(world, copy, PIT, COPY_BACK)
     application.take_offline("sg1", budget=world.budget)
     kept_logs = [
         each
@@ -196,7 +197,7 @@ def test_a_log_closed_by_the_dismount_is_provided_for(history) -> None:
     """Generations that appear between plan and dismount go aside as well."""
     world, copy, then, _ = history
     application = world.exchange.application
-    actions = application.file_actions("sg1", copy, PIT, COPY_BACK)
+    actions = actions_for(world, copy, PIT, COPY_BACK)
     world.fill_logs(1)
     application.take_offline("sg1", budget=world.budget)
     carry_out(world.server, actions, copy)
@@ -208,19 +209,18 @@ def test_set_aside_never_overwrites(history) -> None:
     """A second recovery uses another directory."""
     world, copy, _, _ = history
     world.server.rename(f"{LOGS}\\E00tmp.log", f"{LOGS}\\frskit-aside-1\\E00tmp.log")
-    actions = world.exchange.application.file_actions("sg1", copy, RF, SWAP)
+    actions = actions_for(world, copy, RF, SWAP)
     assert "frskit-aside-2" in actions[0].target
 
 
 def test_plans_are_pure(history) -> None:
     """Asking twice gives the same plan and changes nothing."""
     world, copy, _, _ = history
-    application = world.exchange.application
     before = {k: d.read(0, d.size_bytes) for k, d in world.server.devices.items()}
     for mode in (PIT, RF):
         for method in (SWAP, COPY_BACK):
-            first = application.file_actions("sg1", copy, mode, method)
-            assert application.file_actions("sg1", copy, mode, method) == first
+            first = actions_for(world, copy, mode, method)
+            assert actions_for(world, copy, mode, method) == first
     assert {k: d.read(0, d.size_bytes) for k, d in world.server.devices.items()} == before
 
 
@@ -233,10 +233,10 @@ def test_single_store_goes_forward_only(history) -> None:
     public = subjects(world, "pub1")
     copy.server.take_drive("P")
     application = world.exchange.application
-    assert application.analyze("sg1", copy, PIT).verdict is LogVerdict.IMPOSSIBLE
-    actions = application.file_actions("sg1", copy, RF, SWAP)
+    assert analyzed(world, copy, PIT).verdict is LogVerdict.IMPOSSIBLE
+    actions = actions_for(world, copy, RF, SWAP)
     application.take_offline("sg1", budget=world.budget)
-    assert application.analyze("sg1", copy, PIT).code == -551
+    assert analyzed(world, copy, PIT).code == -551
     world.server.take_drive("M")
     world.server.put_drive("M", copy.server.take_drive("M"))
     carry_out(world.server, actions, copy)
@@ -248,22 +248,21 @@ def test_single_store_goes_forward_only(history) -> None:
 def test_analysis_of_both_modes(history) -> None:
     """Point in time reaches the copy's last log, roll forward production's current one."""
     world, copy, _, _ = history
-    application = world.exchange.application
     held = [int(n[3:8], 16) for n in copy.server.names(LOGS) if len(n) == 12]
-    in_time = application.analyze("SG1", copy, PIT)
-    forward = application.analyze("sg1", copy, RF)
-    assert (in_time.verdict, in_time.reaches) == (LogVerdict.OK, max(held))
-    assert (forward.verdict, forward.reaches) == (LogVerdict.OK, world.current())
-    here = application.analyze("sg1", None, RF)
-    assert (here.verdict, here.reaches) == (LogVerdict.OK, world.current())
+    in_time = analyzed(world, copy, PIT, component="SG1")
+    forward = analyzed(world, copy, RF)
+    assert (in_time.verdict, rank(in_time.reaches)) == (LogVerdict.OK, max(held))
+    assert (forward.verdict, rank(forward.reaches)) == (LogVerdict.OK, world.current())
+    here = analyzed(world, None, RF)
+    assert (here.verdict, rank(here.reaches)) == (LogVerdict.OK, world.current())
 
 
 def test_analysis_of_an_offline_group(history) -> None:
     """Cleanly dismounted production: clean, and it could go on from its last log."""
     world, _, _, _ = history
     world.exchange.application.take_offline("sg1", budget=world.budget)
-    assert world.exchange.application.analyze("sg1", None, PIT).verdict is LogVerdict.CLEAN
-    assert world.exchange.application.analyze("sg1", None, RF).verdict is LogVerdict.OK
+    assert analyzed(world, None, PIT).verdict is LogVerdict.CLEAN
+    assert analyzed(world, None, RF).verdict is LogVerdict.OK
 
 
 @pytest.mark.rule("EXC-67")
@@ -272,8 +271,8 @@ def test_gap_in_production_is_partial_and_recoverable(history) -> None:
     world, copy, then, now = history
     top = max(int(n[3:8], 16) for n in world.server.names(LOGS) if len(n) == 12)
     world.server.remove(f"{LOGS}\\E00{top - 1:05x}.log")
-    analysis = world.exchange.application.analyze("sg1", copy, RF)
-    assert (analysis.verdict, analysis.gap_at) == (LogVerdict.PARTIAL, top - 1)
+    analysis = analyzed(world, copy, RF)
+    assert (analysis.verdict, rank(analysis.gap_at)) == (LogVerdict.PARTIAL, top - 1)
     recover(world, copy, RF, SWAP)
     found = subjects(world)
     assert then == found[: len(then)]
@@ -284,10 +283,10 @@ def test_gap_in_production_is_partial_and_recoverable(history) -> None:
 def test_required_log_lost(history) -> None:
     """Without a log of the required range the copy cannot be rolled forward: -543."""
     world, copy, _, _ = history
-    needed = world.exchange.application.analyze("sg1", copy, RF).needed
+    needed = analyzed(world, copy, RF).needed
     assert needed is not None
-    world.server.remove(f"{LOGS}\\E00{needed[0]:05x}.log")
-    analysis = world.exchange.application.analyze("sg1", copy, RF)
+    world.server.remove(f"{LOGS}\\E00{needed.first.rank:05x}.log")
+    analysis = analyzed(world, copy, RF)
     assert (analysis.verdict, analysis.code) == (LogVerdict.IMPOSSIBLE, -543)
 
 
@@ -296,7 +295,7 @@ def test_missing_store_is_1216(history) -> None:
     """A store that the copy lost: the analysis says -1216 before anything is touched."""
     world, copy, _, _ = history
     copy.server.remove("P:\\exchsrvr\\sg1\\pub1.edb")
-    analysis = world.exchange.application.analyze("sg1", copy, PIT)
+    analysis = analyzed(world, copy, PIT)
     assert (analysis.verdict, analysis.code) == (LogVerdict.IMPOSSIBLE, -1216)
 
 
@@ -307,7 +306,7 @@ def test_empty_log_directory_is_refused(world) -> None:
     world.exchange.stop(clean=False)
     for name in world.server.names(LOGS):
         world.server.remove(f"{LOGS}\\{name}")
-    analysis = world.exchange.application.analyze("sg1", None, RF)
+    analysis = analyzed(world, None, RF)
     assert (analysis.verdict, analysis.code) == (LogVerdict.IMPOSSIBLE, -550)
     with pytest.raises(StoreError) as caught:
         world.exchange.application.bring_online("sg1", budget=world.budget)
@@ -324,7 +323,7 @@ def test_second_timeline_is_not_replayed(history) -> None:
     world.complete(session, succeeded=False)
     recover(world, copy, PIT, COPY_BACK)
     world.fill_logs(8)
-    analysis = world.exchange.application.analyze("sg1", newer, RF)
+    analysis = analyzed(world, newer, RF)
     assert analysis.verdict is not LogVerdict.OK
     assert analysis.code in (-515, -543)
 
@@ -430,7 +429,7 @@ def test_point_in_time_without_the_logs_volume_keeps_what_the_databases_need(his
     headers = [read_database_header(copy.server.read(path)) for path in (MBX, PUB)]
     last = max(each.gen_max_required for each in headers)
     copy.server.take_drive("L")
-    actions = world.exchange.application.file_actions("sg1", copy, PIT, SWAP)
+    actions = actions_for(world, copy, PIT, SWAP)
     moved = {each.path for each in actions if each.kind is FileActionKind.SET_ASIDE}
     kept = {f"{LOGS}\\{name}" for name in world.server.names(LOGS)} - moved
     assert kept == {f"{LOGS}\\E00{g:05x}.log" for g in range(1, last + 1)}

@@ -10,7 +10,8 @@ from frskit.errors import CopyInUse, RecoveryPrecondition, StorageGroupNotRecogn
 from frskit.frs.recovery.planning import RecoveryWish, make_plan, used_up
 from frskit.model.copies import MemberLife
 from frskit.model.files import FileRole
-from frskit.model.plans import LogVerdict
+from frskit.model.log_points import LogPoint
+from frskit.model.plans import LogVerdict, RecoveryTarget
 from frskit.model.storage import CopyState
 
 PIT, FORWARD = RecoveryMode.POINT_IN_TIME, RecoveryMode.ROLL_FORWARD
@@ -22,7 +23,9 @@ def plan(site):
 
     def planned(copy, mode=PIT, **wish):
         budget = Budget.of(site.clock)
-        return make_plan(site.parts, copy, RecoveryWish(mode=mode, **wish), budget)
+        return make_plan(
+            site.parts, copy, RecoveryWish(target=RecoveryTarget(mode=mode), **wish), budget
+        )
 
     return planned
 
@@ -197,10 +200,12 @@ def test_what_the_logs_lack_is_warned_of(site, plan, copy, monkeypatch, change):
     monkeypatch.setattr(
         application,
         "analyze",
-        lambda *arguments: evolve(real(*arguments), gap_at=17, **dict([change])),
+        lambda *asked, budget: evolve(
+            real(*asked, budget=budget), gap_at=LogPoint(rank=17, name="the 17th"), **dict([change])
+        ),
     )
     said = " ".join(plan(copy, FORWARD).warnings)
-    assert ("the log chain breaks at 17" in said) == (change[0] == "verdict")
+    assert ("the log chain breaks at the 17th" in said) == (change[0] == "verdict")
     assert ("checkpoint file is ahead" in said) == (change[0] == "stale_checkpoint")
 
 
@@ -209,7 +214,9 @@ def test_nothing_to_replay_is_said(site, plan, copy, monkeypatch):
     application = type(site.exchange.application)
     real = application.analyze
     monkeypatch.setattr(
-        application, "analyze", lambda *arguments: evolve(real(*arguments), reaches=None)
+        application,
+        "analyze",
+        lambda *asked, budget: evolve(real(*asked, budget=budget), reaches=None),
     )
     details = {step.title: step.detail for step in plan(copy).steps}
     assert details["mount and replay"] == "nothing to replay"

@@ -16,20 +16,37 @@ from frskit.model.checks import (
 )
 from frskit.model.components import ComponentId
 from frskit.model.files import FileRole
+from frskit.model.log_points import LogPoint, LogRange
 
 GROUP = ComponentId(writer_id="w", logical_path="", name="sg1")
+
+
+def place(number, *, stream="s"):
+    """A log of the stream."""
+    return LogPoint(rank=number, name=f"log {number}", stream=stream)
+
+
+def stretch(first, last):
+    """From log to log."""
+    return LogRange(first=place(first), last=place(last))
+
+
 LOGS = tuple(
     CheckedFile(
         component=GROUP,
         path=f"L:\\sg1\\E000000{number}.log",
         role=FileRole.LOG,
         verdict=FileVerdict.OK,
-        generation=number,
+        log=place(number),
     )
     for number in range(1, 6)
 )
 GOOD = ComponentCheck(
-    component=GROUP, image_ok=True, truncation_ok=True, logs_held=(1, 5), truncation_bound=4
+    component=GROUP,
+    image_ok=True,
+    truncation_ok=True,
+    logs_held=stretch(1, 5),
+    truncation_bound=place(4),
 )
 
 
@@ -41,7 +58,7 @@ def objection(copy, *, files=LOGS, policy=None, kind=BackupType.FULL, **changes)
 
 def with_log(number, **changes):
     """The logs, one of them changed."""
-    return tuple(evolve(each, **changes) if each.generation == number else each for each in LOGS)
+    return tuple(evolve(each, **changes) if each.log == place(number) else each for each in LOGS)
 
 
 def test_a_good_copy_may_cut(copy):
@@ -62,8 +79,14 @@ def test_a_good_copy_may_cut(copy):
             "E0000003.log would be deleted, and its copy is damaged",
         ),
         ({"logs_held": None}, "E0000001.log would be deleted, and the copy does not hold it"),
-        ({"logs_held": (2, 5)}, "E0000001.log would be deleted, and the copy does not hold it"),
-        ({"logs_held": (1, 2)}, "E0000003.log would be deleted, and the copy does not hold it"),
+        (
+            {"logs_held": stretch(2, 5)},
+            "E0000001.log would be deleted, and the copy does not hold it",
+        ),
+        (
+            {"logs_held": stretch(1, 2)},
+            "E0000003.log would be deleted, and the copy does not hold it",
+        ),
     ],
 )
 def test_what_stands_against_cutting_is_said(copy, changes, said):
@@ -73,8 +96,11 @@ def test_what_stands_against_cutting_is_said(copy, changes, said):
 
 def test_what_stays_need_not_be_held(copy):
     """Logs at and above the bound, and files of other kinds, are nobody's business here."""
-    assert objection(copy, files=with_log(4, verdict=FileVerdict.DAMAGED), logs_held=(1, 3)) == ""
-    other = evolve(LOGS[0], role=FileRole.DATABASE, generation=None, verdict=FileVerdict.DAMAGED)
+    assert (
+        objection(copy, files=with_log(4, verdict=FileVerdict.DAMAGED), logs_held=stretch(1, 3))
+        == ""
+    )
+    other = evolve(LOGS[0], role=FileRole.DATABASE, log=None, verdict=FileVerdict.DAMAGED)
     assert objection(copy, files=(*LOGS, other, evolve(other, role=FileRole.LOG))) == ""
 
 
