@@ -71,7 +71,8 @@ class RecoveryRun:
                 plan.copy,
                 component=plan.component,
                 mode=plan.mode.value,
-                **({plan.target.stop_kind: plan.target.stop} if plan.target.stop else {}),
+                stop_kind=plan.target.stop_kind,
+                stop=plan.target.stop,
             )
             try:
                 self._until_online(production, copy, journal, before)

@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING
 import pytest
 from support.places import actions_for, analyzed, rank
 
-from frskit.errors import StorageGroupNotRecognized, StoreError
+from frskit.errors import RecoveryPrecondition, StorageGroupNotRecognized, StoreError
 from frskit.ese import read_database_header
 from frskit.exchange import Message
-from frskit.model.plans import FileActionKind, LogVerdict, RecoveryMethod, RecoveryMode
+from frskit.model.plans import (
+    FileActionKind,
+    LogVerdict,
+    RecoveryMethod,
+    RecoveryMode,
+    RecoveryTarget,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -433,3 +439,32 @@ def test_point_in_time_without_the_logs_volume_keeps_what_the_databases_need(his
     moved = {each.path for each in actions if each.kind is FileActionKind.SET_ASIDE}
     kept = {f"{LOGS}\\{name}" for name in world.server.names(LOGS)} - moved
     assert kept == {f"{LOGS}\\E00{g:05x}.log" for g in range(1, last + 1)}
+
+
+def test_places_are_named_by_files_and_belong_to_the_log_signature(history) -> None:
+    """The name that a log keeps for good; the stream of status, analysis, replay and check agree."""
+    world, copy, _, _ = history
+    status = world.exchange.application.status("sg1")
+    assert status.current_log.name == f"E00{status.current_log.rank:05x}.log"
+    assert status.unit == "messages"
+    stream = status.current_log.stream
+    assert stream
+    assert status.lowest_log.stream == status.checkpoint.stream == stream
+    analysis = analyzed(world, copy, RF)
+    assert (analysis.reaches.stream, analysis.needed.first.stream) == (stream, stream)
+    world.exchange.application.take_offline("sg1", budget=world.budget)
+    assert world.exchange.application.status("sg1").current_log.stream == stream
+    online = recover(world, copy, PIT, SWAP)
+    assert online.replayed.last.stream == stream
+
+
+def test_exchange_cannot_stop_on_the_way(history) -> None:
+    """It declares no kind of stop, and refuses one that comes nevertheless."""
+    world, copy, _, _ = history
+    application = world.exchange.application
+    assert {each.stop_kinds for each in application.components()} == {frozenset()}
+    target = RecoveryTarget(mode=RF, stop_kind="time", stop="12:00")
+    with pytest.raises(RecoveryPrecondition, match="cannot stop at time 12:00"):
+        application.analyze("sg1", copy, target, budget=world.budget)
+    with pytest.raises(RecoveryPrecondition, match="cannot stop at time 12:00"):
+        application.file_actions("sg1", copy, target, SWAP, budget=world.budget)

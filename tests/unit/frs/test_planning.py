@@ -252,3 +252,50 @@ def test_a_method_that_the_table_lets_through_by_mistake_changes_nothing(site, c
     assert site.parties.production_luns() == before
     assert site.status("evs1", "sg1").databases[0].items == 70
     assert site.frs.create_copy("evs1", ["sg1"], backup_type=BackupType.FULL).recoverable
+
+
+def test_a_stop_that_the_application_does_not_know_is_refused(site, copy):
+    """Before anything is presented, with the kinds that it does know."""
+    with pytest.raises(RecoveryPrecondition, match="cannot stop a roll forward at a time"):
+        site.frs.plan_recovery(copy.id, mode=FORWARD, stop_kind="time", stop="12:00")
+
+
+def test_a_stop_is_shown_back_as_it_was_written(site, copy, monkeypatch):
+    """It is the application's text; nobody else takes it apart."""
+    application = type(site.exchange.application)
+    components, analyze, actions = (
+        application.components,
+        application.analyze,
+        application.file_actions,
+    )
+    monkeypatch.setattr(
+        application,
+        "components",
+        lambda self: tuple(evolve(x, stop_kinds=frozenset({"time"})) for x in components(self)),
+    )
+    seen = []
+
+    def analyzed(self, component, files, target, *, budget):
+        seen.append(target)
+        plain = RecoveryTarget(mode=target.mode)
+        return evolve(analyze(self, component, files, plain, budget=budget), target=target)
+
+    monkeypatch.setattr(application, "analyze", analyzed)
+    monkeypatch.setattr(
+        application,
+        "file_actions",
+        lambda self, component, files, target, method, *, budget: actions(
+            self, component, files, RecoveryTarget(mode=target.mode), method, budget=budget
+        ),
+    )
+    plan = site.frs.plan_recovery(copy.id, mode=FORWARD, stop_kind="time", stop="noon, or so")
+    assert plan.target == RecoveryTarget(mode=FORWARD, stop_kind="time", stop="noon, or so")
+    assert {each.stop for each in seen} == {"noon, or so"}
+    (replay,) = (step for step in plan.steps if step.title == "mount and replay")
+    assert replay.detail.endswith("stop at time noon, or so")
+    assert "replay stops at time noon, or so: what is later is lost" in plan.warnings
+    # Made anew before it is carried out, with the same stop.
+    assert site.frs.recover(plan).plan == plan
+    assert {each.stop for each in seen} == {"noon, or so"}
+    begun = [lines[0] for lines in site.parts.journal.entries() if lines[0]["kind"] == "recovery"]
+    assert begun[-1]["facts"]["stop"] == "noon, or so"

@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 
 from frskit import BackupType, Policy
-from frskit.frs.truncation_ledger import outcomes, truncated_since
+from frskit.frs.truncation_ledger import outcomes, truncated_since, truncations
 from frskit.model.checks import (
     CheckedFile,
     ComponentCheck,
@@ -123,3 +123,62 @@ def test_a_partial_check_cuts_if_the_site_accepts_it(copy):
 def test_a_copy_without_a_report_has_truncated_nothing(site, copy):
     """Nobody predicted anything, so nothing is counted as cut."""
     assert truncated_since(site.parties.production, evolve(copy, report=None)) == ()
+
+
+# --- streams and components ---------------------------------------------------------------------
+
+OTHER = ComponentId(writer_id="w", logical_path="", name="sg2")
+
+
+def test_a_place_that_cannot_be_compared_is_not_safe(copy):
+    """A log of another stream may be deleted or not; nobody can say that it is held."""
+    strange = with_log(5, log=place(5, stream="another"))
+    assert "E0000005.log may be deleted: it is of another stream" in objection(copy, files=strange)
+
+
+def test_each_component_has_its_own_stream(copy):
+    """The bound of one says nothing of the logs of the other; logs of nobody count for both."""
+    second = evolve(
+        GOOD,
+        component=OTHER,
+        logs_held=LogRange(first=place(1, stream="t"), last=place(5, stream="t")),
+        truncation_bound=place(2, stream="t"),
+    )
+    others = tuple(evolve(each, component=OTHER, log=evolve(each.log, stream="t")) for each in LOGS)
+    report = IntegrityReport(checker="c", components=(GOOD, second), files=(*LOGS, *others))
+    assert outcomes(copy, report, Policy()) == {GROUP: "", OTHER: ""}
+    stray = evolve(LOGS[0], component=evolve(GROUP, name="nobody"), log=place(1, stream="u"))
+    report = evolve(report, files=(*report.files, stray))
+    assert all("another stream" in each for each in outcomes(copy, report, Policy()).values())
+
+
+def gone(names, *, allowed, files=LOGS):
+    """What is said of logs that disappeared from production."""
+    report = IntegrityReport(checker="c", components=(GOOD,), files=files)
+    before = {GROUP: {f"v:sg1/{name}" for name in names}}
+    (found,) = truncations(report, before, {}, {GROUP: allowed})
+    return found
+
+
+@pytest.mark.parametrize(
+    ("allowed", "beyond"),
+    [
+        (place(4), ("E0000004.log",)),
+        (place(5), ()),
+        (place(5, stream="another"), ("E0000003.log", "E0000004.log")),
+        (None, ("E0000003.log", "E0000004.log")),
+    ],
+)
+def test_what_went_is_held_against_what_was_allowed(allowed, beyond):
+    """Strictly before the bound is fine; at it, in another stream or without one it is not."""
+    found = gone(["E0000003.LOG", "E0000004.log"], allowed=allowed)
+    assert (found.first, found.last, found.count) == (place(3), place(4), 2)
+    assert tuple(each.replace(".LOG", ".log") for each in found.beyond) == beyond
+
+
+def test_what_holds_no_transactions_may_come_and_go():
+    """A file of the log directory without a place; one that the copy does not know may be a log."""
+    prepared = evolve(LOGS[0], path="L:\\sg1\\E00tmp.log", log=None)
+    found = gone(["E00tmp.log", "E0000009.log"], allowed=place(4), files=(*LOGS, prepared))
+    assert found.files == ("E0000009.log", "E00tmp.log")
+    assert (found.first, found.last, found.beyond) == (None, None, ("E0000009.log",))
