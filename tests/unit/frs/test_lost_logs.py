@@ -10,7 +10,9 @@ import frskit
 from frskit import BackupType, CopyLife, RecoveryMode, Verdict
 from frskit.errors import LogsLost, RecoveryPrecondition
 from frskit.events import CallableSink, Warned
-from frskit.frs.truncation_ledger import bounds, disappeared, lost_logs
+from frskit.frs import truncation_ledger
+from frskit.frs.truncation_ledger import bounds, disappeared, log_files, lost_logs
+from frskit.model.copies import Truncation
 from frskit.model.plans import LogVerdict
 
 FULL, FORWARD = BackupType.FULL, RecoveryMode.ROLL_FORWARD
@@ -229,3 +231,33 @@ def test_an_unverified_copy_tells_of_lost_logs_too(site, greedy):
     assert copy.verdict is Verdict.UNVERIFIED
     assert [name for each in copy.truncated for name in each.beyond] == [first]
     assert any(first in each.text for each in told)
+
+
+def test_a_log_that_is_just_being_renamed_is_not_missed(site, monkeypatch):
+    """What is there at a second look was not deleted."""
+    copy = site.frs.copy(copy_of(site).id)
+    production = site.parties.production
+    before = log_files(production, copy.files)
+    looks = [{}, before, {}, {}]
+    monkeypatch.setattr(truncation_ledger, "log_files", lambda *_: looks.pop(0))
+    found = disappeared(production, copy, copy.report, before, {})
+    assert not any(each.files for each in found)
+    found = disappeared(production, copy, copy.report, before, {})
+    assert any(each.beyond for each in found)
+
+
+def test_only_logs_that_a_recovery_reads_stand_in_its_way(site):
+    """One that lies before all that the copy needs was deleted without right, and is no loss."""
+    copy = site.frs.copy(copy_of(site).id)
+    (check,) = copy.report.components
+    logs = {each.path.rsplit("\\", 1)[-1]: each for each in copy.report.files if each.log}
+    unneeded = [name for name, each in logs.items() if each.log.before(check.logs_needed.first)]
+    needed = [name for name, each in logs.items() if each.log in check.logs_needed]
+    assert unneeded
+    assert needed
+    owner = logs[needed[0]].component
+    delete(site, set(closed_logs(site)).intersection([*unneeded, *needed]))
+    gone = Truncation(component=owner, beyond=(*unneeded, *needed, "newer.log"))
+    lost = lost_logs(evolve(copy, truncated=(gone,)), check.component, site.parties.production)
+    there = {name for name in needed if name.casefold() == "e00.log"}
+    assert set(lost) == {*needed, "newer.log"} - there
