@@ -110,6 +110,10 @@ class Truncation(Value):
     files: tuple[str, ...] = ()
     beyond: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        wrong = f", {len(self.beyond)} of them not allowed" if self.beyond else ""
+        return f"<Truncation {self.component.name}: {self.count} logs gone{wrong}>"
+
     @property
     def count(self) -> int:
         """Number of log files that were deleted."""

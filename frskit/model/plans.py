@@ -159,6 +159,12 @@ class LogAnalysis(Value):
     set_aside: tuple[LogPoint, ...] = ()
     stale_checkpoint: bool = False
 
+    def __repr__(self) -> str:
+        needed = "" if self.needed is None else f", needs {self.needed}"
+        reaches = "" if self.reaches is None else f", reaches {self.reaches}"
+        said = f"; {self.reason}" if self.reason else ""
+        return f"<LogAnalysis {self.target}: {self.verdict.value}{needed}{reaches}{said}>"
+
     @property
     def mode(self) -> RecoveryMode:
         """The mode of its target."""

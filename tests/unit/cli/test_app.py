@@ -418,6 +418,7 @@ def test_show_tree_logs_and_journal_as_json(site, frs):
     assert shown["storage_groups"][0]["databases"][0] == {
         "name": "mailbox-sg1",
         "messages": 20,
+        "items": 20,
         "state": "mounted",
     }
     tree = frs("--json", "tree").document

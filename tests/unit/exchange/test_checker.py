@@ -355,6 +355,7 @@ def test_damaged_checkpoint_forbids_truncation(image) -> None:
     found = verdict(image)
     assert (found.image_ok, found.truncation_ok) == (True, False)
     assert found.truncation_bound is None
+    assert not found.recycles_logs
 
 
 @pytest.mark.rule("EXC-50")
@@ -428,6 +429,7 @@ def test_circular_image(circular_world) -> None:
     target, _, _ = circular_world.copy()
     found = verdict(target)
     assert found.image_ok
+    assert found.recycles_logs
     assert found.truncation_bound is None
 
 

@@ -8,7 +8,7 @@ from support.labs import closed_logs
 
 import frskit
 from frskit import BackupType, CopyLife, RecoveryMode, Verdict
-from frskit.errors import LogsLost, RecoveryPrecondition
+from frskit.errors import HostError, LogsLost, RecoveryPrecondition
 from frskit.events import CallableSink, Warned
 from frskit.frs import truncation_ledger
 from frskit.frs.truncation_ledger import bounds, disappeared, log_files, lost_logs
@@ -261,3 +261,24 @@ def test_only_logs_that_a_recovery_reads_stand_in_its_way(site):
     lost = lost_logs(evolve(copy, truncated=(gone,)), check.component, site.parties.production)
     there = {name for name in needed if name.casefold() == "e00.log"}
     assert set(lost) == {*needed, "newer.log"} - there
+
+
+def test_production_that_cannot_be_looked_at_gets_a_verdict_and_no_success(site, monkeypatch):
+    """The image is judged without production; whether logs may go is not said to anybody."""
+    told = warnings_of(site)
+    before = closed_logs(site)
+    files = site.parties.production.files
+
+    def lost(volume):
+        if site.frs.copies()[0].life in (CopyLife.IMPORTED, CopyLife.VERIFIED):
+            raise HostError("the server does not answer")
+        return files(volume)
+
+    monkeypatch.setattr(site.parties.production, "files", lost)
+    with pytest.raises(HostError, match="does not answer"):
+        copy_of(site)
+    monkeypatch.undo()
+    (record,) = site.frs.copies()
+    assert record.verdict is Verdict.VERIFIED
+    assert closed_logs(site).keys() >= before.keys()
+    assert any("could not be looked at: the server" in each.text for each in told)
