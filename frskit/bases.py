@@ -13,9 +13,22 @@ import threading
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
-from frskit.errors import CopyConflict, OutcomeUnknown, UsageError, WriterVeto
+from frskit.errors import (
+    CopyConflict,
+    OutcomeUnknown,
+    RecoveryPrecondition,
+    UsageError,
+    WriterVeto,
+)
 from frskit.model.components import WriterFailure
-from frskit.model.plans import FileAction, FileActionKind, LogAnalysis, LogVerdict, RecoveryMethod
+from frskit.model.plans import (
+    FileAction,
+    FileActionKind,
+    LogAnalysis,
+    LogVerdict,
+    RecoveryMethod,
+    RecoveryMode,
+)
 from frskit.model.storage import CopyRequest, StagedCopies
 
 if TYPE_CHECKING:
@@ -24,7 +37,7 @@ if TYPE_CHECKING:
     from frskit.clock import Budget
     from frskit.model.components import LateFile, WriterMetadata, WriterRecord, WriterSession
     from frskit.model.ids import CopyKey, SetId
-    from frskit.model.plans import RecoveryMode
+    from frskit.model.plans import RecoveryTarget
     from frskit.protocols import CopyFiles
 
 __all__ = ["ApplicationBase", "ArrayBase", "WriterBase"]
@@ -199,20 +212,30 @@ def _lost() -> WriterVeto:
 class ApplicationBase(ABC):
     """An `Application` without logs: only point-in-time recovery of whole files."""
 
-    def analyze(self, component: str, copy: CopyFiles | None, mode: RecoveryMode) -> LogAnalysis:
-        """Point in time needs nothing; there is nothing to roll forward with."""
-        from frskit.model.plans import RecoveryMode as Mode
-
-        if mode is Mode.POINT_IN_TIME:
-            return LogAnalysis(mode=mode, verdict=LogVerdict.CLEAN, reason="there are no logs")
+    def analyze(
+        self, component: str, copy: CopyFiles | None, target: RecoveryTarget, *, budget: Budget
+    ) -> LogAnalysis:
+        """Point in time needs nothing; there is nothing to roll forward with, or to stop in."""
+        if target.stop:
+            raise RecoveryPrecondition(
+                f"{component} has no logs to stop in at {target.stop_kind} {target.stop}"
+            )
+        if target.mode is RecoveryMode.POINT_IN_TIME:
+            return LogAnalysis(target=target, verdict=LogVerdict.CLEAN, reason="there are no logs")
         return LogAnalysis(
-            mode=mode,
+            target=target,
             verdict=LogVerdict.IMPOSSIBLE,
             reason="this application keeps no logs to roll forward with",
         )
 
     def file_actions(
-        self, component: str, copy: CopyFiles, mode: RecoveryMode, method: RecoveryMethod
+        self,
+        component: str,
+        copy: CopyFiles,
+        target: RecoveryTarget,
+        method: RecoveryMethod,
+        *,
+        budget: Budget,
     ) -> Sequence[FileAction]:
         """A swap brings the image and needs the late files; copying back takes each file."""
         late = [each.path for each in copy.copy.late if self.owns(component, each)]

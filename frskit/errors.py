@@ -56,6 +56,7 @@ The second level is the *party* that failed, the leaves are named by the conditi
     |   +-- NormalizationFailed
     +-- IntegrityError                   a copy or file did not pass its check      exit 7
     |   +-- FormatError                  bytes that are not what they should be
+    |   +-- LogsLost                     logs that nobody was allowed to delete are gone
     +-- RecoveryError
     |   +-- RecoveryPrecondition                                                    exit 8
     |   +-- RecoveryFailed                                                          exit 9
@@ -116,6 +117,7 @@ __all__ = [
     "InsufficientCapacity",
     "IntegrityError",
     "LimitExceeded",
+    "LogsLost",
     "MissingDependency",
     "NameInUse",
     "NoAnswer",
@@ -592,6 +594,19 @@ class IntegrityError(FrskitError):
     code = "integrity"
     exit_status = 7
     default_hint = "Keep the older verified copy and look into the source."
+
+
+class LogsLost(IntegrityError):
+    """Logs of production disappeared that no copy was known to hold, or before any verdict.
+
+    Raised if it was found before the writers were told an outcome: then the copy is corrupt.
+    Found afterwards, it stands in `Copy.failure` of a copy that is verified.
+    """
+
+    code = "integrity.logs-lost"
+    default_hint = (
+        "Take a full copy at once, and look into the writer: it deletes what it must not."
+    )
 
 
 class FormatError(IntegrityError):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from frskit.cli.app import Session, command, group
-from frskit.cli.render import copy_details, copy_facts
+from frskit.cli.render import copy_details, copy_facts, truncation_text
 from frskit.cli.sites import short_ids
 from frskit.model.components import BackupType
 from frskit.model.storage import CopyKind
@@ -178,9 +178,9 @@ def _print_copy(session: Session, copy: Copy) -> None:
     if copy.late:
         size = sum(each.size_bytes or 0 for each in copy.late)
         rows.append(("late files", f"{len(copy.late)}, {size} bytes"))
-    for each in copy.truncated:
-        what = "none" if not each.count else f"{each.first}-{each.last} ({each.count} files)"
-        rows.append((f"truncated ({each.component.name})", what))
+    rows.extend(
+        (f"truncated ({each.component.name})", truncation_text(each)) for each in copy.truncated
+    )
     if copy.failure:
         rows.append(("failure", f"{copy.failure} (stage {copy.stage})"))
     rows.extend(("left behind", text) for text in copy.leftovers)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from frskit.cli.app import Session, command
-from frskit.cli.render import copy_facts
+from frskit.cli.render import copy_facts, stretch_text
 from frskit.cli.text import beginnings
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _facts(result: DemoResult) -> dict[str, object]:
                 "messages_after": each.after,
                 "messages_lost": each.lost,
                 "kept_promise": each.kept_promise,
-                "replayed": each.replayed,
+                "replayed": each.replayed and [each.replayed.first.rank, each.replayed.last.rank],
             }
             for each in result.recoveries
         ],
@@ -86,16 +86,14 @@ def _print(session: Session, result: DemoResult) -> None:
     out.line()
     out.table(
         "copies, checked from the recovery server",
-        ("copy", "verdict", "pages checked", "logs checked", "generations truncated", "frozen"),
+        ("copy", "verdict", "pages checked", "logs checked", "logs truncated", "frozen"),
         [
             (
                 short[copy.id],
                 copy.verdict.value,
                 copy.report.pages if copy.report else 0,
                 copy.report.logs if copy.report else 0,
-                ", ".join(
-                    f"{each.first}-{each.last}" if each.count else "none" for each in copy.truncated
-                ),
+                ", ".join(stretch_text(each.first, each.last) or "none" for each in copy.truncated),
                 f"{(copy.freeze_s or 0) * 1000:.1f} ms",
             )
             for copy in result.copies
@@ -111,7 +109,7 @@ def _print(session: Session, result: DemoResult) -> None:
                 each.before,
                 each.lost,
                 each.after,
-                "-".join(map(str, each.replayed)) if each.replayed else "none",
+                str(each.replayed or "none"),
                 "kept" if each.kept_promise else "BROKEN",
             )
             for each in result.recoveries

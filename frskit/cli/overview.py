@@ -8,7 +8,7 @@ import click
 
 from frskit.cli.app import Session, command
 from frskit.cli.output import Branch
-from frskit.cli.render import component_facts, copy_facts
+from frskit.cli.render import component_facts, copy_facts, items_text, stretch_text
 from frskit.cli.sites import short_ids
 from frskit.clock import Budget
 
@@ -59,7 +59,7 @@ def tree(session: Session) -> None:
 def _branch(component: ComponentStatus, copies: Sequence[Copy], short: Mapping[str, str]) -> Branch:
     """A component with its databases and its copies."""
     databases = [
-        f"{each.name}: {each.state}, {'?' if each.items is None else each.items} messages"
+        f"{each.name}: {each.state}, {items_text(each.items, component.unit)}"
         for each in component.databases
     ]
     made = [
@@ -84,14 +84,14 @@ def show(session: Session, server: str) -> None:
     )
     session.output.table(
         name,
-        ("component", "database", "state", "messages", "logs", "checkpoint"),
+        ("component", "database", "state", "items", "logs", "checkpoint"),
         [
             (
                 component.name,
                 database.name,
                 database.state,
-                database.items,
-                f"{component.lowest_log}-{component.current_log}",
+                items_text(database.items, component.unit),
+                stretch_text(component.lowest_log, component.current_log) or "none",
                 component.checkpoint,
             )
             for component in components

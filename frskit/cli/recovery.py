@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from frskit.cli.app import Session, command
-from frskit.cli.render import copy_facts, plan_facts, recovery_facts
+from frskit.cli.render import analysis_facts, copy_facts, items_text, plan_facts, recovery_facts
 from frskit.model.plans import RecoveryMethod, RecoveryMode
 
 if TYPE_CHECKING:
@@ -35,6 +35,11 @@ NEEDS_YOU = 14
     show_default=True,
     help="How data is put back.",
 )
+@click.option(
+    "--stop",
+    metavar="KIND=TEXT",
+    help="Where a roll forward ends, in the application's own words, as time=... or lsn=...",
+)
 @click.option("--component", metavar="NAME", help="If the copy holds several components.")
 @click.option("--group", "component", hidden=True)  # its name before 0.2.0
 @click.option("--plan", "only_plan", is_flag=True, help="Print what would be done, and stop.")
@@ -44,14 +49,23 @@ def recover(
     *,
     mode: str,
     method: str,
+    stop: str | None,
     component: str | None,
     only_plan: bool,
 ) -> None:
     """Recover a component from a copy."""
+    kind, _, text = (stop or "").partition("=")
+    if stop is not None and not (kind and text):
+        raise click.BadParameter(f"{stop!r} is not KIND=TEXT", param_hint="--stop")
     with session.site() as site, session.progress() as bars:
         site.frs.subscribe(bars)
         plan = site.frs.plan_recovery(
-            copy_id, mode=RecoveryMode(mode), method=RecoveryMethod(method), component=component
+            copy_id,
+            mode=RecoveryMode(mode),
+            method=RecoveryMethod(method),
+            component=component,
+            stop=text,
+            stop_kind=kind,
         )
         if only_plan:
             session.output.document("frskit.recovery-plan/1", plan_facts(plan))
@@ -72,22 +86,7 @@ def logs(session: Session, server: str, component: str, *, copy_id: str | None) 
         found = site.frs.analyze_logs(server, component, copy=copy_id)
     session.output.document(
         "frskit.logs/1",
-        {
-            "analyses": [
-                {
-                    "mode": each.mode.value,
-                    "verdict": each.verdict.value,
-                    "needed": each.needed,
-                    "reaches": each.reaches,
-                    "gap_at": each.gap_at,
-                    "code": each.code,
-                    "reason": each.reason,
-                    "remedy": each.remedy,
-                    "stale_checkpoint": each.stale_checkpoint,
-                }
-                for each in found
-            ]
-        },
+        {"analyses": [analysis_facts(each) for each in found]},
     )
     session.output.table(
         "",
@@ -96,7 +95,7 @@ def logs(session: Session, server: str, component: str, *, copy_id: str | None) 
             (
                 each.mode.value,
                 each.verdict.value,
-                "-".join(map(str, each.needed)) if each.needed else "none",
+                str(each.needed or "none"),
                 each.reaches,
                 each.reason,
             )
@@ -135,7 +134,7 @@ def _resumed_facts(resumed: Resumed) -> dict[str, object]:
 
 def _print_plan(session: Session, plan: RecoveryPlan) -> None:
     session.output.table(
-        f"{plan.mode.value} recovery of {plan.component} by {plan.method.value}",
+        f"{plan.target} recovery of {plan.component} by {plan.method.value}",
         ("step", "detail", "point of no return"),
         [(step.title, step.detail, step.point_of_no_return) for step in plan.steps],
     )
@@ -146,20 +145,22 @@ def _print_plan(session: Session, plan: RecoveryPlan) -> None:
 def _print_report(session: Session, report: RecoveryReport) -> None:
     before = {each.name: each for each in report.before.databases}
     session.output.table(
-        f"{report.plan.component} recovered, {report.plan.mode.value}",
-        ("database", "before", "messages", "after", "messages"),
+        f"{report.plan.component} recovered, {report.plan.target}",
+        ("database", "before", "items", "after", "items"),
         [
             (
                 each.name,
                 before[each.name].state if each.name in before else "",
-                before[each.name].items if each.name in before else "",
+                items_text(before[each.name].items, report.before.unit)
+                if each.name in before
+                else "",
                 each.state,
-                each.items,
+                items_text(each.items, report.after.unit),
             )
             for each in report.after.databases
         ],
     )
     if report.replayed:
-        session.output.line(f"logs replayed: {report.replayed[0]}-{report.replayed[1]}")
+        session.output.line(f"logs replayed: {report.replayed}")
     for text in report.plan.warnings:
         session.output.line(f"note: {text}")

@@ -5,22 +5,46 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from frskit.model.log_points import LogRange
+
 if TYPE_CHECKING:
     from frskit.errors import FrskitError
-    from frskit.model.copies import Copy
-    from frskit.model.plans import ComponentStatus, RecoveryPlan, RecoveryReport
+    from frskit.model.copies import Copy, Truncation
+    from frskit.model.log_points import LogPoint
+    from frskit.model.plans import ComponentStatus, LogAnalysis, RecoveryPlan, RecoveryReport
 
 __all__ = [
+    "analysis_facts",
     "component_facts",
     "copy_details",
     "copy_facts",
     "error_facts",
     "facts_text",
+    "items_text",
     "plan_facts",
     "recovery_facts",
+    "stretch_text",
+    "truncation_text",
 ]
 
 Facts = dict[str, object]
+
+
+def _rank(point: LogPoint | None) -> int | None:
+    """Where a place is, as a number: for documents that always said it so."""
+    return None if point is None else point.rank
+
+
+def _name(point: LogPoint | None) -> str | None:
+    return None if point is None else str(point)
+
+
+def _ranks(stretch: LogRange | None) -> list[int] | None:
+    return None if stretch is None else [stretch.first.rank, stretch.last.rank]
+
+
+def _names(stretch: LogRange | None) -> list[str] | None:
+    return None if stretch is None else [str(stretch.first), str(stretch.last)]
 
 
 def copy_facts(copy: Copy) -> Facts:
@@ -37,9 +61,12 @@ def copy_facts(copy: Copy) -> Facts:
         "truncated": [
             {
                 "component": each.component.name,
-                "first": each.first,
-                "last": each.last,
+                "first": _rank(each.first),
+                "last": _rank(each.last),
+                "first_name": _name(each.first),
+                "last_name": _name(each.last),
                 "count": each.count,
+                "beyond": list(each.beyond),
             }
             for each in copy.truncated
         ],
@@ -87,7 +114,8 @@ def copy_details(copy: Copy) -> Facts:
                     "detail": file.detail,
                     "coverage": file.coverage.value,
                     "pages": file.pages,
-                    "generation": file.generation,
+                    "generation": _rank(file.log),
+                    "log": _name(file.log),
                     "needed": file.needed,
                     "counts": dict(file.counts),
                 }
@@ -107,14 +135,19 @@ def component_facts(status: ComponentStatus) -> Facts:
             {
                 "name": each.name,
                 "messages": each.items,
+                "items": each.items,
                 "state": each.state,
                 **({"detail": each.detail} if each.detail else {}),
             }
             for each in status.databases
         ],
-        "lowest_log": status.lowest_log,
-        "current_log": status.current_log,
-        "checkpoint": status.checkpoint,
+        "unit": status.unit,
+        "lowest_log": _rank(status.lowest_log),
+        "current_log": _rank(status.current_log),
+        "checkpoint": _rank(status.checkpoint),
+        "lowest_log_name": _name(status.lowest_log),
+        "current_log_name": _name(status.current_log),
+        "checkpoint_name": _name(status.checkpoint),
     }
 
 
@@ -125,6 +158,8 @@ def plan_facts(plan: RecoveryPlan) -> Facts:
         "server": plan.server,
         "storage_group": plan.component,
         "mode": plan.mode.value,
+        "stop_kind": plan.target.stop_kind,
+        "stop": plan.target.stop,
         "method": plan.method.value,
         "consumes_copy": plan.consumes,
         "members": [
@@ -133,8 +168,10 @@ def plan_facts(plan: RecoveryPlan) -> Facts:
         ],
         "logs": {
             "verdict": plan.analysis.verdict.value,
-            "needed": plan.analysis.needed,
-            "reaches": plan.analysis.reaches,
+            "needed": _ranks(plan.analysis.needed),
+            "reaches": _rank(plan.analysis.reaches),
+            "needed_names": _names(plan.analysis.needed),
+            "reaches_name": _name(plan.analysis.reaches),
             "reason": plan.analysis.reason,
         },
         "steps": [
@@ -153,6 +190,24 @@ def plan_facts(plan: RecoveryPlan) -> Facts:
     }
 
 
+def analysis_facts(analysis: LogAnalysis) -> Facts:
+    """What the logs allow, for one mode."""
+    return {
+        "mode": analysis.mode.value,
+        "verdict": analysis.verdict.value,
+        "needed": _ranks(analysis.needed),
+        "reaches": _rank(analysis.reaches),
+        "gap_at": _rank(analysis.gap_at),
+        "needed_names": _names(analysis.needed),
+        "reaches_name": _name(analysis.reaches),
+        "gap_at_name": _name(analysis.gap_at),
+        "code": analysis.code,
+        "reason": analysis.reason,
+        "remedy": analysis.remedy,
+        "stale_checkpoint": analysis.stale_checkpoint,
+    }
+
+
 def recovery_facts(report: RecoveryReport) -> Facts:
     """What a recovery did."""
     return {
@@ -162,10 +217,35 @@ def recovery_facts(report: RecoveryReport) -> Facts:
         "method": report.plan.method.value,
         "before": component_facts(report.before),
         "after": component_facts(report.after),
-        "replayed": report.replayed,
+        "replayed": _ranks(report.replayed),
+        "replayed_names": _names(report.replayed),
         "displaced": list(report.displaced),
         "warnings": list(report.plan.warnings),
     }
+
+
+def stretch_text(first: LogPoint | None, last: LogPoint | None) -> str:
+    """From one log to another, for people; empty if neither is known."""
+    if first is None or last is None:
+        return ""
+    return str(first) if first == last else str(LogRange(first=first, last=last))
+
+
+def truncation_text(truncation: Truncation) -> str:
+    """Which logs of a component disappeared, for people."""
+    if not truncation.count:
+        return "none"
+    where = stretch_text(truncation.first, truncation.last)
+    counted = f"{truncation.count} file" + ("s" if truncation.count != 1 else "")
+    text = f"{where} ({counted})" if where else f"{counted}: {', '.join(truncation.files)}"
+    if truncation.beyond:
+        text += f"; not allowed: {', '.join(truncation.beyond)}"
+    return text
+
+
+def items_text(items: int | None, unit: str) -> str:
+    """A count with its unit, for people."""
+    return f"{'?' if items is None else items} {unit}"
 
 
 def error_facts(error: FrskitError) -> Mapping[str, object]:

@@ -123,7 +123,6 @@ def check_database(
     """
     if limit_bytes_per_s is not None and not limit_bytes_per_s > 0:
         raise UsageError("the limit must be more than zero bytes per second")
-    owned: int | None = None
     with opened(path_or_file) as file:
         name = source_name(path_or_file)
         header, condition, size = _header(file, name, page_size)
@@ -138,13 +137,23 @@ def check_database(
             limit_bytes_per_s=limit_bytes_per_s,
             progress=progress,
         )
-        totals = _check_headers(file, job)
-        # The data of a streaming file has no checksums of its own [ese.md 5.4].
-        if header is None or not header.is_streaming_file:
-            totals = _check_body(file, job, totals, executor)
-            if owned_space or totals.bad or totals.correctable:
-                owned = load_owned_pages(file, size)
+        streaming = header is not None and header.is_streaming_file
+        totals, owned = _check_file(file, job, streaming, owned_space, executor)
     return _report(job, header, condition, totals, owned)
+
+
+def _check_file(
+    file: Readable, job: _Job, streaming: bool, owned_space: bool, executor: Executor | None
+) -> tuple[PartResult, int | None]:
+    """Headers, pages, and the number of pages that the database owns, if it was read."""
+    totals = _check_headers(file, job)
+    # The data of a streaming file has no checksums of its own [ese.md 5.4].
+    if streaming:
+        return totals, None
+    totals = _check_body(file, job, totals, executor)
+    if owned_space or totals.bad or totals.correctable:
+        return totals, load_owned_pages(file, job.page_size)
+    return totals, None
 
 
 def _report(

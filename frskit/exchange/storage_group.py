@@ -15,6 +15,7 @@ from frskit.codes.ese import EseError
 from frskit.errors import FrskitError, NotFound, StoreError, VolumeNotFound
 from frskit.ese import opened
 from frskit.exchange.event_log import ESE
+from frskit.exchange.log_analysis.places import LogPlaces, stream_text
 from frskit.exchange.settings import DatabaseSettings, GroupSettings
 from frskit.exchange.storage_group_status import group_status, mounted_names, required_on_disk
 from frskit.exchange.store import DatabaseFiles, Places, StorageGroupEngine
@@ -432,7 +433,21 @@ class StorageGroup:
 
     def status(self) -> ComponentStatus:
         """State of the group, whatever it is."""
-        return group_status(self._host.place, self.settings, self._engine, self._errors)
+        return group_status(
+            self._host.place,
+            self.settings,
+            self._engine,
+            self._errors,
+            self._host.profile.store,
+        )
+
+    def places(self) -> LogPlaces:
+        """The log stream, for naming places in it; of no stream while the engine is down."""
+        return LogPlaces(
+            base=self.settings.base,
+            stream="" if self._engine is None else stream_text(self._engine.log_signature),
+            digits=self._host.profile.store.generation_digits,
+        )
 
     # --- events
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
+from attrs import frozen
+
 from frskit.errors import FormatError, FrskitError
 from frskit.ese import (
     database_facts,
@@ -18,11 +20,14 @@ from frskit.ese import (
 )
 from frskit.ese.logs import LogFileKind
 from frskit.exchange.log_analysis.group_facts import needed_logs
+from frskit.exchange.log_analysis.places import LogPlaces, stream_text
 from frskit.model.plans import ComponentStatus, DatabaseStatus
 
 if TYPE_CHECKING:
     from frskit.exchange.settings import DatabaseSettings, GroupSettings
     from frskit.exchange.store import StorageGroupEngine
+    from frskit.exchange.store.versions import StoreProfile
+    from frskit.model.ese_structures import Signature
     from frskit.protocols import FileSystem
 
 __all__ = ["Locator", "group_status", "look_at_logs", "mounted_names", "required_on_disk"]
@@ -45,6 +50,7 @@ def group_status(
     settings: GroupSettings,
     engine: StorageGroupEngine | None,
     errors: Mapping[str, FrskitError],
+    profile: StoreProfile,
 ) -> ComponentStatus:
     """State of a group, whatever it is.
 
@@ -53,8 +59,14 @@ def group_status(
         settings: The group.
         engine: Its engine; None if it does not run.
         errors: Why databases could not be mounted, by name.
+        profile: Whose engine it is; it says how logs are named.
     """
-    lowest, current, checkpoint = _log_state(locate, settings, engine)
+    logs = _log_state(locate, settings, engine)
+    places = LogPlaces(
+        base=settings.base,
+        stream=stream_text(logs.signature),
+        digits=profile.generation_digits,
+    )
     mounted = mounted_names(settings, engine)
     return ComponentStatus(
         name=settings.name,
@@ -62,9 +74,10 @@ def group_status(
             _database_status(locate, each, engine, errors.get(each.name), mounted)
             for each in settings.databases
         ),
-        lowest_log=lowest,
-        current_log=current,
-        checkpoint=checkpoint,
+        lowest_log=places.maybe(logs.lowest),
+        current_log=places.maybe(logs.current),
+        checkpoint=places.maybe(logs.checkpoint),
+        unit="messages",
     )
 
 
@@ -103,28 +116,41 @@ def _is_there(locate: Locator, path: str) -> bool:
 
 def _log_state(
     locate: Locator, settings: GroupSettings, engine: StorageGroupEngine | None
-) -> tuple[int | None, int | None, int | None]:
-    """Lowest and current generation and checkpoint; by the files if the engine is down."""
+) -> LogsSeen:
+    """By the files if the engine is down."""
     if engine is not None:
-        return engine.lowest_generation, engine.current_generation, engine.checkpoint_generation
+        return LogsSeen(
+            lowest=engine.lowest_generation,
+            current=engine.current_generation,
+            checkpoint=engine.checkpoint_generation,
+            signature=engine.log_signature,
+        )
     try:
         return look_at_logs(locate, settings)
     # A look at the state never fails; what cannot be read is unknown.
     except FrskitError:
-        return None, None, None
+        return LogsSeen()
 
 
-def look_at_logs(
-    locate: Locator, settings: GroupSettings
-) -> tuple[int | None, int | None, int | None]:
-    """Lowest and current generation and checkpoint, by the files of a stopped group.
+@frozen(kw_only=True)
+class LogsSeen:
+    """Lowest and current generation, that of the checkpoint, and the stream; None if unknown."""
+
+    lowest: int | None = None
+    current: int | None = None
+    checkpoint: int | None = None
+    signature: Signature | None = None
+
+
+def look_at_logs(locate: Locator, settings: GroupSettings) -> LogsSeen:
+    """The logs by the files of a stopped group.
 
     Raises:
         HostError: The volumes are not there.
     """
     fs, directory = locate(settings.log_path)
     numbers: list[int] = []
-    current = checkpoint = None
+    current = checkpoint = signature = None
     for name in fs.listdir(directory):
         parsed = parse_log_name(name, settings.base)
         if parsed is None:
@@ -133,18 +159,26 @@ def look_at_logs(
             numbers.append(parsed.generation)
         elif parsed.kind is LogFileKind.CURRENT:
             try:
-                current = read_log_header(fs.ref(_below(directory, name))).generation
-                numbers.append(current)
+                header = read_log_header(fs.ref(_below(directory, name)))
             except FormatError:
                 continue
+            current, signature = header.generation, header.log_signature
+            numbers.append(current)
     fs, directory = locate(settings.system_path)
     path = _below(directory, f"{settings.base}.chk")
     if fs.exists(path):
         try:
-            checkpoint = read_checkpoint(fs.ref(path)).generation
+            found = read_checkpoint(fs.ref(path))
         except FormatError:
-            checkpoint = None
-    return min(numbers, default=None), current, checkpoint
+            pass
+        else:
+            checkpoint, signature = found.generation, signature or found.log_signature
+    return LogsSeen(
+        lowest=min(numbers, default=None),
+        current=current,
+        checkpoint=checkpoint,
+        signature=signature,
+    )
 
 
 def _below(directory: str, name: str) -> str:

@@ -18,6 +18,7 @@ from frskit.errors import (
     ConfigurationError,
     FrskitError,
     IntegrityError,
+    LogsLost,
     NormalizationFailed,
     NormalizationTimeout,
     OutcomeUnknown,
@@ -31,7 +32,7 @@ from frskit.frs.late_collection import collect, late_refs, sweep, without_late
 from frskit.frs.mounted_copy import MountedCopy, mount_points
 from frskit.frs.report_completeness import held_against_files
 from frskit.frs.state.journal_words import CopyStep, RequestorOperation
-from frskit.frs.truncation_ledger import log_files, outcomes, truncations
+from frskit.frs.truncation_ledger import bounds, disappeared, log_files, outcomes
 from frskit.model.checks import FileVerdict
 from frskit.model.copies import Completion, Copy, CopyLife, CopyMember, Verdict
 from frskit.model.ids import SetId, StorageId
@@ -91,6 +92,9 @@ class CopyRun:
         self.wish = wish
         self._budget = budget
         self._journal: JournalOperation | None = None
+        # Production's logs before anything was asked of its writers.
+        self._logs: dict[ComponentId, set[str]] = {}
+        self._early: LogsLost | None = None
         self.copy: Copy = Copy(
             id=wish.id,
             server=wish.server,
@@ -169,6 +173,7 @@ class CopyRun:
         with production.service.session(self.wish.request()) as session:
             plan = session.plan(budget=self._budget)
             self._planned(plan)
+            self._logs = log_files(production.server, self.copy.files)
             with self._step(CopyStep.CREATE, set=self.copy.id, storages=plan.storages):
                 created = session.create(budget=self._budget)
             self._created(created)
@@ -183,7 +188,7 @@ class CopyRun:
             self._conclude(production, session, report)
         self._park()
         if report is not None and self.copy.verdict is Verdict.CORRUPT:
-            raise self._integrity_error(report)
+            raise self._early or self._integrity_error(report)
 
     def _planned(self, plan: SetPlan) -> None:
         if not plan.storages:
@@ -331,13 +336,14 @@ class CopyRun:
         self, production: Production, session: ShadowSession, report: IntegrityReport | None
     ) -> None:
         """Verdict durable first, then the writers; what disappeared is found by looking."""
+        self._early = self._look_before_verdict(production, report)
         if report is None:
             self.copy = evolve(self.copy, verdict=Verdict.UNVERIFIED)
             self._record("unverified", "no check was wanted; no log will be truncated")
             return
         # A correctable page only looks like the old one: it passes with the site's consent alone
         # [R-2].
-        good = report.image_ok and self._pages_ok(report)
+        good = report.image_ok and self._pages_ok(report) and self._early is None
         self.copy = evolve(
             self.copy,
             report=report,
@@ -354,12 +360,45 @@ class CopyRun:
             if good and objection:
                 self._warn(f"logs of {component.name} are kept: {objection}")
         # Looked at right before and after; only what is gone then counts as truncated [R-12].
-        before = log_files(production.server, self.copy.files)
+        # What went too early stays in the list.
+        if self._early is None:
+            self._logs = log_files(production.server, self.copy.files)
         self._tell(session, success)
-        after = log_files(production.server, self.copy.files)
-        gone = truncations(report, before, after)
+        allowed = bounds(self.copy, report, success)
+        gone = disappeared(production.server, self.copy, report, self._logs, allowed)
         self.copy = evolve(self.copy, truncated=gone)
+        lost = self._lost("although this copy does not allow it")
+        if lost is not None:
+            self.copy = evolve(self.copy, failure=f"{lost.code}: {lost}")
         self._record("completed", f"{sum(each.count for each in gone)} logs were truncated")
+
+    def _look_before_verdict(
+        self, production: Production, report: IntegrityReport | None
+    ) -> LogsLost | None:
+        """Until now no writer was told anything, and none had a right to delete a log."""
+        try:
+            gone = disappeared(production.server, self.copy, report, self._logs, {})
+        except Exception as error:  # noqa: BLE001 - parties are strangers: law 11
+            # The image is judged without production [FRS-38]; before success is sent, production
+            # is looked at once more, and must answer.
+            self._warn(f"production's logs could not be looked at: {told(error)}")
+            return None
+        if not any(each.beyond for each in gone):
+            return None
+        self.copy = evolve(self.copy, truncated=gone)
+        return self._lost("before there was a verdict")
+
+    def _lost(self, when: str) -> LogsLost | None:
+        """Tell aloud which logs disappeared and had to stay; None if there are none."""
+        names = [name for each in self.copy.truncated for name in each.beyond]
+        if not names:
+            return None
+        lost = LogsLost(
+            f"logs of production were deleted {when}: {', '.join(names)}",
+            context={"copy": self.copy.id, "logs": names},
+        )
+        self._warn(str(lost))
+        return lost
 
     def _pages_ok(self, report: IntegrityReport) -> bool:
         if self._parts.policy.accept_correctable:

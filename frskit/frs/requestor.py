@@ -15,7 +15,7 @@ from frskit.frs.copy_run import CopyRun, recoverable_names
 from frskit.frs.copy_wish import CopyWish
 from frskit.frs.late_collection import decayed, sweep
 from frskit.frs.recovery.execution import RecoveryRun
-from frskit.frs.recovery.planning import RecoveryWish, make_plan, mounted
+from frskit.frs.recovery.planning import RecoveryWish, analyze_with, make_plan, mounted
 from frskit.frs.resume import resume
 from frskit.frs.running_copy import RunningCopy, RunsUnderWay
 from frskit.frs.state.journal_words import RECOVERING, DeletionStep, RequestorOperation
@@ -23,7 +23,7 @@ from frskit.model.choices import chosen
 from frskit.model.components import BackupType
 from frskit.model.copies import Copy, CopyFilter, CopyLife, MemberLife, Resumed, Verdict
 from frskit.model.ids import CopyId, CopyKey, guid
-from frskit.model.plans import CopyPlan, PlanStep, RecoveryMethod, RecoveryMode
+from frskit.model.plans import CopyPlan, PlanStep, RecoveryMethod, RecoveryMode, RecoveryTarget
 from frskit.model.storage import CopyKind
 
 if TYPE_CHECKING:
@@ -242,6 +242,8 @@ class FastRecovery:
         method: RecoveryMethod | str = RecoveryMethod.SWAP,
         component: str | None = None,
         accept_unverified: bool = False,
+        stop: str = "",
+        stop_kind: str = "",
         group: str | None = None,
         budget: Budget | None = None,
     ) -> RecoveryPlan:
@@ -253,15 +255,23 @@ class FastRecovery:
             method: How the data comes back.
             component: By name; None if the copy holds just one.
             accept_unverified: Whether a copy that was not checked will do (never a corrupt one).
+            stop: Where a roll forward ends, as the application writes it; empty: at the last
+                transaction.
+            stop_kind: What ``stop`` is, one of the component's `ComponentInfo.stop_kinds`.
             group: The former name of ``component``, deprecated.
             budget: Deadline and cancel token.
 
         Raises:
+            UsageError: A stop without roll forward or without a kind.
             RecoveryPrecondition: Not legal or not possible; the context names the condition.
             Busy: Another operation on the server is running.
         """
         wish = RecoveryWish(
-            mode=chosen(RecoveryMode, mode, "the mode of a recovery"),
+            target=RecoveryTarget(
+                mode=chosen(RecoveryMode, mode, "the mode of a recovery"),
+                stop_kind=stop_kind,
+                stop=stop,
+            ),
             method=chosen(RecoveryMethod, method, "the method of a recovery"),
             component=_component(component, group),
             accept_unverified=accept_unverified,
@@ -310,14 +320,19 @@ class FastRecovery:
         """
         production = self.parts.production(server)
         application = production.application
-        if copy is None:
-            return tuple(application.analyze(component, None, mode) for mode in RecoveryMode)
         budget = self._budget(budget)
+        targets = [RecoveryTarget(mode=mode) for mode in RecoveryMode]
+        if copy is None:
+            return tuple(
+                application.analyze(component, None, each, budget=budget) for each in targets
+            )
         with (
             self._read_alone(copy, "analysis") as record,
             mounted(self.parts, production, record, budget) as files,
         ):
-            return tuple(application.analyze(component, files, mode) for mode in RecoveryMode)
+            return tuple(
+                analyze_with(production, record, component, files, each, budget) for each in targets
+            )
 
     # --- small helpers -------------------------------------------------------------------
 

@@ -97,6 +97,7 @@ if TYPE_CHECKING:
         RecoveryMode,
         RecoveryPlan,
         RecoveryReport,
+        RecoveryTarget,
     )
     from frskit.model.reports import (
         DamagedPage,
@@ -243,6 +244,7 @@ __all__ = [
     "RecoveryMode",
     "RecoveryPlan",
     "RecoveryReport",
+    "RecoveryTarget",
     "RequiredRange",
     "RestoreRequest",
     "Resumed",
@@ -298,6 +300,7 @@ _HOMES = {
     "Quiesce": "frskit.model.components",
     "LateFile": "frskit.model.components",
     "Resumed": "frskit.model.copies",
+    "RecoveryTarget": "frskit.model.plans",
     "CommandResult": "frskit.model.plans",
     "Completion": "frskit.model.copies",
     "CompletionReport": "frskit.model.shadows",

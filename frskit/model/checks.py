@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from enum import Enum
+from typing import ClassVar
 
 from attrs import field, frozen
 
 from frskit.model.components import ComponentId
 from frskit.model.files import FileRole
+from frskit.model.log_points import LogPoint, LogRange
 from frskit.model.values import Value
 
 __all__ = ["CheckedFile", "ComponentCheck", "Coverage", "FileVerdict", "IntegrityReport"]
@@ -38,14 +41,17 @@ class CheckedFile(Value):
         path: Server-native path of the original.
         role: What the file is to the application.
         verdict: The verdict.
-        detail: One sentence for people: page, generation, reason.
+        detail: One sentence for people: page, log, reason.
         coverage: How much was checked.
         size_bytes: Length that was read.
         pages: Pages or segments that were verified; 0 where there are none.
-        generation: Log generation; None for other files.
+        log: Where the file is in its stream; None for other files, and for files of a log
+            directory that hold no transactions (a reserve, a log not yet begun).
         needed: Whether a recovery from this copy needs the file.
         counts: The checker's counters, such as ``bad``, ``correctable``, ``uninitialized``.
     """
+
+    schema_version: ClassVar[int] = 2
 
     component: ComponentId
     path: str
@@ -55,9 +61,15 @@ class CheckedFile(Value):
     coverage: Coverage = Coverage.FULL
     size_bytes: int = 0
     pages: int = 0
-    generation: int | None = None
+    log: LogPoint | None = None
     needed: bool = True
     counts: dict[str, int] = field(factory=dict, hash=False)
+
+    @property
+    def generation(self) -> int | None:
+        """The rank of `log`, deprecated."""
+        warnings.warn("a file's 'generation' is now 'log.rank'", DeprecationWarning, stacklevel=2)
+        return None if self.log is None else self.log.rank
 
     def __repr__(self) -> str:
         said = f": {self.detail}" if self.detail else ""
@@ -74,19 +86,25 @@ class ComponentCheck(Value):
         truncation_ok: Whether its logs may be cut after this copy [R-1].
         problems: What stands against it, one sentence each.
         warnings: What is worth knowing.
-        logs_held: First and last generation that the copy holds undamaged and in sequence.
-        logs_needed: First and last generation that a recovery from this copy needs.
-        truncation_bound: Generation below which the writer may delete; None if it deletes nothing.
+        logs_held: What the copy holds undamaged and in sequence.
+        logs_needed: What a recovery from this copy needs.
+        truncation_bound: The writer may delete what is strictly before it; None if it may delete
+            nothing.
+        recycles_logs: Whether the application itself drops old logs at any time, as under circular
+            logging: that one disappears is then no writer's doing.
     """
+
+    schema_version: ClassVar[int] = 2
 
     component: ComponentId
     image_ok: bool
     truncation_ok: bool
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    logs_held: tuple[int, int] | None = None
-    logs_needed: tuple[int, int] | None = None
-    truncation_bound: int | None = None
+    logs_held: LogRange | None = None
+    logs_needed: LogRange | None = None
+    truncation_bound: LogPoint | None = None
+    recycles_logs: bool = False
 
     def __repr__(self) -> str:
         said = f": {'; '.join(self.problems)}" if self.problems else ""
@@ -105,6 +123,8 @@ class IntegrityReport(Value):
         components: One verdict per explicitly selected component.
         files: Every file that was looked at.
     """
+
+    schema_version: ClassVar[int] = 2
 
     checker: str
     components: tuple[ComponentCheck, ...]

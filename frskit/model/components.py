@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import Enum
+from typing import ClassVar
 
 from attrs import field, frozen
 
 from frskit.model.files import FileRole, FileSet
 from frskit.model.ids import SetId, VolumeId
-from frskit.model.log_points import LogPoint
+from frskit.model.log_points import LogPoint, LogRange
 from frskit.model.values import Value
 
 __all__ = [
@@ -276,14 +277,16 @@ class WriterRecord(Value):
         stamp: Backup stamp, opaque, given back at the next backup [VSS-66].
         metadata: Writer-private text for the backup components document.
         late: Files that came after the instant, and are part of the copy all the same.
-        logs_needed: Lowest and highest log generation a recovery from this copy needs; None = n/a.
+        logs_needed: What a recovery from this copy needs of the log; None if nothing, or unknown.
     """
+
+    schema_version: ClassVar[int] = 2
 
     component: ComponentId
     stamp: str = ""
     metadata: str = ""
     late: tuple[LateFile, ...] = ()
-    logs_needed: tuple[int, int] | None = None
+    logs_needed: LogRange | None = None
 
     def __repr__(self) -> str:
         return (

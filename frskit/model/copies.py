@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import Enum
+from typing import ClassVar
 
 from attrs import field, frozen
 
@@ -16,6 +17,7 @@ from frskit.model.components import (
     WriterRecord,
 )
 from frskit.model.ids import CopyId, HostRef, StorageId, VolumeId
+from frskit.model.log_points import LogPoint
 from frskit.model.shadows import ShadowDocuments
 from frskit.model.storage import CopyKind
 from frskit.model.values import Value
@@ -96,12 +98,28 @@ class CopyMember(Value):
 
 @frozen(kw_only=True)
 class Truncation(Value):
-    """Which generations of a component's logs disappeared at completion, found by looking."""
+    """Which of a component's logs disappeared, found by looking at production.
+
+    Attributes:
+        component: The component that names them.
+        first, last: The lowest and the highest of them; None if none is known to the copy.
+        files: Names of the files.
+        beyond: Those of `files` that nobody was allowed to delete: not strictly before the bound of
+            the check, in a stream that cannot be compared with it, unknown to the copy, or gone
+            before there was a verdict. What they held, this copy may not hold.
+    """
+
+    schema_version: ClassVar[int] = 2
 
     component: ComponentId
-    first: int | None = None
-    last: int | None = None
+    first: LogPoint | None = None
+    last: LogPoint | None = None
     files: tuple[str, ...] = ()
+    beyond: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        wrong = f", {len(self.beyond)} of them not allowed" if self.beyond else ""
+        return f"<Truncation {self.component.name}: {self.count} logs gone{wrong}>"
 
     @property
     def count(self) -> int:
@@ -123,7 +141,8 @@ class Copy(Value):
         created_at: The instant of the copy; before that, of the request. Aware UTC.
         recovery_host: Host to which the copy is or was presented.
         members: One per LUN.
-        life, verdict, completion, truncated: Independent facts [R-16].
+        life, verdict, completion, truncated: Independent facts [R-16]. Truncated logs are found by
+            looking; those that should not have gone are named in `failure`, too.
         freeze_s, hold_s: How long the application was frozen and writes were held.
         report: The checker's report, once there is one.
         records: What the writers wanted kept.
@@ -139,6 +158,8 @@ class Copy(Value):
             the same wish; empty in records of 0.1.0.
         check_wanted: Whether a check was asked for.
     """
+
+    schema_version: ClassVar[int] = 2
 
     id: CopyId
     server: str

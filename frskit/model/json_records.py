@@ -45,6 +45,8 @@ def converter(*, strict: bool = False) -> Converter:
     made.register_structure_hook(bytes, lambda value, _: base64.b64decode(value))
     # An enum of numbers may stand where a number is declared; a document has the plain number.
     made.register_unstructure_hook_func(lambda kind: kind is int, int)
+    # A number or a word comes back as what it is; JSON tells the two apart.
+    made.register_structure_hook_func(lambda kind: kind == int | str, lambda value, _: value)
     made.register_unstructure_hook_func(_is_set, lambda value: _sorted(made, value))
     made.register_unstructure_hook_func(
         _has_rich_keys,

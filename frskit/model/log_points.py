@@ -49,5 +49,13 @@ class LogRange(Value):
     first: LogPoint
     last: LogPoint
 
+    def __contains__(self, place: object) -> bool:
+        """Whether a place is in it; one of another stream is not."""
+        return (
+            isinstance(place, LogPoint)
+            and place.before(self.first) is False
+            and self.last.before(place) is False
+        )
+
     def __str__(self) -> str:
         return f"{self.first} to {self.last}"

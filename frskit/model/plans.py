@@ -5,13 +5,16 @@ from __future__ import annotations
 import warnings
 from datetime import datetime
 from enum import Enum
+from typing import ClassVar
 
 from attrs import field, frozen
 
+from frskit.errors import UsageError
 from frskit.model.components import BackupType, ComponentId
 from frskit.model.copies import CopyMember
 from frskit.model.files import FileRole
 from frskit.model.ids import CopyId, HostRef, StorageId, VolumeId
+from frskit.model.log_points import LogPoint, LogRange
 from frskit.model.storage import CopyKind
 from frskit.model.values import Value
 
@@ -31,6 +34,7 @@ __all__ = [
     "RecoveryMode",
     "RecoveryPlan",
     "RecoveryReport",
+    "RecoveryTarget",
 ]
 
 
@@ -39,6 +43,45 @@ class RecoveryMode(Enum):
 
     POINT_IN_TIME = "point-in-time"
     ROLL_FORWARD = "roll-forward"
+
+
+@frozen(kw_only=True)
+class RecoveryTarget(Value):
+    """Where a recovery ends.
+
+    A stop belongs to roll forward alone: it lies in logs beyond the copy. To the point in time of
+    the copy there is nothing to stop in.
+
+    Attributes:
+        mode: To the copy's instant, or forward with production's logs.
+        stop_kind: What `stop` is, one of the component's `ComponentInfo.stop_kinds`: ``time``,
+            ``lsn``, ``name``; empty if there is no stop.
+        stop: Where to stop, as the application writes it; never parsed by a requestor, and no time
+            zone is added. Empty: at the last surviving transaction.
+
+    Raises:
+        UsageError: A stop without roll forward, a kind without a stop, or a stop without a kind.
+    """
+
+    mode: RecoveryMode
+    stop_kind: str = ""
+    stop: str = ""
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        if bool(self.stop_kind) != bool(self.stop):
+            raise UsageError(
+                "a stop has a kind and a text", hint="Give both, as in time=2026-01-31 12:00:00+01."
+            )
+        if self.stop and self.mode is not RecoveryMode.ROLL_FORWARD:
+            raise UsageError(
+                "a stop belongs to roll forward: the copy's instant is a stop itself",
+                hint="Use roll forward, or leave the stop out.",
+            )
+
+    def __str__(self) -> str:
+        said = f", stop at {self.stop_kind} {self.stop}" if self.stop else ""
+        return f"{self.mode.value}{said}"
 
 
 class RecoveryMethod(Enum):
@@ -99,31 +142,44 @@ class LogVerdict(Enum):
 
 @frozen(kw_only=True)
 class LogAnalysis(Value):
-    """What a log set allows, for one mode.
+    """What a log set allows, for one target.
 
     Attributes:
-        mode: The mode it was judged for.
+        target: The target it was judged for.
         verdict: CLEAN and OK reach `reaches`; PARTIAL only after `set_aside` is out of the way.
-        reaches: Last generation that can be replayed; None if none is needed or possible.
-        needed: First and last generation that must be there.
-        gap_at: Generation at which the chain breaks.
-        code: ESE error that the engine would report; 0 = none.
+        reaches: Last place that can be replayed; None if none is needed or possible.
+        needed: What must be there.
+        gap_at: Where the chain breaks.
+        code: What the application would report: a number (an ESE error), or a word; 0 = nothing.
         reason: One sentence.
         remedy: What makes it possible, if anything.
-        set_aside: Generations to move away first.
+        set_aside: Logs to move away first.
         stale_checkpoint: Whether the checkpoint file is ahead of the headers and must go [HAZ-22].
     """
 
-    mode: RecoveryMode
+    schema_version: ClassVar[int] = 2
+
+    target: RecoveryTarget
     verdict: LogVerdict
-    reaches: int | None = None
-    needed: tuple[int, int] | None = None
-    gap_at: int | None = None
-    code: int = 0
+    reaches: LogPoint | None = None
+    needed: LogRange | None = None
+    gap_at: LogPoint | None = None
+    code: int | str = 0
     reason: str = ""
     remedy: str = ""
-    set_aside: tuple[int, ...] = ()
+    set_aside: tuple[LogPoint, ...] = ()
     stale_checkpoint: bool = False
+
+    def __repr__(self) -> str:
+        needed = "" if self.needed is None else f", needs {self.needed}"
+        reaches = "" if self.reaches is None else f", reaches {self.reaches}"
+        said = f"; {self.reason}" if self.reason else ""
+        return f"<LogAnalysis {self.target}: {self.verdict.value}{needed}{reaches}{said}>"
+
+    @property
+    def mode(self) -> RecoveryMode:
+        """The mode of its target."""
+        return self.target.mode
 
 
 @frozen(kw_only=True)
@@ -138,6 +194,8 @@ class ComponentInfo(Value):
         databases: Names of its databases.
         paths: Where it keeps what: the role and the server-native path, of a file or of a
             directory. Databases come in the order of `databases`.
+        stop_kinds: Kinds of places between the copy and the last transaction at which a roll
+            forward can stop (``time``, ``lsn``, ``name``); empty if it only goes to the end.
     """
 
     name: str
@@ -145,6 +203,7 @@ class ComponentInfo(Value):
     owner: str
     databases: tuple[str, ...] = ()
     paths: tuple[tuple[FileRole, str], ...] = ()
+    stop_kinds: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         logs = ", ".join(self.paths_of(FileRole.LOG)) or "no place of their own"
@@ -182,7 +241,8 @@ class DatabaseStatus(Value):
     Attributes:
         name: Name for people.
         state: ``mounted``, ``dismounted``, ``damaged`` or ``missing``.
-        items: Number of messages or rows; None if it cannot be read.
+        items: Number of what the component counts (`ComponentStatus.unit`); None if it cannot be
+            read.
         detail: Reason, if it is not mounted.
     """
 
@@ -199,32 +259,37 @@ class ComponentStatus(Value):
     Attributes:
         name: Name for people.
         databases: Its databases.
-        lowest_log, current_log: Generations on disk; None where there are none.
-        checkpoint: Generation of the checkpoint; None if unknown.
+        lowest_log, current_log: Logs on disk; None where there are none.
+        checkpoint: Where replay would begin; None if unknown.
+        unit: The application's word for `DatabaseStatus.items`, plural: "messages", "rows".
     """
+
+    schema_version: ClassVar[int] = 2
 
     name: str
     databases: tuple[DatabaseStatus, ...]
-    lowest_log: int | None = None
-    current_log: int | None = None
-    checkpoint: int | None = None
+    lowest_log: LogPoint | None = None
+    current_log: LogPoint | None = None
+    checkpoint: LogPoint | None = None
+    unit: str = "items"
 
     def __repr__(self) -> str:
         states = ", ".join(
             f"{each.name} {each.state}" + ("" if each.items is None else f" {each.items}")
             for each in self.databases
         )
-        return (
-            f"<ComponentStatus {self.name}: {states}; logs {self.lowest_log} to {self.current_log}>"
-        )
+        logs = f"; logs {self.lowest_log} to {self.current_log}" if self.current_log else ""
+        return f"<ComponentStatus {self.name}: {states}{logs}>"
 
 
 @frozen(kw_only=True)
 class OnlineReport(Value):
-    """What came of bringing a component online: its state, and the generations that were replayed."""
+    """What came of bringing a component online: its state, and the logs that were replayed."""
+
+    schema_version: ClassVar[int] = 2
 
     status: ComponentStatus
-    replayed: tuple[int, int] | None = None
+    replayed: LogRange | None = None
     events: tuple[str, ...] = ()
 
 
@@ -281,7 +346,8 @@ class RecoveryPlan(Value):
 
     Attributes:
         copy, server, component: What is recovered from what.
-        mode, method: How.
+        target: Where it ends.
+        method: How data is put back.
         members: Members of the copy that take part.
         host: Production's host object.
         owner: Server that runs the component; once it runs elsewhere the plan is out of date.
@@ -293,10 +359,12 @@ class RecoveryPlan(Value):
         made_at: When the plan was made; a stale plan is refused.
     """
 
+    schema_version: ClassVar[int] = 2
+
     copy: CopyId
     server: str
     component: str
-    mode: RecoveryMode
+    target: RecoveryTarget
     method: RecoveryMethod
     members: tuple[CopyMember, ...]
     host: HostRef
@@ -309,6 +377,11 @@ class RecoveryPlan(Value):
     owner: str = ""
 
     @property
+    def mode(self) -> RecoveryMode:
+        """The mode of its target."""
+        return self.target.mode
+
+    @property
     def group(self) -> str:
         """The former name of `component`, deprecated."""
         warnings.warn("a plan's 'group' is now its 'component'", DeprecationWarning, stacklevel=2)
@@ -317,7 +390,8 @@ class RecoveryPlan(Value):
     def __repr__(self) -> str:
         return (
             f"<RecoveryPlan {self.server} {self.component} from {self.copy[:8]}: "
-            f"{self.mode.value} by {self.method.value}, {len(self.members)} LUNs, {len(self.file_actions)} file actions, "
+            f"{self.target} by {self.method.value}, {len(self.members)} LUNs, "
+            f"{len(self.file_actions)} file actions, "
             f"{len(self.warnings)} warnings>"
         )
 
@@ -329,14 +403,16 @@ class RecoveryReport(Value):
     Attributes:
         plan: The plan that was carried out.
         before, after: State of the component.
-        replayed: First and last generation that was replayed.
+        replayed: The logs that were replayed.
         displaced: Old production LUNs, kept until released.
     """
+
+    schema_version: ClassVar[int] = 2
 
     plan: RecoveryPlan
     before: ComponentStatus
     after: ComponentStatus
-    replayed: tuple[int, int] | None = None
+    replayed: LogRange | None = None
     displaced: tuple[StorageId, ...] = ()
 
     def __repr__(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import Enum
+from typing import ClassVar
 
 from attrs import field, frozen
 
@@ -214,6 +215,8 @@ class ShadowSet(Value):
         records: What writers want kept.
         writers: Status of the writers after creation.
     """
+
+    schema_version: ClassVar[int] = 2
 
     id: SetId
     shadows: tuple[Shadow, ...]

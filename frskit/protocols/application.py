@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         LogAnalysis,
         OnlineReport,
         RecoveryMethod,
-        RecoveryMode,
+        RecoveryTarget,
     )
     from frskit.protocols.server import Server
     from frskit.protocols.small import FileRef, FileSystem
@@ -161,22 +161,45 @@ class Application(Protocol):
         """
         ...
 
-    def analyze(self, component: str, copy: CopyFiles | None, mode: RecoveryMode) -> LogAnalysis:
+    def analyze(
+        self, component: str, copy: CopyFiles | None, target: RecoveryTarget, *, budget: Budget
+    ) -> LogAnalysis:
         """What the logs allow: the copy's databases with its own logs, or with production's.
 
-        Reads headers only, changes nothing. Without a copy: production as it is.
+        Reads headers only, changes nothing; asked again whenever a plan is made or held against
+        the present. Without a copy: production as it is. That recovery is not possible is a verdict
+        and no error. Whether the chain of logs has a gap is the application's to say: a requestor
+        compares places (`LogPoint.before`), and never counts on there being one at each number.
+
+        Raises:
+            RecoveryPrecondition: The kind of the target's stop is none of the component's
+                `ComponentInfo.stop_kinds`, or its text is not understood. The caller asks for
+                another target; nothing was changed.
+            StorageGroupNotRecognized: No such component.
+            Cancelled, TimedOut: The budget is spent; the caller makes no plan.
         """
         ...
 
     def file_actions(
-        self, component: str, copy: CopyFiles, mode: RecoveryMode, method: RecoveryMethod
+        self,
+        component: str,
+        copy: CopyFiles,
+        target: RecoveryTarget,
+        method: RecoveryMethod,
+        *,
+        budget: Budget,
     ) -> Sequence[FileAction]:
         """The changes of production's files that this recovery needs, in order; pure.
 
-        For `SWAP` the volumes are already in place when they run; for `COPY_BACK` they include
-        the copying. COPY_IN takes a file by its path, late files like those of the image; after a
-        swap, which has brought the image, it may name late files only. No two actions may make or
-        delete a file of the same path.
+        Carried out in this order and undone in reverse. For `SWAP` the volumes are already in
+        place when they run; for `COPY_BACK` they include the copying. COPY_IN takes a file by its
+        path, late files like those of the image; where the image has been brought otherwise, it may
+        name late files only. No two actions may make or delete a file of the same path. The same
+        question in the same situation gives the same answer: a plan whose actions differ later is
+        refused.
+
+        Raises:
+            RecoveryPrecondition, StorageGroupNotRecognized, Cancelled, TimedOut: As for `analyze`.
         """
         ...
 

@@ -184,11 +184,17 @@ class SupportsRecovery(Protocol):
         *,
         mode: RecoveryMode,
         method: RecoveryMethod = ...,
+        stop: str = "",
+        stop_kind: str = "",
         budget: Budget | None = None,
     ) -> RecoveryPlan:
         """What a recovery would do; changes nothing.
 
+        `stop` and `stop_kind` as in `RecoveryTarget`: where a roll forward ends, in the
+        application's own words.
+
         Raises:
+            UsageError: A stop without roll forward or without a kind.
             RecoveryPrecondition: It is not legal or not possible; the context names the condition.
             TimedOut, Cancelled: As the budget says; nothing was changed.
         """

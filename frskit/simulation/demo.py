@@ -18,6 +18,7 @@ from frskit.events import EventSink
 from frskit.model.checks import CheckedFile
 from frskit.model.components import BackupType
 from frskit.model.copies import Copy
+from frskit.model.log_points import LogRange
 from frskit.model.plans import RecoveryMode, RecoveryReport
 from frskit.simulation.lab import Lab, lab
 
@@ -37,7 +38,7 @@ class Recovered:
         before: Messages when the damage was done.
         after: Messages after the recovery.
         promised: Messages that the mode promises.
-        replayed: Log generations that were replayed.
+        replayed: The logs that were replayed.
     """
 
     mode: RecoveryMode
@@ -45,7 +46,7 @@ class Recovered:
     before: int
     after: int
     promised: int
-    replayed: tuple[int, int] | None
+    replayed: LogRange | None
 
     @property
     def lost(self) -> int:

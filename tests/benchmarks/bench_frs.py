@@ -33,6 +33,7 @@ from frskit.model.components import Component, ComponentId
 from frskit.model.copies import Copy, CopyFilter, CopyLife, CopyMember, Verdict
 from frskit.model.files import FileRole, FileSet
 from frskit.model.ids import CopyId, StorageId, VolumeId
+from frskit.model.log_points import LogPoint
 from frskit.model.shadows import ShadowDocuments
 from frskit.model.storage import CopyKind
 
@@ -75,7 +76,7 @@ def a_record() -> Copy:
             path=path,
             role=FileRole.LOG,
             verdict=FileVerdict.OK,
-            generation=number,
+            log=LogPoint(rank=number, stream="s"),
             counts={"seen": 10240, "bad": 0},
         )
         for number, path in enumerate(paths)

@@ -55,6 +55,7 @@ from frskit.model.components import (
 from frskit.model.copies import CopyMember, Resumed, Truncation
 from frskit.model.files import FileRole, FileSet
 from frskit.model.ids import CopyId, CopyKey, HostRef, IdFactory, StorageId, VolumeId
+from frskit.model.log_points import LogRange
 from frskit.model.plans import (
     ComponentInfo,
     ComponentStatus,
@@ -130,7 +131,7 @@ def quickstart() -> None:
         assert_type(report, RecoveryReport)
         assert_type(report.after, ComponentStatus)
         assert_type(report.after.databases[0].items, int | None)
-        assert_type(report.replayed, tuple[int, int] | None)
+        assert_type(report.replayed, LogRange | None)
 
 
 def labs(directory: Path) -> None:

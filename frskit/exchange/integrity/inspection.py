@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from frskit.ese import CheckpointFacts, LogFacts
     from frskit.model.components import Component, ComponentId
     from frskit.model.ese_files import Checkpoint, DatabaseHeader, LogHeader
+    from frskit.model.log_points import LogPoint
     from frskit.model.reports import LogReport
     from frskit.protocols import FileRef
 
@@ -45,6 +46,7 @@ class Item:
         pages: Pages, or checksum records of a log.
         counts: Pages of a database by what they are, as eseutil counts them.
         generation: Of a log.
+        place: The same in its stream, once the stream is known.
         needed: Whether recovery needs it; for logs decided by the judge.
         header: Of a database or streaming file.
         log, log_kind: What was found in a log, and what it is by its name.
@@ -64,6 +66,7 @@ class Item:
     pages: int = 0
     counts: dict[str, int] = field(factory=dict)
     generation: int | None = None
+    place: LogPoint | None = None
     needed: bool = True
     header: DatabaseHeader | None = None
     log: LogReport | None = None
@@ -107,7 +110,7 @@ class Item:
             coverage=self.coverage,
             size_bytes=self.size_bytes,
             pages=self.pages,
-            generation=self.generation,
+            log=self.place,
             needed=self.needed,
             counts=self.counts,
         )

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from frskit.codes.ese import EseError
 from frskit.ese import longest_run
 from frskit.ese.logs import LogFileKind
 from frskit.exchange.log_analysis.decision_table import decide
 from frskit.exchange.log_analysis.group_facts import needed_logs
+from frskit.exchange.log_analysis.places import LogPlaces, stream_of, stream_text
 from frskit.exchange.log_analysis.truncation import truncation_bound
 from frskit.model.checks import ComponentCheck, Coverage, FileVerdict
 from frskit.model.files import FileRole
@@ -76,16 +77,34 @@ def judge(unit: Inspection, strays: Sequence[Inspection], policy: CheckPolicy) -
     _judge_recovery(facts, policy, notes)
     _note_coverage(unit, notes)
     needed = _needed(facts)
+    bound = _bound(unit, facts)
+    places = stream_of(facts, policy.store)
+    _place_logs(unit, places)
     return ComponentCheck(
         component=unit.selected,
         image_ok=not notes.image,
         truncation_ok=not notes.image and not notes.truncation,
         problems=tuple(dict.fromkeys(notes.image + notes.truncation)),
         warnings=tuple(dict.fromkeys(notes.warnings)),
-        logs_held=None if held is None else (held.start, held.reached),
-        logs_needed=None if needed is None else (needed.first, needed.last),
-        truncation_bound=_bound(unit, facts),
+        logs_held=None if held is None else places.stretch(held.start, held.reached),
+        logs_needed=None if needed is None else places.stretch(needed.first, needed.last),
+        truncation_bound=places.maybe(bound),
+        recycles_logs=_is_circular(unit),
     )
+
+
+def _place_logs(unit: Inspection, places: LogPlaces) -> None:
+    """Say where each log is; one whose header is not readable is of the stream that it lies in."""
+    for item in unit.logs(*_LOGS):
+        header = item.log_header
+        own = "" if header is None else stream_text(header.log_signature)
+        stream = evolve(places, stream=own) if own else places
+        item.place = stream.maybe(item.generation)
+
+
+def _is_circular(unit: Inspection) -> bool:
+    headers = [item.log_header for item in unit.logs(*_LOGS) if item.log_header is not None]
+    return any(header.circular_logging for header in headers[-1:])
 
 
 def _needed(facts: StorageGroupFacts) -> RequiredRange | None:
@@ -220,8 +239,7 @@ def _note_coverage(unit: Inspection, notes: _Notes) -> None:
 
 def _bound(unit: Inspection, facts: StorageGroupFacts) -> int | None:
     """What the writer may delete, by the stricter bound; nothing under circular logging."""
-    headers = [item.log_header for item in unit.logs(*_LOGS) if item.log_header is not None]
-    if any(header.circular_logging for header in headers[-1:]):
+    if _is_circular(unit):
         return None
     checkpoint = facts.checkpoint
     generation = checkpoint.generation if checkpoint is not None and checkpoint.usable else None

@@ -11,8 +11,9 @@ from attrs import define, frozen
 
 from frskit.ese import CheckpointFacts, DatabaseFacts
 from frskit.exchange.log_analysis.group_facts import StorageGroupFacts, needed_logs
+from frskit.exchange.log_analysis.places import LogPlaces, stream_of
 from frskit.exchange.store.versions import StoreProfile
-from frskit.model.plans import LogAnalysis, LogVerdict, RecoveryMode
+from frskit.model.plans import LogAnalysis, LogVerdict, RecoveryMode, RecoveryTarget
 
 __all__ = ["AnalysisCase", "Decision"]
 
@@ -78,6 +79,11 @@ class AnalysisCase:
         return self.need if needed is None else max(needed.last, needed.committed)
 
     @property
+    def places(self) -> LogPlaces:
+        """The stream of the logs, for naming places in it."""
+        return stream_of(self.facts, self.profile)
+
+    @property
     def checkpoint(self) -> CheckpointFacts | None:
         """The checkpoint that replay would use; None if there is none or it must go."""
         return None if self.checkpoint_code else self.facts.checkpoint
@@ -97,17 +103,17 @@ class AnalysisCase:
         drop_temporary: bool = False,
     ) -> Decision:
         """A verdict as a value; the checkpoint note and the logs used are filled in."""
-        needed = (self.need, self.required_last) if self.dirty else None
+        places = self.places
         analysis = LogAnalysis(
-            mode=self.mode,
+            target=RecoveryTarget(mode=self.mode),
             verdict=verdict,
-            reaches=reaches,
-            needed=needed,
-            gap_at=gap_at,
+            reaches=places.maybe(reaches),
+            needed=places.stretch(self.need, self.required_last) if self.dirty else None,
+            gap_at=places.maybe(gap_at),
             code=code,
             reason=reason,
             remedy=remedy,
-            set_aside=set_aside,
+            set_aside=tuple(map(places.at, set_aside)),
             stale_checkpoint=bool(self.checkpoint_code),
         )
         # Where nothing is reached, nothing is replayed.

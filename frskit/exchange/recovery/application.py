@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from frskit.errors import FrskitError
+from frskit.errors import FrskitError, RecoveryPrecondition
 from frskit.exchange.log_analysis.decision_table import decide
 from frskit.exchange.recovery.file_actions import plan_actions
 from frskit.exchange.recovery.group_files import GroupFiles
@@ -22,7 +22,7 @@ from frskit.model.plans import (
     LogAnalysis,
     OnlineReport,
     RecoveryMethod,
-    RecoveryMode,
+    RecoveryTarget,
 )
 
 if TYPE_CHECKING:
@@ -64,24 +64,44 @@ class ExchangeApplication:
             for group in exchange.groups
         )
 
-    def analyze(self, component: str, copy: CopyFiles | None, mode: RecoveryMode) -> LogAnalysis:
+    def analyze(
+        self, component: str, copy: CopyFiles | None, target: RecoveryTarget, *, budget: Budget
+    ) -> LogAnalysis:
         """What the logs allow [exchange.md 5.5].
 
         Point in time: the copy's databases with the copy's own logs and checkpoint. Roll forward:
         the copy's databases with production's. Without a copy: production as it is.
+
+        Raises:
+            RecoveryPrecondition: The target has a stop; Exchange replays all logs it finds, to the
+                end [EXC-75].
         """
+        _refuse_stop(target)
+        budget.check(f"analyzing the logs of {component}")
         files = self._files(component)
-        facts = files.facts(copy, mode)
-        return decide(facts, mode, profile=self._exchange.profile.store).analysis
+        facts = files.facts(copy, target.mode)
+        return decide(facts, target.mode, profile=self._exchange.profile.store).analysis
 
     def file_actions(
-        self, component: str, copy: CopyFiles, mode: RecoveryMode, method: RecoveryMethod
+        self,
+        component: str,
+        copy: CopyFiles,
+        target: RecoveryTarget,
+        method: RecoveryMethod,
+        *,
+        budget: Budget,
     ) -> Sequence[FileAction]:
-        """The changes of production's files that this recovery needs, in order; pure."""
+        """The changes of production's files that this recovery needs, in order; pure.
+
+        Raises:
+            RecoveryPrecondition: As for `analyze`.
+        """
+        _refuse_stop(target)
+        budget.check(f"planning the changes of files of {component}")
         return plan_actions(
             self._files(component),
             copy,
-            mode,
+            target.mode,
             method,
             profile=self._exchange.profile.store,
             running=self._exchange.group(component).is_open,
@@ -129,7 +149,7 @@ class ExchangeApplication:
         replayed = None if report is None else report.generations
         return OnlineReport(
             status=owner.status(),
-            replayed=(replayed[0], replayed[-1]) if replayed else None,
+            replayed=owner.places().stretch(replayed[0], replayed[-1]) if replayed else None,
             events=tuple(f"{each.id}: {each.text}" for each in self._exchange.events[seen:]),
         )
 
@@ -146,6 +166,14 @@ def _allow_overwrite(owner: StorageGroup, *, allowed: bool) -> None:
     """Set the "can be overwritten by a restore" flag of every database [P-04]."""
     for database in owner.settings.databases:
         owner.change(database.name, may_be_overwritten=allowed)
+
+
+def _refuse_stop(target: RecoveryTarget) -> None:
+    if target.stop:
+        raise RecoveryPrecondition(
+            f"Exchange cannot stop at {target.stop_kind} {target.stop}: it replays every log there is",
+            hint="Roll forward to the end, or recover to the point in time of a copy.",
+        )
 
 
 if TYPE_CHECKING:

@@ -129,12 +129,13 @@ class _Plan:
 
     def _broken_logs(self, decision: Decision, source: FileSource) -> Iterator[FileAction]:
         """What the analysis wants out of the way, and the new current log."""
-        aside = set(decision.analysis.set_aside)
+        aside = {each.rank for each in decision.analysis.set_aside}
+        reaches = decision.analysis.reaches
         settings = self.files.settings
         names = {split_path(path)[1] for path, _ in self.files.logs(source)}
         current = f"{settings.base}.log"
         # Once a log above the usable ones has to go, so has the current one, which comes after it.
-        above = bool(aside) and max(aside) > (decision.analysis.reaches or 0)
+        above = bool(aside) and max(aside) > (0 if reaches is None else reaches.rank)
         doomed = [name for name in names if self._generation(name) in aside]
         if above:
             doomed += [name for name in names if name.casefold() == current.casefold()]
@@ -161,7 +162,7 @@ class _Plan:
             return
         facts = self.files.facts(self.copy, RecoveryMode.POINT_IN_TIME)
         decision = decide(facts, RecoveryMode.POINT_IN_TIME, profile=self.profile)
-        unusable = set(decision.analysis.set_aside)
+        unusable = {each.rank for each in decision.analysis.set_aside}
         logs = [
             path
             for path, _ in self.files.logs(self.copy)

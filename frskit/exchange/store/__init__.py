@@ -11,12 +11,8 @@ from frskit.exchange.store.engine import StorageGroupEngine
 from frskit.exchange.store.engine_instance import EngineEvent
 from frskit.exchange.store.places import Places
 from frskit.exchange.store.row_codec import Message, StoredMessage
-from frskit.exchange.store.snapshot_session import (
-    SnapshotKind,
-    SnapshotSession,
-    SnapshotState,
-    TruncationReport,
-)
+from frskit.exchange.store.snapshot_session import SnapshotSession
+from frskit.exchange.store.snapshot_values import SnapshotKind, SnapshotState, TruncationReport
 from frskit.exchange.store.soft_recovery import SoftRecoveryReport
 from frskit.exchange.store.transaction import Transaction
 from frskit.exchange.store.versions import (

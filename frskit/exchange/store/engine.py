@@ -22,7 +22,7 @@ from frskit.exchange.store.engine_instance import CheckpointFile, Instance
 from frskit.exchange.store.log_directory import LogDirectory
 from frskit.exchange.store.log_writer import StreamSettings
 from frskit.exchange.store.message_store import MessageStore
-from frskit.exchange.store.snapshot_session import SnapshotKind
+from frskit.exchange.store.snapshot_values import SnapshotKind
 from frskit.exchange.store.soft_recovery import SoftRecoveryReport, detach, recover
 from frskit.exchange.store.versions import STORE_2003
 from frskit.model.ese_structures import DbmsParameters, LogTime, Signature

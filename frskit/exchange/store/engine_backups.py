@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from frskit.exchange.store.engine_databases import DatabaseAdministration
     from frskit.exchange.store.engine_gate import EngineGate
     from frskit.exchange.store.engine_instance import Instance
-    from frskit.exchange.store.snapshot_session import SnapshotKind
+    from frskit.exchange.store.snapshot_values import SnapshotKind
 
 __all__ = ["BackupSessions"]
 

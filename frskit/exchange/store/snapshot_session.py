@@ -7,16 +7,15 @@ the profile's limit the engine thaws itself and the session can only be aborted.
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import TYPE_CHECKING
-
-from attrs import evolve, frozen
 
 from frskit.codes.ese import EseError
 from frskit.codes.exchange_events import EventId
-from frskit.errors import FileMissing, FrskitError, StoreError
+from frskit.errors import FrskitError, StoreError
+from frskit.exchange.store.backup_stamps import OS_SNAPSHOT, stamp_headers
+from frskit.exchange.store.log_deletion import delete_logs, nothing_deleted
 from frskit.exchange.store.log_records import BackupMark, encode_record
-from frskit.model.ese_files import DatabaseHeader
+from frskit.exchange.store.snapshot_values import SnapshotKind, SnapshotState, TruncationReport
 from frskit.model.ese_structures import BackupRange, LgPos
 
 if TYPE_CHECKING:
@@ -26,42 +25,7 @@ if TYPE_CHECKING:
     from frskit.exchange.store.database import Database
     from frskit.exchange.store.engine_instance import Instance
 
-__all__ = ["SnapshotKind", "SnapshotSession", "SnapshotState", "TruncationReport"]
-
-_OS_SNAPSHOT = 1
-"""Type of a backup in the header: OS snapshot [ese.md 2.1]."""
-
-
-class SnapshotKind(Enum):
-    """Type of backup [exchange.md 3.7]."""
-
-    FULL = "full"
-    INCREMENTAL = "incremental"
-    COPY = "copy"
-    DIFFERENTIAL = "differential"
-
-    @property
-    def truncates(self) -> bool:
-        """Whether logs are deleted after success."""
-        return self in (SnapshotKind.FULL, SnapshotKind.INCREMENTAL)
-
-    @property
-    def needs_full(self) -> bool:
-        """Whether a previous full backup of the snapshot type is required."""
-        return self in (SnapshotKind.INCREMENTAL, SnapshotKind.DIFFERENTIAL)
-
-
-class SnapshotState(Enum):
-    """Where a session stands [exchange.md 3.1]."""
-
-    PREPARED = "prepared"
-    FROZEN = "frozen"
-    THAWED = "thawed"
-    TRUNCATED = "truncated"
-    TIMED_OUT = "timed out"
-    ENDED = "ended"
-    ABORTED = "aborted"
-
+__all__ = ["SnapshotSession"]
 
 _LEGAL: dict[str, frozenset[SnapshotState]] = {
     "freeze": frozenset({SnapshotState.PREPARED}),
@@ -86,25 +50,6 @@ _START_EVENTS = {
     SnapshotKind.COPY: EventId.COPY_BACKUP_STARTED,
     SnapshotKind.DIFFERENTIAL: EventId.DIFFERENTIAL_BACKUP_STARTED,
 }
-
-
-@frozen(kw_only=True)
-class TruncationReport:
-    """What truncation did.
-
-    Attributes:
-        deleted: Generations deleted, ascending.
-        missing: Generations of the range that were gone already.
-        limit: First generation that had to stay.
-        event: The event logged: 224 something deleted, 225 nothing.
-        failed: Generation whose deletion failed, which stopped the rest; None if none did.
-    """
-
-    deleted: tuple[int, ...]
-    missing: tuple[int, ...]
-    limit: int
-    event: int
-    failed: int | None = None
 
 
 class SnapshotSession:
@@ -247,8 +192,8 @@ class SnapshotSession:
             circular = self._instance.settings.parameters.circular_logging
             # Not all databases, or circular logging: nothing may go [EXC-37, EXC-38].
             if circular or not (self._complete and self._all_attached()):
-                return self._nothing_deleted()
-            return self._delete_logs()
+                return nothing_deleted(self._instance, self.delete_limit)
+            return delete_logs(self._instance, self.delete_limit)
 
     def end(self, *, stamp: bool = True) -> None:
         """Finish; `stamp` records the backup in the headers of the attached databases.
@@ -309,7 +254,7 @@ class SnapshotSession:
     def _require_previous_full(self, database: Database, lowest: int) -> None:
         header = database.header
         full = header.full_backup_previous
-        if not full.is_set or header.full_backup_type != _OS_SNAPSHOT:
+        if not full.is_set or header.full_backup_type != OS_SNAPSHOT:
             self._instance.report(
                 EventId.MISSES_FULL_BACKUP, f"{database.name} misses a previous full backup"
             )
@@ -396,109 +341,15 @@ class SnapshotSession:
 
     # --- completion
 
-    def _nothing_deleted(self) -> TruncationReport:
-        self._instance.report(EventId.NO_LOGS_DELETED, "no log files can be truncated")
-        return TruncationReport(
-            deleted=(), missing=(), limit=self.delete_limit, event=EventId.NO_LOGS_DELETED
-        )
-
-    def _delete_logs(self) -> TruncationReport:
-        """Ascending, so that whatever remains is without a gap (EXC-40)."""
-        archived = self._instance.directory.archived()
-        lowest = min(archived, default=self.delete_limit)
-        if lowest >= self.delete_limit:
-            return self._nothing_deleted()
-        deleted: list[int] = []
-        missing: list[int] = []
-        failed = None
-        for generation in range(lowest, self.delete_limit):
-            try:
-                path = archived.get(generation, self._instance.directory.archive_path(generation))
-                self._instance.directory.fs.remove(path)
-            except FileMissing:
-                # Removed by hand: counted for event 227, and no error [EXC-39].
-                missing.append(generation)
-                continue
-            except FrskitError:
-                # What is left stays contiguous [EXC-40].
-                failed = generation
-                break
-            deleted.append(generation)
-        self._instance.directory.fs.sync()
-        self._report_deletion(deleted, missing)
-        return TruncationReport(
-            deleted=tuple(deleted),
-            missing=tuple(missing),
-            limit=self.delete_limit,
-            event=EventId.LOGS_DELETED if deleted else EventId.NO_LOGS_DELETED,
-            failed=failed,
-        )
-
-    def _report_deletion(self, deleted: list[int], missing: list[int]) -> None:
-        if deleted:
-            first, last = (
-                self._instance.directory.archive_path(each) for each in (deleted[0], deleted[-1])
-            )
-            self._instance.report(EventId.LOGS_DELETED, f"deleting log files {first} to {last}")
-        else:
-            self._instance.report(EventId.NO_LOGS_DELETED, "no log files can be truncated")
-        if missing:
-            self._instance.report(
-                EventId.LOGS_TO_DELETE_MISSING,
-                f"{len(missing)} log files of the range were missing",
-            )
-
     def _stamp(self) -> None:
         """Record the backup in every attached database's header, at once (EXC-44, EXC-45)."""
-        instance = self._instance
         record = BackupRange(
             mark=self.mark,
-            time=instance.log_time(),
+            time=self._instance.log_time(),
             first_generation=self.copy_min,
             last_generation=self.copy_max,
         )
-        for database in instance.attached():
-            database.header = self._stamped(database.header, record)
-            try:
-                database.write_header()
-            except FrskitError as error:
-                # The backup is good even if this header does not remember it [exchange.md 3.5].
-                instance.report(
-                    EventId.HEADER_NOT_UPDATED,
-                    f"the header of {database.name} was not updated: {error}",
-                )
-
-    def _stamped(self, header: DatabaseHeader, record: BackupRange) -> DatabaseHeader:
-        full, incremental = header.full_backup_previous, header.incremental_backup_previous
-        # An older mark never replaces a newer one [EXC-44].
-        if self.kind is SnapshotKind.FULL and record.mark > full.mark:
-            return evolve(
-                header,
-                full_backup_previous=record,
-                full_backup_type=_OS_SNAPSHOT,
-                incremental_backup_previous=BackupRange(),
-                incremental_backup_type=0,
-                differential_backup_previous=BackupRange(),
-                differential_backup_type=0,
-            )
-        if self.kind is SnapshotKind.INCREMENTAL and record.mark > incremental.mark:
-            return evolve(
-                header,
-                incremental_backup_previous=record,
-                incremental_backup_type=_OS_SNAPSHOT,
-            )
-        if not self._instance.profile.stamps_copy_backups:
-            return header
-        if self.kind is SnapshotKind.COPY and record.mark > header.copy_backup_previous.mark:
-            return evolve(header, copy_backup_previous=record, copy_backup_type=_OS_SNAPSHOT)
-        newer = record.mark > header.differential_backup_previous.mark
-        if self.kind is SnapshotKind.DIFFERENTIAL and newer:
-            return evolve(
-                header,
-                differential_backup_previous=record,
-                differential_backup_type=_OS_SNAPSHOT,
-            )
-        return header
+        stamp_headers(self._instance, self.kind, record)
 
 
 def _sequence(call: str, state: str) -> StoreError:

@@ -226,7 +226,9 @@ class ExchangeWriter:
                 component=each.component,
                 stamp=each.group.stamp(each.session),
                 metadata=f"{each.group.settings.base}:{session.backup_type.value}",
-                logs_needed=each.needed,
+                logs_needed=None
+                if each.needed is None
+                else each.group.places().stretch(*each.needed),
             )
             for each in job.groups
         )

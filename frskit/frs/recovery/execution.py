@@ -99,6 +99,8 @@ class RecoveryRun:
                 component=plan.component,
                 mode=plan.mode.value,
                 **journal_facts(plan.method, plan.members, plan.file_actions),
+                stop_kind=plan.target.stop_kind,
+                stop=plan.target.stop,
             )
             try:
                 self._progress(0, self._total())
@@ -142,7 +144,10 @@ class RecoveryRun:
             self._parts,
             copy,
             RecoveryWish(
-                mode=plan.mode, method=plan.method, component=plan.component, accept_unverified=True
+                target=plan.target,
+                method=plan.method,
+                component=plan.component,
+                accept_unverified=True,
             ),
             self._budget,
         )

@@ -18,6 +18,7 @@ from frskit.errors import (
     IntegrityError,
     RecoveryPrecondition,
     StorageGroupNotRecognized,
+    VolumeNotFound,
 )
 from frskit.frs.late_collection import decayed, late_refs
 from frskit.frs.mounted_copy import MountedCopy, mount_points
@@ -25,6 +26,7 @@ from frskit.frs.recovery.array_restore import check_array_restore
 from frskit.frs.recovery.file_actions import twice_named
 from frskit.frs.recovery.legality import objection
 from frskit.frs.state.journal_words import RECOVERING
+from frskit.frs.truncation_ledger import after_loss, lost_logs
 from frskit.model.copies import Copy, CopyFilter, CopyLife, CopyMember, MemberLife, Verdict
 from frskit.model.files import FileRole
 from frskit.model.plans import (
@@ -34,6 +36,7 @@ from frskit.model.plans import (
     RecoveryMethod,
     RecoveryMode,
     RecoveryPlan,
+    RecoveryTarget,
 )
 from frskit.model.server_paths import inside, same_path
 from frskit.scopes import attached, presented
@@ -44,7 +47,7 @@ if TYPE_CHECKING:
     from frskit.model.ids import StorageId
     from frskit.model.plans import ComponentInfo, FileAction, LogAnalysis
 
-__all__ = ["RecoveryWish", "make_plan", "member_roles", "mounted", "used_up"]
+__all__ = ["RecoveryWish", "analyze_with", "make_plan", "member_roles", "mounted", "used_up"]
 
 
 @frozen(kw_only=True)
@@ -52,15 +55,21 @@ class RecoveryWish:
     """What the caller wants.
 
     Attributes:
-        mode, method: How.
+        target: Where recovery ends.
+        method: How.
         component: Its name; None if the copy holds just one.
         accept_unverified: Whether an unverified copy may be used (never a corrupt one).
     """
 
-    mode: RecoveryMode
+    target: RecoveryTarget
     method: RecoveryMethod = RecoveryMethod.SWAP
     component: str | None = None
     accept_unverified: bool = False
+
+    @property
+    def mode(self) -> RecoveryMode:
+        """The mode of the target."""
+        return self.target.mode
 
 
 def refuse(condition: str, text: str, hint: str | None = None) -> RecoveryPrecondition:
@@ -125,27 +134,32 @@ def make_plan(parts: Parts, copy: Copy, wish: RecoveryWish, budget: Budget) -> R
     if reason:
         raise refuse("P-01", reason, "Use --method copy-back, or swap with a snapclone.")
     members = _members(copy, component, wish.mode)
+    _check_stop(component, wish.target)
     _check_members(production, members, budget)
     _check_alone(production, component, members, budget)
     _check_present(production, members)
     _check_running(production, component)
     if wish.method is RecoveryMethod.ARRAY_RESTORE:
         check_array_restore(production, members, budget)
+    lost = _lost(production, copy, component, wish.mode)
     budget.check("planning a recovery")
     with mounted(parts, production, copy, budget) as files:
-        analysis = production.application.analyze(component.name, files, wish.mode)
+        analysis = production.application.analyze(component.name, files, wish.target, budget=budget)
+        analysis = after_loss(analysis, copy, component.id, lost)
         if analysis.verdict is LogVerdict.IMPOSSIBLE:
             raise refuse("P-08", analysis.reason, analysis.remedy or None)
         # While the copy is mounted: which files have to move depends on its own.
         actions = tuple(
-            production.application.file_actions(component.name, files, wish.mode, wish.method)
+            production.application.file_actions(
+                component.name, files, wish.target, wish.method, budget=budget
+            )
         )
         _check_actions(production, copy, wish.method, actions)
     return RecoveryPlan(
         copy=copy.id,
         server=copy.server,
         component=component.name,
-        mode=wish.mode,
+        target=wish.target,
         method=wish.method,
         members=members,
         host=production.server.host,
@@ -153,7 +167,7 @@ def make_plan(parts: Parts, copy: Copy, wish: RecoveryWish, budget: Budget) -> R
         made_at=parts.clock.now(),
         file_actions=actions,
         steps=tuple(_steps(component, wish, members, actions, analysis)),
-        warnings=tuple(_warnings(wish, analysis)),
+        warnings=tuple(_warnings(wish, analysis, lost)),
         consumes=wish.method is RecoveryMethod.SWAP,
         owner=component.owner,
     )
@@ -183,6 +197,48 @@ def _check_interrupted(parts: Parts, copy: Copy) -> None:
             raise refuse(
                 "P-11", f"a recovery from copy {each.id} is not ended", "Run 'frskit resume'."
             )
+
+
+def _check_stop(component: ComponentInfo, target: RecoveryTarget) -> None:
+    """P-08: the application knows such a stop; it parses the text itself later."""
+    if not target.stop or target.stop_kind in component.stop_kinds:
+        return
+    known = ", ".join(sorted(component.stop_kinds))
+    raise refuse(
+        "P-08",
+        f"{component.name} cannot stop a roll forward at a {target.stop_kind}",
+        f"It knows: {known}." if known else "It rolls forward to the last transaction only.",
+    )
+
+
+def _lost(
+    production: Production, copy: Copy, component: ComponentInfo, mode: RecoveryMode
+) -> tuple[str, ...]:
+    """Logs that a roll forward needs and that were deleted when the copy was made."""
+    if mode is not RecoveryMode.ROLL_FORWARD:
+        return ()
+    try:
+        return lost_logs(copy, component.id, production.server)
+    except VolumeNotFound as error:
+        raise refuse("P-07", f"the log volume is not mounted on production: {error}") from error
+
+
+def analyze_with(
+    production: Production,
+    copy: Copy,
+    name: str,
+    files: MountedCopy,
+    target: RecoveryTarget,
+    budget: Budget,
+) -> LogAnalysis:
+    """What the logs allow with a copy's databases, and with what frskit knows to be lost."""
+    application = production.application
+    analysis = application.analyze(name, files, target, budget=budget)
+    for component in application.components(budget=budget):
+        if component.name.casefold() == name.casefold():
+            lost = _lost(production, copy, component, target.mode)
+            return after_loss(analysis, copy, component.id, lost)
+    return analysis
 
 
 def _check_members(production: Production, members: tuple[CopyMember, ...], budget: Budget) -> None:
@@ -358,6 +414,8 @@ def _steps(
         yield PlanStep(title=action.kind.value, detail=detail)
     yield PlanStep(title="tell the writer: PostRestore")
     replay = "nothing to replay" if analysis.reaches is None else f"up to {analysis.reaches}"
+    if wish.target.stop:
+        replay += f", stop at {wish.target.stop_kind} {wish.target.stop}"
     yield PlanStep(
         title="mount and replay",
         detail=replay,
@@ -367,7 +425,7 @@ def _steps(
     )
     yield PlanStep(
         title="stores are mounted",
-        point_of_no_return="from here undo would lose mail",
+        point_of_no_return="from here undo would lose what is written to them",
     )
 
 
@@ -389,10 +447,14 @@ def _array_steps(members: tuple[CopyMember, ...]) -> Iterator[PlanStep]:
         yield PlanStep(title="show and mount it again", detail=member.mount_point)
 
 
-def _warnings(wish: RecoveryWish, analysis: LogAnalysis) -> Iterator[str]:
+def _warnings(wish: RecoveryWish, analysis: LogAnalysis, lost: tuple[str, ...]) -> Iterator[str]:
     """What the administrator must know [FRS 5.5]."""
     if wish.mode is RecoveryMode.POINT_IN_TIME:
-        yield "mail newer than the copy is lost; newer logs are set aside, not deleted"
+        yield "what is newer than the copy is lost; newer logs are set aside, not deleted"
+    if wish.target.stop:
+        yield f"replay stops at {wish.target.stop_kind} {wish.target.stop}: what is later is lost"
+    if lost:
+        yield f"{', '.join(lost)} was deleted when the copy was made: what it held may be lost"
     if analysis.verdict is LogVerdict.PARTIAL:
         yield f"the log chain breaks at {analysis.gap_at}: later transactions are lost"
     if analysis.stale_checkpoint:

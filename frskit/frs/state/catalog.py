@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve, frozen
 
 from frskit.errors import CatalogConflict, CatalogError, CopyNotFound
-from frskit.frs.state.record_upgrades import COPY_DETAIL_VERSION
+from frskit.frs.state.record_upgrades import COPY_VERSION
 from frskit.model.checks import IntegrityReport
 from frskit.model.components import WriterRecord
 from frskit.model.copies import Copy, CopyFilter
@@ -157,8 +157,8 @@ class SqliteCatalog:
                 copy.server.casefold(),
                 stamp,
                 copy.life.value,
-                dump(light, "frskit.copy"),
-                dump(heavy, "frskit.copy-detail", COPY_DETAIL_VERSION),
+                dump(light, "frskit.copy", COPY_VERSION),
+                dump(heavy, "frskit.copy-detail", COPY_VERSION),
             ),
         )
         db.executemany(
@@ -175,9 +175,9 @@ class SqliteCatalog:
             ).fetchone()
         if row is None:
             raise CopyNotFound(f"there is no copy {copy}", context={"copy": copy})
-        heavy = load(row[1], _Heavy, "frskit.copy-detail", COPY_DETAIL_VERSION)
+        heavy = load(row[1], _Heavy, "frskit.copy-detail", COPY_VERSION)
         return evolve(
-            load(row[0], Copy, "frskit.copy"),
+            load(row[0], Copy, "frskit.copy", COPY_VERSION),
             report=heavy.report,
             records=heavy.records,
             documents=heavy.documents,
@@ -205,7 +205,7 @@ class SqliteCatalog:
         )
         with self._lock, _catalog_errors(self._path):
             rows = self._db.execute(query, values).fetchall()
-        return tuple(load(row[0], Copy, "frskit.copy") for row in rows)
+        return tuple(load(row[0], Copy, "frskit.copy", COPY_VERSION) for row in rows)
 
     def join_lineage(self, old: StorageId, new: StorageId, since: str) -> None:
         """After a swap: `new` is now the volume that `old` was."""

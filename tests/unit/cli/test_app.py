@@ -14,13 +14,15 @@ from attrs import evolve
 import frskit
 from frskit import BackupType, Budget, Policy, RecoveryMode
 from frskit.cli.app import main
+from frskit.cli.render import truncation_text
 from frskit.codes.exits import EXIT_STATUSES
 from frskit.codes.explain import error_classes
 from frskit.errors import ArrayError, FreezeTimeout, StoreError
 from frskit.frs import RequestorOperation
 from frskit.frs.state.late_files import opened
-from frskit.model.components import LateFile
-from frskit.model.copies import CopyLife
+from frskit.model.components import ComponentId, LateFile
+from frskit.model.copies import CopyLife, Truncation
+from frskit.model.log_points import LogPoint
 
 
 def commands(group=main, prefix=()):
@@ -413,6 +415,53 @@ def test_a_plan_of_a_recovery_changes_nothing(site, frs):
     assert "point of no return" in text
 
 
+def test_a_stop_has_a_kind_and_a_text_and_must_be_known(site, frs):
+    """`recover --stop`: refused at the command line, or by a plan, before anything happens."""
+    copy = site.frs.create_copy("evs1", ["sg1"], backup_type=BackupType.FULL)
+    forward = ("recover", copy.id, "--mode", "roll-forward", "--plan", "--stop")
+    assert frs(*forward, "noon").status == 2
+    assert frs(*forward, "time=").status == 2
+    ran = frs(*forward, "time=noon")
+    assert (ran.status, "cannot stop a roll forward at a time" in ran.err) == (8, True)
+    back = frs("recover", copy.id, "--mode", "point-in-time", "--stop", "time=noon")
+    assert (back.status, "a stop belongs to roll forward" in back.err) == (2, True)
+
+
+def test_logs_are_named_and_counts_have_a_unit(site, frs):
+    """For people the names of files; in documents the numbers that were always there, too."""
+    site.deliver("evs1", "sg1", messages=5)
+    status = site.status("evs1", "sg1")
+    text = frs("show", "evs1").out
+    assert str(status.current_log) in text
+    assert "messages" in text
+    (group,) = (
+        each
+        for each in frs("--json", "show", "evs1").document["storage_groups"]
+        if each["name"] == "sg1"
+    )
+    assert group["current_log"] == status.current_log.rank
+    assert (group["current_log_name"], group["unit"]) == (status.current_log.name, "messages")
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({}, "none"),
+        ({"files": ("a",)}, "1 file: a"),
+        ({"files": ("a", "b"), "beyond": ("b",)}, "2 files: a, b; not allowed: b"),
+        (
+            {"files": ("a", "b"), "first": LogPoint(rank=1, name="a"), "last": LogPoint(rank=2)},
+            "a to 2 (2 files)",
+        ),
+        ({"files": ("a",), "first": LogPoint(rank=1), "last": LogPoint(rank=1)}, "1 (1 file)"),
+    ],
+)
+def test_what_was_truncated_is_said_also_without_places(facts, said):
+    """An application whose files have no place in a log still has names."""
+    owner = ComponentId(writer_id="w", logical_path="", name="kv")
+    assert truncation_text(Truncation(component=owner, **facts)) == said
+
+
 def test_recover_prints_messages_before_and_after(site, frs):
     """The counts of the report are those of the stores."""
     copy = copy_of(site)
@@ -433,6 +482,7 @@ def test_show_tree_logs_and_journal_as_json(site, frs):
     assert shown["storage_groups"][0]["databases"][0] == {
         "name": "mailbox-sg1",
         "messages": 20,
+        "items": 20,
         "state": "mounted",
     }
     tree = frs("--json", "tree").document

@@ -249,7 +249,7 @@ class World:
 
     def current(self) -> int | None:
         """Generation being written."""
-        return self.exchange.application.status("sg1").current_log
+        return self.exchange.application.status("sg1").current_log.rank
 
     def total(self, database: str = "mbx1") -> int:
         """Number of messages in a database."""

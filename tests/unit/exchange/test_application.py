@@ -5,12 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from support.places import actions_for, analyzed, rank
 
-from frskit.errors import StorageGroupNotRecognized, StoreError
+from frskit.errors import RecoveryPrecondition, StorageGroupNotRecognized, StoreError
 from frskit.ese import read_database_header
 from frskit.exchange import Message
 from frskit.model.files import FileRole
-from frskit.model.plans import FileActionKind, LogVerdict, RecoveryMethod, RecoveryMode
+from frskit.model.plans import (
+    FileActionKind,
+    LogVerdict,
+    RecoveryMethod,
+    RecoveryMode,
+    RecoveryTarget,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +54,7 @@ def carry_out(server, actions: Sequence[FileAction], copy) -> None:
 def recover(world, copy, mode: RecoveryMode, method: RecoveryMethod) -> OnlineReport:
     """Plan while the stores run, then recover by swapping drives or copying files."""
     application = world.exchange.application
-    actions = application.file_actions("sg1", copy, mode, method)
+    actions = actions_for(world, copy, mode, method)
     application.take_offline("sg1", budget=world.budget)
     if method is SWAP:
         for letter in "MP" if mode is RF else "LMP":
@@ -102,7 +109,7 @@ def test_roll_forward(history, method: RecoveryMethod) -> None:
 def test_roll_forward_after_a_crash(history) -> None:
     """Also if the stores died instead of being dismounted."""
     world, copy, _, now = history
-    actions = world.exchange.application.file_actions("sg1", copy, RF, SWAP)
+    actions = actions_for(world, copy, RF, SWAP)
     world.exchange.stop(clean=False)
     world.exchange.running = True
     for letter in "MP":
@@ -119,7 +126,7 @@ def test_checkpoint_is_set_aside_for_roll_forward(history) -> None:
     """Left in place, the checkpoint of the dismount makes replay fail with -543."""
     world, copy, _, now = history
     application = world.exchange.application
-    actions = application.file_actions("sg1", copy, RF, SWAP)
+    actions = actions_for(world, copy, RF, SWAP)
     moved = [each for each in actions if each.path.endswith("E00.chk")]
     assert [each.kind for each in moved] == [FileActionKind.SET_ASIDE]
     assert moved[0].target == f"{LOGS}\\frskit-aside-1\\E00.chk"
@@ -145,7 +152,7 @@ def test_checkpoint_that_the_dismount_will_move_is_set_aside(world) -> None:
     world.complete(session, succeeded=False)
     world.deliver(5)
     wanted = subjects(world)
-    assert not world.exchange.application.analyze("sg1", copy, RF).stale_checkpoint
+    assert not analyzed(world, copy, RF).stale_checkpoint
     recover(world, copy, RF, SWAP)
     assert subjects(world) == wanted
 
@@ -154,7 +161,7 @@ def test_checkpoint_that_the_dismount_will_move_is_set_aside(world) -> None:
 def test_roll_forward_by_swap_touches_no_log(history) -> None:
     """The plan renames the checkpoint and nothing else; no file of the copy is copied in."""
     world, copy, _, _ = history
-    actions = world.exchange.application.file_actions("sg1", copy, RF, SWAP)
+    actions = actions_for(world, copy, RF, SWAP)
     assert [each.path for each in actions] == [f"{LOGS}\\E00.chk"]
 
 
@@ -162,14 +169,14 @@ def test_roll_forward_by_swap_touches_no_log(history) -> None:
 def test_point_in_time_by_swap_needs_no_file_action(history) -> None:
     """Logs and checkpoint come with the LUNs."""
     world, copy, _, _ = history
-    assert not world.exchange.application.file_actions("sg1", copy, PIT, SWAP)
+    assert not actions_for(world, copy, PIT, SWAP)
 
 
 def test_point_in_time_by_swap_without_the_log_volume(history) -> None:
     """If the copy does not cover the log volume, newer logs and the checkpoint go aside."""
     world, copy, _, _ = history
     copy.server.take_drive("L")
-    actions = world.exchange.application.file_actions("sg1", copy, PIT, SWAP)
+    actions = actions_for(world, copy, PIT, SWAP)
     assert {each.kind for each in actions} == {FileActionKind.SET_ASIDE}
     names = {each.path.rsplit("\\", 1)[1] for each in actions}
     assert {"E00.log", "E00.chk"} <= names
@@ -180,7 +187,7 @@ def test_later_logs_left_in_place_roll_forward(history) -> None:
     """What the set-aside prevents: with production's logs in place point in time is lost."""
     world, copy, then, now = history
     application = world.exchange.application
-    actions = application.file_actions("sg1", copy, PIT, COPY_BACK)
+    actions = actions_for(world, copy, PIT, COPY_BACK)
     application.take_offline("sg1", budget=world.budget)
     kept_logs = [
         each
@@ -197,7 +204,7 @@ def test_a_log_closed_by_the_dismount_is_provided_for(history) -> None:
     """Generations that appear between plan and dismount go aside as well."""
     world, copy, then, _ = history
     application = world.exchange.application
-    actions = application.file_actions("sg1", copy, PIT, COPY_BACK)
+    actions = actions_for(world, copy, PIT, COPY_BACK)
     world.fill_logs(1)
     application.take_offline("sg1", budget=world.budget)
     carry_out(world.server, actions, copy)
@@ -209,19 +216,18 @@ def test_set_aside_never_overwrites(history) -> None:
     """A second recovery uses another directory."""
     world, copy, _, _ = history
     world.server.rename(f"{LOGS}\\E00tmp.log", f"{LOGS}\\frskit-aside-1\\E00tmp.log")
-    actions = world.exchange.application.file_actions("sg1", copy, RF, SWAP)
+    actions = actions_for(world, copy, RF, SWAP)
     assert "frskit-aside-2" in actions[0].target
 
 
 def test_plans_are_pure(history) -> None:
     """Asking twice gives the same plan and changes nothing."""
     world, copy, _, _ = history
-    application = world.exchange.application
     before = {k: d.read(0, d.size_bytes) for k, d in world.server.devices.items()}
     for mode in (PIT, RF):
         for method in (SWAP, COPY_BACK):
-            first = application.file_actions("sg1", copy, mode, method)
-            assert application.file_actions("sg1", copy, mode, method) == first
+            first = actions_for(world, copy, mode, method)
+            assert actions_for(world, copy, mode, method) == first
     assert {k: d.read(0, d.size_bytes) for k, d in world.server.devices.items()} == before
 
 
@@ -234,10 +240,10 @@ def test_single_store_goes_forward_only(history) -> None:
     public = subjects(world, "pub1")
     copy.server.take_drive("P")
     application = world.exchange.application
-    assert application.analyze("sg1", copy, PIT).verdict is LogVerdict.IMPOSSIBLE
-    actions = application.file_actions("sg1", copy, RF, SWAP)
+    assert analyzed(world, copy, PIT).verdict is LogVerdict.IMPOSSIBLE
+    actions = actions_for(world, copy, RF, SWAP)
     application.take_offline("sg1", budget=world.budget)
-    assert application.analyze("sg1", copy, PIT).code == -551
+    assert analyzed(world, copy, PIT).code == -551
     world.server.take_drive("M")
     world.server.put_drive("M", copy.server.take_drive("M"))
     carry_out(world.server, actions, copy)
@@ -249,22 +255,21 @@ def test_single_store_goes_forward_only(history) -> None:
 def test_analysis_of_both_modes(history) -> None:
     """Point in time reaches the copy's last log, roll forward production's current one."""
     world, copy, _, _ = history
-    application = world.exchange.application
     held = [int(n[3:8], 16) for n in copy.server.names(LOGS) if len(n) == 12]
-    in_time = application.analyze("SG1", copy, PIT)
-    forward = application.analyze("sg1", copy, RF)
-    assert (in_time.verdict, in_time.reaches) == (LogVerdict.OK, max(held))
-    assert (forward.verdict, forward.reaches) == (LogVerdict.OK, world.current())
-    here = application.analyze("sg1", None, RF)
-    assert (here.verdict, here.reaches) == (LogVerdict.OK, world.current())
+    in_time = analyzed(world, copy, PIT, component="SG1")
+    forward = analyzed(world, copy, RF)
+    assert (in_time.verdict, rank(in_time.reaches)) == (LogVerdict.OK, max(held))
+    assert (forward.verdict, rank(forward.reaches)) == (LogVerdict.OK, world.current())
+    here = analyzed(world, None, RF)
+    assert (here.verdict, rank(here.reaches)) == (LogVerdict.OK, world.current())
 
 
 def test_analysis_of_an_offline_group(history) -> None:
     """Cleanly dismounted production: clean, and it could go on from its last log."""
     world, _, _, _ = history
     world.exchange.application.take_offline("sg1", budget=world.budget)
-    assert world.exchange.application.analyze("sg1", None, PIT).verdict is LogVerdict.CLEAN
-    assert world.exchange.application.analyze("sg1", None, RF).verdict is LogVerdict.OK
+    assert analyzed(world, None, PIT).verdict is LogVerdict.CLEAN
+    assert analyzed(world, None, RF).verdict is LogVerdict.OK
 
 
 @pytest.mark.rule("EXC-67")
@@ -273,8 +278,8 @@ def test_gap_in_production_is_partial_and_recoverable(history) -> None:
     world, copy, then, now = history
     top = max(int(n[3:8], 16) for n in world.server.names(LOGS) if len(n) == 12)
     world.server.remove(f"{LOGS}\\E00{top - 1:05x}.log")
-    analysis = world.exchange.application.analyze("sg1", copy, RF)
-    assert (analysis.verdict, analysis.gap_at) == (LogVerdict.PARTIAL, top - 1)
+    analysis = analyzed(world, copy, RF)
+    assert (analysis.verdict, rank(analysis.gap_at)) == (LogVerdict.PARTIAL, top - 1)
     recover(world, copy, RF, SWAP)
     found = subjects(world)
     assert then == found[: len(then)]
@@ -285,10 +290,10 @@ def test_gap_in_production_is_partial_and_recoverable(history) -> None:
 def test_required_log_lost(history) -> None:
     """Without a log of the required range the copy cannot be rolled forward: -543."""
     world, copy, _, _ = history
-    needed = world.exchange.application.analyze("sg1", copy, RF).needed
+    needed = analyzed(world, copy, RF).needed
     assert needed is not None
-    world.server.remove(f"{LOGS}\\E00{needed[0]:05x}.log")
-    analysis = world.exchange.application.analyze("sg1", copy, RF)
+    world.server.remove(f"{LOGS}\\E00{needed.first.rank:05x}.log")
+    analysis = analyzed(world, copy, RF)
     assert (analysis.verdict, analysis.code) == (LogVerdict.IMPOSSIBLE, -543)
 
 
@@ -297,7 +302,7 @@ def test_missing_store_is_1216(history) -> None:
     """A store that the copy lost: the analysis says -1216 before anything is touched."""
     world, copy, _, _ = history
     copy.server.remove("P:\\exchsrvr\\sg1\\pub1.edb")
-    analysis = world.exchange.application.analyze("sg1", copy, PIT)
+    analysis = analyzed(world, copy, PIT)
     assert (analysis.verdict, analysis.code) == (LogVerdict.IMPOSSIBLE, -1216)
 
 
@@ -308,7 +313,7 @@ def test_empty_log_directory_is_refused(world) -> None:
     world.exchange.stop(clean=False)
     for name in world.server.names(LOGS):
         world.server.remove(f"{LOGS}\\{name}")
-    analysis = world.exchange.application.analyze("sg1", None, RF)
+    analysis = analyzed(world, None, RF)
     assert (analysis.verdict, analysis.code) == (LogVerdict.IMPOSSIBLE, -550)
     with pytest.raises(StoreError) as caught:
         world.exchange.application.bring_online("sg1", budget=world.budget)
@@ -325,7 +330,7 @@ def test_second_timeline_is_not_replayed(history) -> None:
     world.complete(session, succeeded=False)
     recover(world, copy, PIT, COPY_BACK)
     world.fill_logs(8)
-    analysis = world.exchange.application.analyze("sg1", newer, RF)
+    analysis = analyzed(world, newer, RF)
     assert analysis.verdict is not LogVerdict.OK
     assert analysis.code in (-515, -543)
 
@@ -473,7 +478,36 @@ def test_point_in_time_without_the_logs_volume_keeps_what_the_databases_need(his
     headers = [read_database_header(copy.server.read(path)) for path in (MBX, PUB)]
     last = max(each.gen_max_required for each in headers)
     copy.server.take_drive("L")
-    actions = world.exchange.application.file_actions("sg1", copy, PIT, SWAP)
+    actions = actions_for(world, copy, PIT, SWAP)
     moved = {each.path for each in actions if each.kind is FileActionKind.SET_ASIDE}
     kept = {f"{LOGS}\\{name}" for name in world.server.names(LOGS)} - moved
     assert kept == {f"{LOGS}\\E00{g:05x}.log" for g in range(1, last + 1)}
+
+
+def test_places_are_named_by_files_and_belong_to_the_log_signature(history) -> None:
+    """The name that a log keeps for good; the stream of status, analysis, replay and check agree."""
+    world, copy, _, _ = history
+    status = world.exchange.application.status("sg1")
+    assert status.current_log.name == f"E00{status.current_log.rank:05x}.log"
+    assert status.unit == "messages"
+    stream = status.current_log.stream
+    assert stream
+    assert status.lowest_log.stream == status.checkpoint.stream == stream
+    analysis = analyzed(world, copy, RF)
+    assert (analysis.reaches.stream, analysis.needed.first.stream) == (stream, stream)
+    world.exchange.application.take_offline("sg1", budget=world.budget)
+    assert world.exchange.application.status("sg1").current_log.stream == stream
+    online = recover(world, copy, PIT, SWAP)
+    assert online.replayed.last.stream == stream
+
+
+def test_exchange_cannot_stop_on_the_way(history) -> None:
+    """It declares no kind of stop, and refuses one that comes nevertheless."""
+    world, copy, _, _ = history
+    application = world.exchange.application
+    assert {each.stop_kinds for each in application.components()} == {frozenset()}
+    target = RecoveryTarget(mode=RF, stop_kind="time", stop="12:00")
+    with pytest.raises(RecoveryPrecondition, match="cannot stop at time 12:00"):
+        application.analyze("sg1", copy, target, budget=world.budget)
+    with pytest.raises(RecoveryPrecondition, match="cannot stop at time 12:00"):
+        application.file_actions("sg1", copy, target, SWAP, budget=world.budget)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from attrs import evolve
+from support.places import rank, ranks
 
 from frskit.clock import Budget, CancelToken, VirtualClock
 from frskit.errors import Cancelled
@@ -79,12 +80,12 @@ def test_good_copy(image) -> None:
         min(each.gen_min_required for each in headers),
         max(each.gen_max_required for each in headers),
     )
-    generations = [each.generation for each in report.files if each.generation is not None]
-    assert found.logs_needed == needed
-    assert found.logs_held == (min(generations), max(generations))
+    generations = [each.log.rank for each in report.files if each.log is not None]
+    assert ranks(found.logs_needed) == needed
+    assert ranks(found.logs_held) == (min(generations), max(generations))
     checkpoint = read_checkpoint(image.server.read(f"{LOGS}\\E00.chk")).generation
-    assert found.truncation_bound == min(checkpoint, needed[0], max(generations))
-    assert found.truncation_bound > min(generations)
+    assert rank(found.truncation_bound) == min(checkpoint, needed[0], max(generations))
+    assert rank(found.truncation_bound) > min(generations)
 
 
 @pytest.mark.rule("FRS-12")
@@ -137,7 +138,7 @@ def test_any_flipped_byte_is_found(image) -> None:
     server = image.server
     number = used_page(server)
     places = [(MBX, (number + 1) * PAGE + rng.randrange(PAGE)) for _ in range(6)]
-    needed = verdict(image).logs_needed
+    needed = ranks(verdict(image).logs_needed)
     assert needed is not None
     places += [(f"{LOGS}\\E00{needed[0]:05x}.log", 4096 + rng.randrange(2000)) for _ in range(6)]
     for path, offset in places:
@@ -163,7 +164,7 @@ def test_correctable_page(image) -> None:
 @pytest.mark.rule("EXC-51")
 def test_damage_in_a_needed_log_fails_the_copy(image) -> None:
     """A log from the checkpoint on: nothing may follow from this copy."""
-    needed = verdict(image).logs_needed
+    needed = ranks(verdict(image).logs_needed)
     assert needed is not None
     image.server.flip(f"{LOGS}\\E00{needed[0]:05x}.log", 4096 + 300)
     found = verdict(image)
@@ -174,8 +175,8 @@ def test_damage_in_a_needed_log_fails_the_copy(image) -> None:
 @pytest.mark.rule("EXC-51")
 def test_damage_above_the_required_range_fails_the_copy(image) -> None:
     """Transactions after clean shutdown would be lost, so a later log counts as well."""
-    top = max(each.generation or 0 for each in check(image).files)
-    needed = verdict(image).logs_needed
+    top = max(each.log.rank for each in check(image).files if each.log)
+    needed = ranks(verdict(image).logs_needed)
     assert needed is not None
     assert needed[1] <= top
     image.server.flip(f"{LOGS}\\E00{top:05x}.log", 4096 + 300)
@@ -191,7 +192,7 @@ def test_damage_below_the_checkpoint_is_two_verdicts(image) -> None:
     assert found.warnings
     assert found.problems
     assert found.logs_held is not None
-    assert found.logs_held[0] == 3
+    assert found.logs_held.first.rank == 3
     assert verdict(image, accept_unneeded_log_damage=True).truncation_ok
     (damaged,) = check(image).damaged
     assert not damaged.needed
@@ -228,7 +229,7 @@ def test_missing_volume_fails_the_copy(image) -> None:
 @pytest.mark.rule("EXC-55")
 def test_missing_required_log_is_543(image) -> None:
     """A generation between Rmin and Rmax that is absent: -543."""
-    needed = verdict(image).logs_needed
+    needed = ranks(verdict(image).logs_needed)
     assert needed is not None
     image.server.remove(f"{LOGS}\\E00{needed[0]:05x}.log")
     found = verdict(image)
@@ -257,8 +258,8 @@ def test_gap_above_what_recovery_needs(image) -> None:
     good = verdict(image)
     assert good.logs_needed is not None
     assert good.logs_held is not None
-    hole = good.logs_needed[1] + 1
-    assert hole < good.logs_held[1]
+    hole = good.logs_needed.last.rank + 1
+    assert hole < good.logs_held.last.rank
     image.server.remove(f"{LOGS}\\E00{hole:05x}.log")
     assert not verdict(image).image_ok
 
@@ -275,12 +276,12 @@ def test_a_broken_checksum_chain_above_what_recovery_needs(image) -> None:
     good = verdict(image)
     assert good.logs_needed is not None
     assert good.logs_held is not None
-    broken = good.logs_needed[1] + 1
-    assert broken < good.logs_held[1]
+    broken = good.logs_needed.last.rank + 1
+    assert broken < good.logs_held.last.rank
     remember_another_content(image.server, broken)
     found = verdict(image)
     assert not found.image_ok
-    assert found.logs_held == (good.logs_held[0], broken - 1)
+    assert ranks(found.logs_held) == (good.logs_held.first.rank, broken - 1)
     assert any("-590" in each for each in found.problems)
 
 
@@ -290,7 +291,7 @@ def test_a_broken_checksum_chain_below_what_recovery_needs(image) -> None:
     found = verdict(image)
     assert (found.image_ok, found.truncation_ok) == (True, False)
     assert found.logs_held is not None
-    assert found.logs_held[0] == 3
+    assert found.logs_held.first.rank == 3
 
 
 def tear(monkeypatch, name: str) -> None:
@@ -307,7 +308,7 @@ def tear(monkeypatch, name: str) -> None:
 
 def test_a_torn_end_is_damage_in_an_archived_log(image, monkeypatch) -> None:
     """The engine patches the last write of the current log only; elsewhere it is -501."""
-    needed = verdict(image).logs_needed
+    needed = ranks(verdict(image).logs_needed)
     assert needed is not None
     tear(monkeypatch, f"E00{needed[0]:05x}.log")
     report = check(image)
@@ -354,6 +355,7 @@ def test_damaged_checkpoint_forbids_truncation(image) -> None:
     found = verdict(image)
     assert (found.image_ok, found.truncation_ok) == (True, False)
     assert found.truncation_bound is None
+    assert not found.recycles_logs
 
 
 @pytest.mark.rule("EXC-50")
@@ -389,7 +391,7 @@ def test_one_damaged_header_copy_fails(image) -> None:
 @pytest.mark.rule("FRS-08")
 def test_bytes_behind_the_last_record_count(image) -> None:
     """No checksum covers them, but they are blank; a profile of real servers may ignore them."""
-    top = max(each.generation or 0 for each in check(image).files)
+    top = max(each.log.rank for each in check(image).files if each.log)
     path = f"{LOGS}\\E00{top:05x}.log"
     image.server.flip(path, len(image.server.read(path)) - 10)
     assert not verdict(image).image_ok
@@ -408,7 +410,7 @@ def test_bytes_behind_the_last_record_break_the_chain(image) -> None:
     image.server.flip(path, len(image.server.read(path)) - 10)
     found = verdict(image)
     assert found.logs_held is not None
-    assert (found.image_ok, found.truncation_ok, found.logs_held[0]) == (True, False, 3)
+    assert (found.image_ok, found.truncation_ok, found.logs_held.first.rank) == (True, False, 3)
 
 
 def test_a_database_without_a_readable_header_says_nothing_about_logs(image) -> None:
@@ -418,7 +420,7 @@ def test_a_database_without_a_readable_header_says_nothing_about_logs(image) -> 
         image.server.flip(PUB, offset)
     found = verdict(image)
     assert not found.image_ok
-    assert found.logs_needed == (header.gen_min_required, header.gen_max_required)
+    assert ranks(found.logs_needed) == (header.gen_min_required, header.gen_max_required)
 
 
 def test_circular_image(circular_world) -> None:
@@ -427,6 +429,7 @@ def test_circular_image(circular_world) -> None:
     target, _, _ = circular_world.copy()
     found = verdict(target)
     assert found.image_ok
+    assert found.recycles_logs
     assert found.truncation_bound is None
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from attrs import evolve
+from support.places import ranks
 
 from frskit.clock import Budget
 from frskit.errors import Busy, StoreError, WriterNotFound, WriterVeto
@@ -442,7 +443,7 @@ def test_full_truncates_exactly(world) -> None:
     world.fill_logs(8)
     world.exchange.group("sg1").idle()
     world.fill_logs(2)
-    checkpoint = world.exchange.application.status("sg1").checkpoint
+    checkpoint = world.exchange.application.status("sg1").checkpoint.rank
     target, session, _ = world.copy()
     copy_max = max(archived(target.server.names(LOGS)))
     before = archived(world.server.names(LOGS))
@@ -461,11 +462,11 @@ def test_full_truncates_exactly(world) -> None:
 def test_checkpoint_progress_after_thaw_does_not_count(world) -> None:
     """The bound is that of the freeze, however far the checkpoint has come since."""
     world.fill_logs(3)
-    frozen_at = world.exchange.application.status("sg1").checkpoint
+    frozen_at = world.exchange.application.status("sg1").checkpoint.rank
     _, session, _ = world.copy()
     world.fill_logs(6)
     world.exchange.group("sg1").idle()
-    assert world.exchange.application.status("sg1").checkpoint > frozen_at + 3
+    assert world.exchange.application.status("sg1").checkpoint.rank > frozen_at + 3
     world.complete(session)
     assert min(archived(world.server.names(LOGS))) == frozen_at
 
@@ -584,11 +585,11 @@ def test_record_names_the_logs_that_the_image_needs(world) -> None:
     world.fill_logs(6)
     target, _, records = world.copy()
     headers = [read_database_header(target.server.read(path)) for path in (MBX, PUB)]
-    needed = records[0].logs_needed
+    needed = ranks(records[0].logs_needed)
     assert needed is not None
     assert needed[0] == min(each.gen_min_required for each in headers)
     assert needed[1] == max(each.gen_max_required for each in headers)
-    checkpoint = world.exchange.application.status("sg1").checkpoint
+    checkpoint = world.exchange.application.status("sg1").checkpoint.rank
     assert checkpoint <= needed[0] <= needed[1] <= max(archived(target.server.names(LOGS)))
     assert not any(each.is_clean for each in headers)
 

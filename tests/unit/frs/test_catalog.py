@@ -20,6 +20,7 @@ from frskit.model.copies import Copy, CopyFilter, CopyLife, CopyMember, Verdict
 from frskit.model.files import FileRole, FileSet
 from frskit.model.ids import CopyId, StorageId, VolumeId
 from frskit.model.json_records import dump, load
+from frskit.model.log_points import LogPoint, LogRange
 from frskit.model.shadows import ShadowDocuments
 from frskit.model.storage import CopyKind
 
@@ -64,7 +65,7 @@ def a_copy(number=0, *, server="evs1", components=("sg1",), **changes):
             WriterRecord(
                 component=GROUP,
                 late=(LateFile(component=GROUP, path="x", content=b"\x00\xff"),),
-                logs_needed=(1, 2),
+                logs_needed=LogRange(first=LogPoint(rank=1), last=LogPoint(rank=2, name="b")),
             ),
         ),
         documents=ShadowDocuments(backup_components=b"<a/>\xff", writers={"i": b"<b/>"}),

@@ -10,7 +10,8 @@ from frskit.errors import CopyInUse, RecoveryPrecondition, StorageGroupNotRecogn
 from frskit.frs.recovery.planning import RecoveryWish, make_plan, used_up
 from frskit.model.copies import MemberLife
 from frskit.model.files import FileRole
-from frskit.model.plans import LogVerdict
+from frskit.model.log_points import LogPoint
+from frskit.model.plans import LogVerdict, RecoveryTarget
 from frskit.model.storage import CopyState
 
 PIT, FORWARD = RecoveryMode.POINT_IN_TIME, RecoveryMode.ROLL_FORWARD
@@ -22,7 +23,9 @@ def plan(site):
 
     def planned(copy, mode=PIT, **wish):
         budget = Budget.of(site.clock)
-        return make_plan(site.parts, copy, RecoveryWish(mode=mode, **wish), budget)
+        return make_plan(
+            site.parts, copy, RecoveryWish(target=RecoveryTarget(mode=mode), **wish), budget
+        )
 
     return planned
 
@@ -197,10 +200,12 @@ def test_what_the_logs_lack_is_warned_of(site, plan, copy, monkeypatch, change):
     monkeypatch.setattr(
         application,
         "analyze",
-        lambda *arguments: evolve(real(*arguments), gap_at=17, **dict([change])),
+        lambda *asked, budget: evolve(
+            real(*asked, budget=budget), gap_at=LogPoint(rank=17, name="the 17th"), **dict([change])
+        ),
     )
     said = " ".join(plan(copy, FORWARD).warnings)
-    assert ("the log chain breaks at 17" in said) == (change[0] == "verdict")
+    assert ("the log chain breaks at the 17th" in said) == (change[0] == "verdict")
     assert ("checkpoint file is ahead" in said) == (change[0] == "stale_checkpoint")
 
 
@@ -209,7 +214,9 @@ def test_nothing_to_replay_is_said(site, plan, copy, monkeypatch):
     application = type(site.exchange.application)
     real = application.analyze
     monkeypatch.setattr(
-        application, "analyze", lambda *arguments: evolve(real(*arguments), reaches=None)
+        application,
+        "analyze",
+        lambda *asked, budget: evolve(real(*asked, budget=budget), reaches=None),
     )
     details = {step.title: step.detail for step in plan(copy).steps}
     assert details["mount and replay"] == "nothing to replay"
@@ -233,3 +240,52 @@ def test_a_copy_that_production_runs_on_is_not_read(site, plan, copy):
     site.frs.recover(plan(copy))
     with pytest.raises(CopyInUse):
         plan(copy)
+
+
+def test_a_stop_that_the_application_does_not_know_is_refused(site, copy):
+    """Before anything is presented, with the kinds that it does know."""
+    with pytest.raises(RecoveryPrecondition, match="cannot stop a roll forward at a time"):
+        site.frs.plan_recovery(copy.id, mode=FORWARD, stop_kind="time", stop="12:00")
+
+
+def test_a_stop_is_shown_back_as_it_was_written(site, copy, monkeypatch):
+    """It is the application's text; nobody else takes it apart."""
+    application = type(site.exchange.application)
+    components, analyze, actions = (
+        application.components,
+        application.analyze,
+        application.file_actions,
+    )
+    monkeypatch.setattr(
+        application,
+        "components",
+        lambda self, *, budget: tuple(
+            evolve(x, stop_kinds=frozenset({"time"})) for x in components(self, budget=budget)
+        ),
+    )
+    seen = []
+
+    def analyzed(self, component, files, target, *, budget):
+        seen.append(target)
+        plain = RecoveryTarget(mode=target.mode)
+        return evolve(analyze(self, component, files, plain, budget=budget), target=target)
+
+    monkeypatch.setattr(application, "analyze", analyzed)
+    monkeypatch.setattr(
+        application,
+        "file_actions",
+        lambda self, component, files, target, method, *, budget: actions(
+            self, component, files, RecoveryTarget(mode=target.mode), method, budget=budget
+        ),
+    )
+    plan = site.frs.plan_recovery(copy.id, mode=FORWARD, stop_kind="time", stop="noon, or so")
+    assert plan.target == RecoveryTarget(mode=FORWARD, stop_kind="time", stop="noon, or so")
+    assert {each.stop for each in seen} == {"noon, or so"}
+    (replay,) = (step for step in plan.steps if step.title == "mount and replay")
+    assert replay.detail.endswith("stop at time noon, or so")
+    assert "replay stops at time noon, or so: what is later is lost" in plan.warnings
+    # Made anew before it is carried out, with the same stop.
+    assert site.frs.recover(plan).plan == plan
+    assert {each.stop for each in seen} == {"noon, or so"}
+    begun = [lines[0] for lines in site.parts.journal.entries() if lines[0]["kind"] == "recovery"]
+    assert begun[-1]["facts"]["stop"] == "noon, or so"

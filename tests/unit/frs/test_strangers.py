@@ -268,7 +268,7 @@ def test_late_files_go_with_the_last_copy_that_names_them(hot):
 DEATHS = {
     "before the LUNs go": (lambda world: world.array, "delete_storage", False),
     "after one LUN went": (lambda world: world.array, "delete_storage", True),
-    "before the record": (lambda world: world.site.parts.catalog, "put", False),
+    "before the record": (lambda world: world.site.parts.catalog, "update", False),
     "before the sweep": (lambda _: requestor_module, "sweep", False),
     "in the sweep": (lambda world: world.site.parts.late, "sweep", False),
 }
@@ -282,7 +282,7 @@ def test_a_deletion_that_dies_anywhere_loses_nothing_and_orphans_nothing(
     """The other copy opens; a resume or the next deletion takes what is left."""
     doomed, kept = hot.copy(), hot.copy()
     with monkeypatch.context() as patch:
-        at = 2 if method == "put" else 1
+        at = 2 if method == "update" else 1
         Fault(party(hot), method, Killed, at=at, after=after, patch=patch)
         with pytest.raises(Killed):
             hot.frs.delete_copy(doomed.id)

@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 
 from frskit import BackupType, Policy
-from frskit.frs.truncation_ledger import outcomes, truncated_since
+from frskit.frs.truncation_ledger import outcomes, truncated_since, truncations
 from frskit.model.checks import (
     CheckedFile,
     ComponentCheck,
@@ -16,20 +16,37 @@ from frskit.model.checks import (
 )
 from frskit.model.components import ComponentId
 from frskit.model.files import FileRole
+from frskit.model.log_points import LogPoint, LogRange
 
 GROUP = ComponentId(writer_id="w", logical_path="", name="sg1")
+
+
+def place(number, *, stream="s"):
+    """A log of the stream."""
+    return LogPoint(rank=number, name=f"log {number}", stream=stream)
+
+
+def stretch(first, last):
+    """From log to log."""
+    return LogRange(first=place(first), last=place(last))
+
+
 LOGS = tuple(
     CheckedFile(
         component=GROUP,
         path=f"L:\\sg1\\E000000{number}.log",
         role=FileRole.LOG,
         verdict=FileVerdict.OK,
-        generation=number,
+        log=place(number),
     )
     for number in range(1, 6)
 )
 GOOD = ComponentCheck(
-    component=GROUP, image_ok=True, truncation_ok=True, logs_held=(1, 5), truncation_bound=4
+    component=GROUP,
+    image_ok=True,
+    truncation_ok=True,
+    logs_held=stretch(1, 5),
+    truncation_bound=place(4),
 )
 
 
@@ -41,7 +58,7 @@ def objection(copy, *, files=LOGS, policy=None, kind=BackupType.FULL, **changes)
 
 def with_log(number, **changes):
     """The logs, one of them changed."""
-    return tuple(evolve(each, **changes) if each.generation == number else each for each in LOGS)
+    return tuple(evolve(each, **changes) if each.log == place(number) else each for each in LOGS)
 
 
 def test_a_good_copy_may_cut(copy):
@@ -62,8 +79,14 @@ def test_a_good_copy_may_cut(copy):
             "E0000003.log would be deleted, and its copy is damaged",
         ),
         ({"logs_held": None}, "E0000001.log would be deleted, and the copy does not hold it"),
-        ({"logs_held": (2, 5)}, "E0000001.log would be deleted, and the copy does not hold it"),
-        ({"logs_held": (1, 2)}, "E0000003.log would be deleted, and the copy does not hold it"),
+        (
+            {"logs_held": stretch(2, 5)},
+            "E0000001.log would be deleted, and the copy does not hold it",
+        ),
+        (
+            {"logs_held": stretch(1, 2)},
+            "E0000003.log would be deleted, and the copy does not hold it",
+        ),
     ],
 )
 def test_what_stands_against_cutting_is_said(copy, changes, said):
@@ -73,8 +96,11 @@ def test_what_stands_against_cutting_is_said(copy, changes, said):
 
 def test_what_stays_need_not_be_held(copy):
     """Logs at and above the bound, and files of other kinds, are nobody's business here."""
-    assert objection(copy, files=with_log(4, verdict=FileVerdict.DAMAGED), logs_held=(1, 3)) == ""
-    other = evolve(LOGS[0], role=FileRole.DATABASE, generation=None, verdict=FileVerdict.DAMAGED)
+    assert (
+        objection(copy, files=with_log(4, verdict=FileVerdict.DAMAGED), logs_held=stretch(1, 3))
+        == ""
+    )
+    other = evolve(LOGS[0], role=FileRole.DATABASE, log=None, verdict=FileVerdict.DAMAGED)
     assert objection(copy, files=(*LOGS, other, evolve(other, role=FileRole.LOG))) == ""
 
 
@@ -97,3 +123,62 @@ def test_a_partial_check_cuts_if_the_site_accepts_it(copy):
 def test_a_copy_without_a_report_has_truncated_nothing(site, copy):
     """Nobody predicted anything, so nothing is counted as cut."""
     assert truncated_since(site.parties.production, evolve(copy, report=None)) == ()
+
+
+# --- streams and components ---------------------------------------------------------------------
+
+OTHER = ComponentId(writer_id="w", logical_path="", name="sg2")
+
+
+def test_a_place_that_cannot_be_compared_is_not_safe(copy):
+    """A log of another stream may be deleted or not; nobody can say that it is held."""
+    strange = with_log(5, log=place(5, stream="another"))
+    assert "E0000005.log may be deleted: it is of another stream" in objection(copy, files=strange)
+
+
+def test_each_component_has_its_own_stream(copy):
+    """The bound of one says nothing of the logs of the other; logs of nobody count for both."""
+    second = evolve(
+        GOOD,
+        component=OTHER,
+        logs_held=LogRange(first=place(1, stream="t"), last=place(5, stream="t")),
+        truncation_bound=place(2, stream="t"),
+    )
+    others = tuple(evolve(each, component=OTHER, log=evolve(each.log, stream="t")) for each in LOGS)
+    report = IntegrityReport(checker="c", components=(GOOD, second), files=(*LOGS, *others))
+    assert outcomes(copy, report, Policy()) == {GROUP: "", OTHER: ""}
+    stray = evolve(LOGS[0], component=evolve(GROUP, name="nobody"), log=place(1, stream="u"))
+    report = evolve(report, files=(*report.files, stray))
+    assert all("another stream" in each for each in outcomes(copy, report, Policy()).values())
+
+
+def gone(names, *, allowed, files=LOGS):
+    """What is said of logs that disappeared from production."""
+    report = IntegrityReport(checker="c", components=(GOOD,), files=files)
+    before = {GROUP: {f"v:sg1/{name}" for name in names}}
+    (found,) = truncations(report, before, {}, {GROUP: allowed})
+    return found
+
+
+@pytest.mark.parametrize(
+    ("allowed", "beyond"),
+    [
+        (place(4), ("E0000004.log",)),
+        (place(5), ()),
+        (place(5, stream="another"), ("E0000003.log", "E0000004.log")),
+        (None, ("E0000003.log", "E0000004.log")),
+    ],
+)
+def test_what_went_is_held_against_what_was_allowed(allowed, beyond):
+    """Strictly before the bound is fine; at it, in another stream or without one it is not."""
+    found = gone(["E0000003.LOG", "E0000004.log"], allowed=allowed)
+    assert (found.first, found.last, found.count) == (place(3), place(4), 2)
+    assert tuple(each.replace(".LOG", ".log") for each in found.beyond) == beyond
+
+
+def test_what_holds_no_transactions_may_come_and_go():
+    """A file of the log directory without a place; one that the copy does not know may be a log."""
+    prepared = evolve(LOGS[0], path="L:\\sg1\\E00tmp.log", log=None)
+    found = gone(["E00tmp.log", "E0000009.log"], allowed=place(4), files=(*LOGS, prepared))
+    assert found.files == ("E0000009.log", "E00tmp.log")
+    assert (found.first, found.last, found.beyond) == (None, None, ("E0000009.log",))

@@ -68,7 +68,7 @@ def test_documents_name_their_schema_and_come_back(seen):
             continue
         document = json.loads(value.to_json())
         assert document["schema"] == f"{schema_name(kind)}/{kind.schema_version}"
-        assert load(value.to_json(), kind, schema_name(kind)) == value
+        assert load(value.to_json(), kind, schema_name(kind), kind.schema_version) == value
 
 
 def test_the_name_of_a_schema_is_the_name_of_the_class():
