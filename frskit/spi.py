@@ -216,6 +216,7 @@ if TYPE_CHECKING:
         WriterSession,
         WriterState,
         WriterStatus,
+        canonical_guid,
         guid,
     )
     from frskit.protocols import (
@@ -482,6 +483,7 @@ __all__ = [
     "WriterStatus",
     "WriterUnstable",
     "WriterVeto",
+    "canonical_guid",
     "guid",
 ]
 
@@ -514,6 +516,7 @@ _HOMES = {
     "Clock": "frskit.clock",
     "LogPoint": "frskit.model",
     "LogRange": "frskit.model",
+    "canonical_guid": "frskit.model",
     "CommandResult": "frskit.model",
     "CommandRunner": "frskit.protocols",
     "Completion": "frskit.model",

@@ -21,18 +21,21 @@ from frskit.errors import (
     NormalizationFailed,
     NormalizationTimeout,
     OutcomeUnknown,
+    ServiceError,
     StorageGroupNotRecognized,
     UsageError,
     WriterError,
 )
 from frskit.events import CopyStage, Progress, Warned
 from frskit.frs.mounted_copy import MountedCopy, mount_points
+from frskit.frs.previous_stamps import previous_stamps
 from frskit.frs.report_completeness import held_against_files
+from frskit.frs.set_lookup import planned_luns, remove_unfinished_set, sets_before, storages_of
 from frskit.frs.state.journal_words import CopyStep, RequestorOperation
 from frskit.frs.truncation_ledger import log_files, outcomes, truncations
 from frskit.model.checks import FileVerdict
 from frskit.model.copies import Completion, Copy, CopyLife, CopyMember, Verdict
-from frskit.model.ids import CopyId, SetId, StorageId
+from frskit.model.ids import CopyId, CopyKey, SetId, StorageId, VolumeId
 from frskit.model.shadows import ShadowRequest
 from frskit.model.storage import CopyKind, CopyState
 from frskit.scopes import Releases, attached, told
@@ -44,7 +47,7 @@ if TYPE_CHECKING:
     from frskit.frs.state.journal import JournalOperation
     from frskit.model.checks import IntegrityReport
     from frskit.model.components import BackupType, Component, ComponentId
-    from frskit.model.shadows import SetPlan, ShadowSet
+    from frskit.model.shadows import SetPlan, Shadow, ShadowSet
     from frskit.protocols import ShadowSession
 
 __all__ = ["CopyRun", "CopyWish", "recoverable_names"]
@@ -55,7 +58,7 @@ class CopyWish:
     """What the caller wants.
 
     Attributes:
-        id: Id of the copy to be; also the set's GUID and the array's key.
+        id: Id of the copy to be.
         server, components: What to copy.
         backup_type, kind: How.
         check: Whether to check; without it the copy is UNVERIFIED and nothing is truncated.
@@ -68,13 +71,23 @@ class CopyWish:
     kind: CopyKind
     check: bool = True
 
-    def request(self) -> ShadowRequest:
-        """The wish in the words of the shadow copy service."""
+    @property
+    def key(self) -> CopyKey:
+        """What service and array are told to call it by, as `Copy.key`."""
+        return CopyKey(self.id)
+
+    def request(self, stamps: Mapping[ComponentId, str] | None = None) -> ShadowRequest:
+        """The wish in the words of the shadow copy service.
+
+        Args:
+            stamps: Of the last backup; None tells nothing.
+        """
         return ShadowRequest(
-            key=SetId(self.id),
+            key=self.key,
             components=self.components,
             backup_type=self.backup_type,
             kind=self.kind,
+            previous_stamps=dict(stamps or {}),
         )
 
 
@@ -106,6 +119,9 @@ class CopyRun:
         self._wish = wish
         self._budget = budget
         self._journal: JournalOperation | None = None
+        self._luns: Mapping[VolumeId, Sequence[StorageId]] = {}
+        self._creating = False
+        self._sets_before: tuple[SetId, ...] | None = None
         self.copy: Copy = Copy(
             id=wish.id,
             server=wish.server,
@@ -153,20 +169,22 @@ class CopyRun:
                 f"the checker {checker.name} is not available on the recovery server",
                 hint="Install it there, or ask for an unverified copy explicitly.",
             )
-        if self._wish.backup_type not in production.service.capabilities.backup_types:
+        able = production.service.capabilities
+        if self._wish.backup_type not in able.backup_types:
             raise UsageError(
                 f"the shadow copy service cannot make {self._wish.backup_type.value} backups"
             )
+        if not able.transportable:
+            raise UsageError("the shadow copy service cannot make sets for another server")
 
     def _make(self, production: Production) -> None:
         """Session, verdict, completion, parking."""
         # Open until the verdict is in: leaving it would tell the writers that the backup is over
         # [VSS-65].
-        with production.service.session(self._wish.request()) as session:
+        with production.service.session(self._wish.request(self._stamps(production))) as session:
             plan = session.plan(budget=self._budget)
-            self._planned(plan)
-            with self._step(CopyStep.CREATE, set=self.copy.id, storages=plan.storages):
-                created = session.create(budget=self._budget)
+            storages = self._planned(plan)
+            created = self._create(production, session, storages)
             self._created(created)
             try:
                 report = self._judge(production)
@@ -180,21 +198,41 @@ class CopyRun:
         if report is not None and self.copy.verdict is Verdict.CORRUPT:
             raise self._integrity_error(report)
 
-    def _planned(self, plan: SetPlan) -> None:
-        if not plan.storages:
+    def _stamps(self, production: Production) -> Mapping[ComponentId, str]:
+        if not production.service.capabilities.previous_stamps:
+            return {}
+        return previous_stamps(self._parts.catalog, self._wish.server)
+
+    def _create(
+        self, production: Production, session: ShadowSession, storages: Sequence[StorageId]
+    ) -> ShadowSet:
+        """Create the set; what may be needed to find it again is on record before."""
+        before = sets_before(production.service, self._budget)
+        facts = {} if before is None else {"known_sets": before}
+        self._creating, self._sets_before = True, before
+        with self._step(CopyStep.CREATE, key=self.copy.key, storages=storages, **facts):
+            created = session.create(budget=self._budget)
+        self._creating = False
+        return created
+
+    def _planned(self, plan: SetPlan) -> tuple[StorageId, ...]:
+        production = self._parts.production(self._wish.server)
+        storages = storages_of(plan, production.server)
+        if not storages:
             raise StorageGroupNotRecognized(
                 f"none of {', '.join(self._wish.components)} lies on an array",
                 context={"server": self._wish.server},
             )
         self._refuse_own_state(plan)
-        production = self._parts.production(self._wish.server)
+        self._luns = planned_luns(plan, production.server)
         self.copy = evolve(
             self.copy,
             components=recoverable_names(production, plan.explicit),
             selected=plan.explicit,
             files=plan.components,
         )
-        self._record("planned", f"{len(plan.volumes)} volumes on {len(plan.storages)} LUNs")
+        self._record("planned", f"{len(plan.volumes)} volumes on {len(storages)} LUNs")
+        return storages
 
     def _refuse_own_state(self, plan: SetPlan) -> None:
         """The catalog must not lie on a volume that is about to be frozen [HAZ-19]."""
@@ -219,13 +257,14 @@ class CopyRun:
             shadow.storage: CopyMember(
                 volume=shadow.volume,
                 mount_point=shadow.mount_point,
-                source=shadow.source,
+                source=self._source(shadow),
                 storage=shadow.storage,
             )
             for shadow in created.shadows
         }
         self.copy = evolve(
             self.copy,
+            set_id=created.id,
             members=tuple(members.values()),
             life=CopyLife.CREATED,
             created_at=created.created_at,
@@ -234,7 +273,21 @@ class CopyRun:
             freeze_s=created.freeze_s,
             hold_s=created.hold_s,
         )
-        self._record("created", f"frozen for {created.freeze_s:.3f} s")
+        frozen = "" if created.freeze_s is None else f"frozen for {created.freeze_s:.3f} s"
+        self._record("created", frozen)
+
+    def _source(self, shadow: Shadow) -> StorageId:
+        """The LUN of the original: by the service's word, or else as the server sees the volume."""
+        if shadow.source is not None:
+            return shadow.source
+        luns = self._luns.get(shadow.volume, ())
+        if len(luns) != 1:
+            raise ServiceError(
+                f"the shadow copy service copied {shadow.volume} of {shadow.mount_point}, "
+                "whose LUN is not known",
+                context={"set": shadow.set_id, "volume": shadow.volume},
+            )
+        return luns[0]
 
     # --- the recovery side ---------------------------------------------------------------
 
@@ -373,14 +426,15 @@ class CopyRun:
         else:
             # A writer that was told of a failure has completed nothing.
             completion = Completion.DONE if want and report.completed else Completion.FAILED
-            self.copy = evolve(self.copy, documents=report.documents)
+            if report.documents is not None:
+                self.copy = evolve(self.copy, documents=report.documents)
         self.copy = evolve(self.copy, completion=completion)
 
     def _park(self) -> None:
         """Let go of the set: from now on the copy is managed by the identity of its members."""
         recovery = self._parts.recovery
         with self._step(CopyStep.BREAK):
-            recovery.service.break_set(SetId(self.copy.id), budget=self._budget)
+            recovery.service.break_set(self._set(), budget=self._budget)
         storages = [member.storage for member in self.copy.members]
         production = self._parts.production(self._wish.server)
         with self._step(CopyStep.HIDE):
@@ -395,7 +449,7 @@ class CopyRun:
 
     def _discard(self, production: Production) -> None:
         """Delete a set that will never get a verdict; what cannot be deleted is named."""
-        recovery, set_id = self._parts.recovery, SetId(self.copy.id)
+        recovery, set_id = self._parts.recovery, self._set()
         storages = [member.storage for member in self.copy.members]
         budget = Budget.of(self._parts.clock)
         releases = Releases()
@@ -419,7 +473,11 @@ class CopyRun:
         """Make the failure durable and put it onto the error."""
         code = error.code if isinstance(error, FrskitError) else type(error).__name__
         stage = self.copy.stage
-        leftovers = (*self.copy.leftovers, *getattr(error, "leftovers", ()))
+        leftovers = (
+            *self.copy.leftovers,
+            *getattr(error, "leftovers", ()),
+            *self._remove_half_made(),
+        )
         # A durable verdict outlives whatever fails after it.
         verified = self.copy.verdict is Verdict.VERIFIED
         self.copy = evolve(
@@ -435,6 +493,17 @@ class CopyRun:
         if isinstance(error, FrskitError):
             error.copy, error.stage, error.leftovers = self.copy, stage, self.copy.leftovers
 
+    def _remove_half_made(self) -> list[str]:
+        """What a creation that did not return has left, where the service names sets itself."""
+        if not self._creating:
+            return []
+        service = self._parts.production(self._wish.server).service
+        budget = Budget.of(self._parts.clock)
+        try:
+            return remove_unfinished_set(service, self.copy.key, self._sets_before, budget)
+        except Exception as error:  # noqa: BLE001 - the reason of the failure says more
+            return [f"whatever the service made of set {self.copy.key}: {told(error)}"]
+
     def _integrity_error(self, report: IntegrityReport) -> IntegrityError:
         worst = [
             f"{file.path}: {file.verdict.value}" + (f" ({file.detail})" if file.detail else "")
@@ -447,6 +516,16 @@ class CopyRun:
         )
 
     # --- small helpers -------------------------------------------------------------------
+
+    def _set(self) -> SetId:
+        """The set of this copy, which was created.
+
+        Raises:
+            ServiceError: It was not.
+        """
+        if self.copy.set_id is None:
+            raise ServiceError(f"copy {self.copy.id} has no shadow copy set")
+        return self.copy.set_id
 
     def _selected(self) -> Sequence[ComponentId]:
         return tuple(component.id for component in self.copy.selected)

@@ -16,6 +16,7 @@ from frskit.frs.copy_run import CopyRun, CopyWish, recoverable_names
 from frskit.frs.recovery.execution import RecoveryRun
 from frskit.frs.recovery.planning import RecoveryWish, make_plan, mounted
 from frskit.frs.resume import Resumed, resume
+from frskit.frs.set_lookup import storages_of
 from frskit.frs.state.journal_words import RECOVERING, DeletionStep, RequestorOperation
 from frskit.model.choices import chosen
 from frskit.model.components import BackupType
@@ -138,7 +139,7 @@ class FastRecovery:
             kind=wish.kind,
             backup_type=wish.backup_type,
             volumes=tuple((volume, points.get(volume, "")) for volume in plan.volumes),
-            storages=plan.storages,
+            storages=storages_of(plan, production.server),
             recovery_server=self.parts.recovery.server.name,
             excluded=tuple(f"{each.component.full_path}: {each.reason}" for each in plan.excluded),
             warnings=warnings,

@@ -72,6 +72,7 @@ if TYPE_CHECKING:
         ShadowId,
         StorageId,
         VolumeId,
+        canonical_guid,
         guid,
     )
     from frskit.model.log_points import (
@@ -261,6 +262,7 @@ __all__ = [
     "WriterSession",
     "WriterState",
     "WriterStatus",
+    "canonical_guid",
     "guid",
 ]
 
@@ -277,6 +279,7 @@ _HOMES = {
     "Checkpoint": "frskit.model.ese_files",
     "LogPoint": "frskit.model.log_points",
     "LogRange": "frskit.model.log_points",
+    "canonical_guid": "frskit.model.ids",
     "CommandResult": "frskit.model.plans",
     "Completion": "frskit.model.copies",
     "CompletionReport": "frskit.model.shadows",

@@ -9,7 +9,7 @@ from attrs import field, frozen
 
 from frskit.model.checks import IntegrityReport
 from frskit.model.components import BackupType, Component, ComponentId, WriterRecord
-from frskit.model.ids import CopyId, HostRef, StorageId, VolumeId
+from frskit.model.ids import CopyId, CopyKey, HostRef, SetId, StorageId, VolumeId
 from frskit.model.shadows import ShadowDocuments
 from frskit.model.storage import CopyKind
 from frskit.model.values import Value
@@ -107,7 +107,7 @@ class Copy(Value):
     """The catalog's record of one copy.
 
     Attributes:
-        id: GUID of the shadow copy set.
+        id: A GUID, chosen before anything is asked of anybody.
         server: Production server (or virtual server) that was copied.
         components: Names of the copied components, as the user calls them.
         selected: Explicitly selected components, with their ids.
@@ -125,6 +125,7 @@ class Copy(Value):
         failure: Code and message of what ended it, empty if nothing did.
         leftovers: What could not be cleaned up.
         note: Free text.
+        set_id: The shadow copy set, as its service calls it; None until it is created.
     """
 
     id: CopyId
@@ -150,6 +151,22 @@ class Copy(Value):
     failure: str = ""
     leftovers: tuple[str, ...] = ()
     note: str = ""
+    set_id: SetId | None = None
+
+    @property
+    def key(self) -> CopyKey:
+        """What the service and the array were told to call it by; known before they were asked."""
+        return CopyKey(self.id)
+
+    @property
+    def shadow_set(self) -> SetId | None:
+        """The set to break or delete; None if none was created as far as the record knows.
+
+        Records from before `set_id` are of sets that had the copy's own id.
+        """
+        if self.set_id is not None or not self.members:
+            return self.set_id
+        return SetId(self.id)
 
     def __repr__(self) -> str:
         return (

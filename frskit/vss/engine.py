@@ -10,7 +10,7 @@ from attrs import define, field
 from frskit.clock import Clock
 from frskit.codes.hresult import hresult
 from frskit.errors import SnapshotSetInProgress, VolumeNotFound, VolumeNotSupported
-from frskit.model.ids import IdFactory, SetId, ShadowId, StorageId, VolumeId
+from frskit.model.ids import CopyKey, IdFactory, SetId, ShadowId, StorageId, VolumeId
 from frskit.model.shadows import LunInformation, Shadow, ShadowState
 from frskit.model.storage import CopyKind, ScsiLun
 from frskit.model.volumes import Disk, Volume
@@ -82,7 +82,7 @@ class SetMember:
         """Move on; an impossible step is a mistake of the engine and raises KeyError."""
         self.state = SHADOW_TABLE[step, self.state]
 
-    def shadow(self, set_id: SetId, attributes: int) -> Shadow:
+    def shadow(self, set_id: SetId, attributes: int, key: CopyKey | None = None) -> Shadow:
         """The shadow copy as a value; before there is a copy its storage is empty."""
         return Shadow(
             id=self.id,
@@ -95,16 +95,22 @@ class SetMember:
             length_bytes=self.length_bytes,
             state=self.state,
             attributes=attributes,
+            key=key,
         )
 
 
 @define(eq=False)
 class OpenSet:
-    """A set between StartSnapshotSet and the end of its creation."""
+    """A set between StartSnapshotSet and the end of its creation.
+
+    Attributes:
+        key: The requestor's name for it; the id is made of it. None: the requestor gave none.
+    """
 
     id: SetId
     context: int
     kind: CopyKind | None
+    key: CopyKey | None = None
     members: list[SetMember] = field(factory=list)
 
     def providers(self) -> list[HardwareProvider]:

@@ -21,7 +21,7 @@ from frskit.errors import (
 )
 from frskit.model.components import ComponentId, WriterState
 from frskit.model.files import FileSet
-from frskit.model.ids import StorageId, VolumeId
+from frskit.model.ids import SetId, StorageId, VolumeId
 from frskit.model.shadows import (
     CompletionReport,
     LunInformation,
@@ -220,7 +220,9 @@ class EngineSession:
                 )
             self._begun = True
         try:
-            components.start_snapshot_set(self._request.key, kind=self._request.kind)
+            # This service names its sets as the requestor wants.
+            wanted = SetId(self._request.key)
+            components.start_snapshot_set(wanted, kind=self._request.kind)
             for volume in plan.volumes:
                 components.add_to_snapshot_set(self._name(volume))
             components.prepare_for_backup()

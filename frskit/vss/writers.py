@@ -12,7 +12,7 @@ from datetime import datetime
 
 from attrs import define, field, frozen
 
-from frskit.clock import Clock
+from frskit.clock import Budget, Clock
 from frskit.codes.hresult import hresult
 from frskit.errors import BadState, FreezeTimeout, FrskitError, Stopped, WriterError, WriterVeto
 from frskit.model.components import (
@@ -29,12 +29,15 @@ from frskit.vss.state_tables import WRITER_TABLE, WriterEvent, WriterTransition
 from frskit.vss.trace import Tracer
 from frskit.watchdog import ANSWER_S, CLOSING_S, Watchdog
 
-__all__ = ["Enrolled", "Limits", "Roster", "veto_of"]
+__all__ = ["FREEZE_WINDOW_S", "Enrolled", "Limits", "Roster", "veto_of"]
 
 # The five codes of SetWriterFailure [VSS-38]; with the two hopeless ones a retry is in vain.
 _CODES = {code.value for code in WriterFailure}
 _HOPELESS = {WriterFailure.NONRETRYABLE.value, WriterFailure.INCONSISTENT_SNAPSHOT.value}
 
+
+FREEZE_WINDOW_S = 60.0
+"""Freeze-to-thaw window of a writer that does not say its own [VSS 3]."""
 
 _CLOSING = {WriterEvent.ABORT, WriterEvent.BACKUP_SHUTDOWN}
 """Events that only end something: they are sent to a writer that hangs, too."""
@@ -176,23 +179,32 @@ class Roster:
         # By identity, for the class has eq=False.
         return member in self._members
 
-    def identify(self) -> list[tuple[Enrolled, WriterMetadata]]:
-        """Ask every writer who it is; the ones that fail are left out [VSS-39]."""
+    def identify(self, budget: Budget | None = None) -> list[tuple[Enrolled, WriterMetadata]]:
+        """Ask every writer who it is; the ones that fail are left out [VSS-39].
+
+        Raises:
+            Stopped: The budget is spent; one writer that is slow is left out before that.
+        """
         found = []
         for member in list(self._members):
-            metadata = self.identify_one(member)
+            if budget is not None:
+                budget.check("asking the writers who they are")
+            metadata = self.identify_one(member, budget)
             if metadata is not None:
                 found.append((member, metadata))
         return found
 
-    def identify_one(self, member: Enrolled) -> WriterMetadata | None:
+    def identify_one(self, member: Enrolled, budget: Budget | None = None) -> WriterMetadata | None:
         """Ask one writer; None if it does not answer. Its state stays as it is [VSS-11]."""
         step = WriterEvent.IDENTIFY.value
+        deadline_s = self.clock.monotonic() + self.answer_s
+        if budget is not None and budget.deadline_s is not None:
+            deadline_s = min(deadline_s, budget.deadline_s)
         try:
             metadata = member.dog.call(
                 step,
                 member.writer.identify,
-                deadline_s=self.clock.monotonic() + self.answer_s,
+                deadline_s=deadline_s,
                 closing=True,  # it changes nothing, so it may be asked in the middle of anything
             )
             schema_of(schema_bits(metadata.schema))

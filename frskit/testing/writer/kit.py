@@ -175,7 +175,8 @@ def _metadata(make: Callable[[], WriterWorld]) -> str:
     for place, each in enumerate(ids):
         later = any(other.is_ancestor_of(each) for other in ids[place + 1 :])
         _must(not later, "EXC 2.2", f"{each.full_path} comes before its ancestor")
-    _must(said.freeze_timeout_s > 0, "VSS 3", "the freeze window is not positive")
+    window_s = said.freeze_timeout_s
+    _must(window_s is None or window_s > 0, "VSS 3", "the freeze window is not positive")
     schema_of(schema_bits(said.schema))
     _must(
         read_writer_metadata(write_writer_metadata(said)) == said,

@@ -71,7 +71,7 @@ class BackupComponents:
         self._engine = engine
         self._order = CallOrder(engine.trace)
         self._choice = ComponentChoice(engine, self._order)
-        self._dossier = Dossier(explicit=self._choice.explicit)
+        self._dossier = Dossier(explicit=self._choice.explicit, stamps=self._choice.stamps)
         self._participants = Participants(roster=engine.roster, clock=engine.clock)
         self._builder = SetBuilder(
             engine, self._order, self._choice, self._dossier, self._participants

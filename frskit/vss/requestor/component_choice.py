@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from frskit.codes.hresult import hresult
-from frskit.errors import BadState, NotFound, ServiceError
+from frskit.errors import BadState, NotFound, ServiceError, UsageError
 from frskit.model.components import Component, ComponentId, WriterMetadata
 from frskit.model.ids import guid
 from frskit.vss.state_tables import RequestorCall
@@ -132,6 +132,7 @@ class ComponentChoice:
             BadState: The context has no writers; or, of a strict service, a set was begun.
             ServiceError: It was added before (VSS_E_OBJECT_ALREADY_EXISTS).
             NotFound: No writer has it (VSS_E_OBJECT_NOT_FOUND).
+            UsageError: Two instances of one writer class have it, and it names neither.
         """
         call = RequestorCall.ADD_COMPONENT
         self._order.check(call)
@@ -192,11 +193,22 @@ class ComponentChoice:
         )
 
     def _known(self, component: ComponentId) -> Component:
-        for metadata in self.metadata():
-            for each in metadata.components:
-                if each.id == component:
-                    return each
-        raise _not_found(f"component {component.full_path}")
+        owners = [
+            (metadata, each)
+            for metadata in self.metadata()
+            for each in metadata.components
+            if each.id == component
+        ]
+        if not owners:
+            raise _not_found(f"component {component.told}")
+        if len(owners) > 1:
+            raise UsageError(
+                f"component {component.told} is one of {len(owners)} writer instances: "
+                + ", ".join(f"{each.name} {each.instance_id}" for each, _ in owners),
+                context={"instances": [each.instance_id for each, _ in owners]},
+                hint="Let the writers name their instances.",
+            )
+        return owners[0][1]
 
 
 def _not_found(what: str) -> NotFound:

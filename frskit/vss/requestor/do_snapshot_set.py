@@ -468,7 +468,7 @@ class Creation:
             context=self.open_set.context,
             members=tuple(
                 MemberRecord(
-                    shadow=member.shadow(self.open_set.id, attributes),
+                    shadow=member.shadow(self.open_set.id, attributes, self.open_set.key),
                     provider_id=member.provider.info.id,
                     source=member.source,
                     target=member.target,
