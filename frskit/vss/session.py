@@ -76,6 +76,8 @@ class EngineSession:
         self._begun = False
         self._over = False
         self._lock = threading.RLock()
+        # Apart, so that `abandon` need not wait for a writer that is slow to say who it is.
+        self._turn = threading.RLock()
 
     @property
     def components(self) -> BackupComponents:
@@ -116,13 +118,14 @@ class EngineSession:
 
     def plan(self, *, budget: Budget) -> SetPlan:
         """Choose components, volumes and LUNs; nothing on the array changes. Repeatable."""
-        components = self.components
-        # Once: a requestor object gathers metadata once [VSS-23].
-        if self._plan is None:
-            budget.check("planning a shadow copy set")
-            components.gather_writer_metadata()
-            self._plan = self._choose(components)
-        return self._plan
+        with self._turn:
+            components = self.components
+            # Once: a requestor object gathers metadata once [VSS-23].
+            if self._plan is None:
+                budget.check("planning a shadow copy set")
+                components.gather_writer_metadata()
+                self._plan = self._choose(components)
+            return self._plan
 
     def _choose(self, components: BackupComponents) -> SetPlan:
         writers = components.get_writer_metadata()
@@ -209,7 +212,7 @@ class EngineSession:
         Raises:
             As `frskit.protocols.ShadowSession.create`; writers have got Abort then.
         """
-        with self._lock:
+        with self._turn:
             plan = self.plan(budget=budget)
             components = self.components
             if self._begun:

@@ -124,6 +124,13 @@ class Restoring:
         if failures:
             raise failures[0]
 
+    def give_up(self) -> list[WriterError]:
+        """Tell the writers that wait for PostRestore that nothing came of it; the failures.
+
+        A restore has no abort [VSS 1.4], and nobody may wait for ever.
+        """
+        return self._tell_the_end(succeeded=False)
+
     def _tell_the_end(self, *, succeeded: bool) -> list[WriterError]:
         failures = []
         # Taken away first, so that nobody hears the end twice.

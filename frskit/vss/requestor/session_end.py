@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from frskit.vss.requestor.call_order import CallOrder
     from frskit.vss.requestor.participants import Participants
+    from frskit.vss.requestor.restore import Restoring
     from frskit.vss.requestor.set_builder import SetBuilder
 
 __all__ = ["SessionEnd"]
@@ -29,11 +30,15 @@ class SessionEnd:
 
     While the set is being made in another thread, everybody is released at once, and the rest is
     left to that thread: it knows best what it was about to make.
+
+    Attributes:
+        restoring: The restore that the object serves, if it does.
     """
 
     _order: CallOrder
     _builder: SetBuilder
     _participants: Participants
+    restoring: Restoring | None = None
     _lock: threading.RLock = field(factory=threading.RLock, init=False, repr=False)
     _release_when_made: bool = field(default=False, init=False)
 
@@ -60,6 +65,8 @@ class SessionEnd:
             self._order.enter(RequestorCall.RELEASE)
             self._builder.give_up_slot()
             problems = self._participants.shut_down()
+            if self.restoring is not None:
+                problems += self.restoring.give_up()
             self._builder.let_go()
         raise_interrupt(problems)
 
