@@ -13,6 +13,7 @@ from frskit.clock import Budget
 from frskit.codes.hresult import hresult
 from frskit.errors import (
     BadState,
+    FrskitError,
     OutcomeUnknown,
     SnapshotSetInProgress,
     Stopped,
@@ -35,6 +36,7 @@ from frskit.model.volumes import Volume
 from frskit.vss.context_flags import CTX_APP_ROLLBACK, CTX_BACKUP, Attribute
 from frskit.vss.requestor.backup_components import BackupComponents
 from frskit.vss.requestor.component_selection import Selection, select_components
+from frskit.vss.requestor.import_break_delete import delete_set
 from frskit.vss.state_tables import RequestorState
 
 if TYPE_CHECKING:
@@ -222,6 +224,7 @@ class EngineSession:
                     hint="Use a new session for each backup.",
                 )
             self._begun = True
+        created: ShadowSet | None = None
         try:
             # This service names its sets as the requestor wants.
             wanted = SetId(self._request.key)
@@ -238,14 +241,29 @@ class EngineSession:
         except SnapshotSetInProgress:
             self._begun = False  # nothing was begun: the session may try again
             raise
-        except BaseException:
+        except BaseException as error:
             # Whether the service has sent Abort cannot be known from outside [VSS 1.5]. A session
             # that was abandoned by another thread is over by now.
-            if components.state is not RequestorState.RELEASED:
-                components.abort_backup()
+            try:
+                if components.state is not RequestorState.RELEASED:
+                    components.abort_backup()
+            finally:
+                if created is not None:
+                    self._remove(created, error)
             raise
         self._created = created
         return created
+
+    def _remove(self, created: ShadowSet, error: BaseException) -> None:
+        """The caller hears of no set, so none may remain; what does is named in the error."""
+        engine = self._service.engine
+        try:
+            delete_set(engine, created.id, Budget.of(engine.clock, engine.cleanup_s))
+        except Exception as problem:  # noqa: BLE001  the reason why it came to this says more
+            error.add_note(f"left behind: set {created.id}: {problem}")
+            if isinstance(error, FrskitError):
+                left = f"set {created.id}: {problem}"
+                error.leftovers = (*error.leftovers, left)
 
     def complete(self, outcomes: Mapping[ComponentId, bool], *, budget: Budget) -> CompletionReport:
         """Tell the writers the verdict; components without one count as failed [VSS-64].

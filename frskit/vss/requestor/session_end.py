@@ -46,12 +46,19 @@ class SessionEnd:
         """Give up; a no-op if nothing is under way, harmless if repeated [VSS-36]."""
         with self._lock:
             before = self._order.state
-            self._order.enter(RequestorCall.ABORT_BACKUP)
-            if self._order.state is before:
-                return
-            if not self._builder.making:
+            after = self._order.check(RequestorCall.ABORT_BACKUP)
+            problems: list[BaseException] = []
+            # An interrupt may come with the row; what has to be done is done all the same.
+            try:
+                self._order.row(RequestorCall.ABORT_BACKUP.value)
+            except BaseException as error:  # noqa: BLE001  raised below
+                problems.append(error)
+            self._order.state = after
+            if after is not before and not self._builder.making:
                 self._builder.give_up_slot()
-        raise_interrupt(self._participants.abort())
+        if after is not before:
+            problems += self._participants.abort()
+        raise_interrupt(problems)
 
     def release(self) -> None:
         """Let go of the object; writers get BackupShutdown [VSS-09]. Idempotent."""
@@ -62,9 +69,15 @@ class SessionEnd:
                 self._release_when_made = True
                 self._participants.over = True
                 return
-            self._order.enter(RequestorCall.RELEASE)
+            after = self._order.check(RequestorCall.RELEASE)
+            problems: list[BaseException] = []
+            try:
+                self._order.row(RequestorCall.RELEASE.value)
+            except BaseException as error:  # noqa: BLE001  raised below
+                problems.append(error)
+            self._order.state = after
             self._builder.give_up_slot()
-            problems = self._participants.shut_down()
+            problems += self._participants.shut_down()
             if self.restoring is not None:
                 problems += self.restoring.give_up()
             self._builder.let_go()
