@@ -270,9 +270,9 @@ class WriterSession(Value):
         Example:
             >>> known = {"session_id": SetId("s"), "backup_type": BackupType.FULL, "components": ()}
             >>> session = WriterSession(
-            ...     **known, mount_points=("L:\",), other_mount_points=("L:\old\",)
+            ...     **known, mount_points=("L:\\",), other_mount_points=("L:\\old\\",)
             ... )
-            >>> session.covers("l:/logs/e00.log"), session.covers("L:\old\e00.log")
+            >>> session.covers("l:/logs/e00.log"), session.covers("L:\\old\\e00.log")
             (True, False)
         """
         rests = [

@@ -38,7 +38,11 @@ class Writer(Protocol):
         ...
 
     def prepare_snapshot(self, session: WriterSession) -> None:
-        """Slow preparation; check that every needed volume is in ``session.volumes`` [EXC-15]."""
+        """Slow preparation; check that every needed path is in the set: ``session.covers`` [EXC-15].
+
+        Raises:
+            WriterVeto: A path is not in the set: the copy would not be whole.
+        """
         ...
 
     def freeze(self, session: WriterSession, *, budget: Budget) -> None:

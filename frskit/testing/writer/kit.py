@@ -109,7 +109,13 @@ class _Play:
         if stage == "prepare_backup":
             writer.prepare_backup(self.session)
         elif stage == "prepare_snapshot":
-            self.session = evolve(self.session, volumes=frozenset(self.world.volumes))
+            # As if each directory were a volume of its own: nothing else is in the set.
+            places = [files.path for each in writer.identify().components for files in each.files]
+            self.session = evolve(
+                self.session,
+                volumes=frozenset(self.world.volumes),
+                mount_points=tuple(dict.fromkeys(places)),
+            )
             writer.prepare_snapshot(self.session)
         elif stage == "freeze":
             writer.freeze(self.session, budget=self.world.budget())
