@@ -8,8 +8,10 @@ from attrs import evolve
 import frskit
 from frskit import BackupType, Completion, CopyLife, Verdict
 from frskit.errors import ServiceError, StoreError
+from frskit.exchange.writer.writer import ExchangeWriter
 from frskit.frs.copy_run import CopyRun
 from frskit.frs.requestor import FastRecovery
+from frskit.model.components import WriterRecord
 from frskit.model.ids import CopyKey, SetId, VolumeId
 from frskit.model.shadows import Shadow
 
@@ -189,9 +191,30 @@ def test_opaque_parts_come_back_byte_for_byte(foreign):
 
 def test_stamps_are_not_sent_to_a_service_that_cannot_tell_them(foreign):
     """It would have to refuse the session."""
-    foreign.copy()
-    foreign.copy()
+    copy = foreign.copy()
+    (component,) = (each.id for each in copy.selected)
+    record = WriterRecord(component=component, stamp="one")
+    foreign.parts.catalog.put(evolve(foreign.frs.copy(copy.id), records=(record,)))
+    assert foreign.copy().verdict is Verdict.VERIFIED
     assert [dict(each.previous_stamps) for each in foreign.service.requests] == [{}, {}]
+
+
+def test_the_writer_hears_the_stamp_of_the_last_copy(foreign, monkeypatch):
+    """Through frskit's own service, which can tell it [VSS-66]."""
+    lab, heard = foreign.lab, []
+    copy = lab.frs.create_copy("evs1", ["sg1"], backup_type=FULL)
+    (component,) = (each.id for each in copy.selected)
+    record = WriterRecord(component=component, stamp="one")
+    lab.parts.catalog.put(evolve(lab.frs.copy(copy.id), records=(record,)))
+    usual = ExchangeWriter.prepare_backup
+
+    def prepare_backup(self, session, **named):
+        heard.append(session.previous_stamps)
+        usual(self, session, **named)
+
+    monkeypatch.setattr(ExchangeWriter, "prepare_backup", prepare_backup)
+    lab.frs.create_copy("evs1", ["sg1"], backup_type=FULL)
+    assert heard == [{component: "one"}]
 
 
 def died(site, monkeypatch, place):
@@ -292,7 +315,6 @@ def test_old_records_have_the_sets_id_of_their_own(foreign):
 def test_the_stamp_of_the_last_completed_copy_reaches_the_request(foreign):
     """Of a verified and completed one only, not of a COPY, and nothing if there is none."""
     from frskit.frs.previous_stamps import previous_stamps
-    from frskit.model.components import WriterRecord
 
     catalog = foreign.parts.catalog
     assert previous_stamps(catalog, "evs1") == {}

@@ -181,6 +181,14 @@ def test_a_restart_ends_the_session_of_the_instance_that_had_it():
     assert events(site.writers[0]) == []
 
 
+def test_a_component_of_one_instance_is_above_none_of_another():
+    """Their trees are apart, however alike."""
+    top = ComponentId(writer_id=CLASS, logical_path="", name="a", instance="A")
+    below = evolve(top, logical_path="a", name="b")
+    assert top.is_ancestor_of(below)
+    assert not top.is_ancestor_of(evolve(below, instance="B"))
+
+
 def test_a_component_of_another_instance_than_its_writer_is_refused():
     """The slip is found where it is made."""
     said = SmallSite().writers[0].metadata
