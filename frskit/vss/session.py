@@ -125,7 +125,7 @@ class EngineSession:
             # Once: a requestor object gathers metadata once [VSS-23].
             if self._plan is None:
                 budget.check("planning a shadow copy set")
-                components.gather_writer_metadata()
+                components.gather_writer_metadata(budget=budget)
                 self._plan = self._choose(components)
             return self._plan
 

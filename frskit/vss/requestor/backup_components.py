@@ -181,9 +181,13 @@ class BackupComponents:
         self._choice.disable_writers(writers)
 
     @_in_turn
-    def gather_writer_metadata(self) -> int:
-        """Ask every writer who it is, once per object; the number that answered."""
-        return self._choice.gather()
+    def gather_writer_metadata(self, *, budget: Budget | None = None) -> int:
+        """Ask every writer who it is, once per object; the number that answered.
+
+        Raises:
+            Stopped: The budget is spent before everybody was asked; it may be called again.
+        """
+        return self._choice.gather(budget)
 
     @_in_turn
     def get_writer_metadata(self) -> tuple[WriterMetadata, ...]:

@@ -15,6 +15,7 @@ from frskit.vss.state_tables import RequestorCall
 from frskit.vss.writers import Enrolled
 
 if TYPE_CHECKING:
+    from frskit.clock import Budget
     from frskit.vss.engine import Engine
     from frskit.vss.requestor.call_order import CallOrder
 
@@ -85,10 +86,11 @@ class ComponentChoice:
         if self._gathered is None:
             self._disabled |= {guid(each) for each in writers}
 
-    def gather(self) -> int:
+    def gather(self, budget: Budget | None = None) -> int:
         """Ask every writer who it is, once; the number that answered.
 
         Raises:
+            Stopped: The budget is spent before everybody was asked.
             BadState: They were asked before, or it is too early or late.
         """
         call = RequestorCall.GATHER_WRITER_METADATA
@@ -98,7 +100,7 @@ class ComponentChoice:
         self._order.enter(call)
         self._gathered = [
             (member, metadata)
-            for member, metadata in self._engine.roster.identify()
+            for member, metadata in self._engine.roster.identify(budget)
             if not self._disabled & {metadata.writer_id, metadata.instance_id}
         ]
         return len(self._gathered)

@@ -262,3 +262,13 @@ def test_listings_keep_to_their_budget():
     with pytest.raises(TimedOut):
         site.service.writers(budget=Budget.of(site.clock, 3.0))
     assert site.script.steps == ["writer-1.identify", "event.W Identify"]
+
+
+def test_a_plan_keeps_to_its_budget_and_may_be_asked_for_again():
+    """Slow writers do not make it longer; nothing was chosen yet."""
+    site = SmallSite()
+    site.script.on("writer-1.identify", lambda: site.clock.advance(5.0))
+    with site.service.session(site.request()) as session:
+        with pytest.raises(TimedOut):
+            session.plan(budget=Budget.of(site.clock, 3.0))
+        assert len(session.plan(budget=site.budget()).explicit) == 3
