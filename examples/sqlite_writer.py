@@ -86,6 +86,10 @@ class SqliteWriter(WriterBase):
             freeze_timeout_s=WINDOW_S,
         )
 
+    def prepare_snapshot(self, session) -> None:
+        if not session.covers(str(self.path)):
+            raise WriterVeto(f"{self.path} is on no volume of the set", retryable=False)
+
     def freeze(self, session, *, budget) -> None:
         remaining_s = budget.at_most(WINDOW_S).remaining_s()
         command = [sys.executable, "-c", HOLDER, str(self.path), str(remaining_s)]

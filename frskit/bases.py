@@ -20,7 +20,7 @@ from frskit.errors import (
     UsageError,
     WriterVeto,
 )
-from frskit.model.components import WriterFailure
+from frskit.model.components import FREEZE_WINDOW_S, WriterFailure
 from frskit.model.plans import (
     FileAction,
     FileActionKind,
@@ -148,7 +148,7 @@ def _round_freeze(freeze: Callable[..., None]) -> Callable[..., None]:
         end_s = budget.deadline_s
         if end_s is None:
             said = self.identify(budget=budget).freeze_timeout_s
-            end_s = budget.clock.monotonic() + said
+            end_s = budget.clock.monotonic() + (FREEZE_WINDOW_S if said is None else said)
         window = windows[session.session_id] = _Window()
         window.cancel = budget.clock.alarm(end_s, functools.partial(_pass, self, session, window))
         try:

@@ -226,6 +226,7 @@ if TYPE_CHECKING:
         WriterSession,
         WriterState,
         WriterStatus,
+        canonical_guid,
         guid,
     )
     from frskit.protocols import (
@@ -504,6 +505,7 @@ __all__ = [
     "WriterStatus",
     "WriterUnstable",
     "WriterVeto",
+    "canonical_guid",
     "guid",
 ]
 
@@ -545,6 +547,7 @@ _HOMES = {
     "LateFile": "frskit.model",
     "Resumed": "frskit.model",
     "RecoveryTarget": "frskit.model",
+    "canonical_guid": "frskit.model",
     "CommandResult": "frskit.model",
     "CommandRunner": "frskit.protocols",
     "Completion": "frskit.model",

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["copies"]
 
+_FOREIGN = (BackupType.LOG, BackupType.OTHER)
+"""Types that only occur in the documents of other requestors."""
+
 
 @group("copy", "Make, list, show and delete copies.")
 def copies() -> None:
@@ -37,7 +40,7 @@ def copies() -> None:
 @click.option(
     "--type",
     "backup_type",
-    type=click.Choice([each.value for each in BackupType]),
+    type=click.Choice([each.value for each in BackupType if each not in _FOREIGN]),
     default=BackupType.FULL.value,
     show_default=True,
     help="VSS backup type; full and incremental let the writer truncate logs.",

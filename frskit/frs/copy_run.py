@@ -22,6 +22,7 @@ from frskit.errors import (
     NormalizationFailed,
     NormalizationTimeout,
     OutcomeUnknown,
+    ServiceError,
     StorageGroupNotRecognized,
     UsageError,
     WriterError,
@@ -30,12 +31,14 @@ from frskit.events import CopyStage, Progress, Warned
 from frskit.frs.keys import settled
 from frskit.frs.late_collection import collect, late_refs, sweep, without_late
 from frskit.frs.mounted_copy import MountedCopy, mount_points
+from frskit.frs.previous_stamps import previous_stamps
 from frskit.frs.report_completeness import held_against_files
+from frskit.frs.set_lookup import planned_luns, remove_unfinished_set, sets_before, storages_of
 from frskit.frs.state.journal_words import CopyStep, RequestorOperation
 from frskit.frs.truncation_ledger import bounds, disappeared, log_files, outcomes
 from frskit.model.checks import FileVerdict
 from frskit.model.copies import Completion, Copy, CopyLife, CopyMember, Verdict
-from frskit.model.ids import SetId, StorageId
+from frskit.model.ids import SetId, StorageId, VolumeId
 from frskit.scopes import Releases, attached, told
 
 if TYPE_CHECKING:
@@ -46,7 +49,7 @@ if TYPE_CHECKING:
     from frskit.frs.state.journal import JournalOperation
     from frskit.model.checks import IntegrityReport
     from frskit.model.components import Component, ComponentId
-    from frskit.model.shadows import SetPlan, ShadowSet
+    from frskit.model.shadows import SetPlan, Shadow, ShadowSet
     from frskit.protocols import ShadowSession
 
 __all__ = ["CopyRun", "recoverable_names"]
@@ -95,6 +98,9 @@ class CopyRun:
         # Production's logs before anything was asked of its writers.
         self._logs: dict[ComponentId, set[str]] = {}
         self._early: LogsLost | None = None
+        self._luns: Mapping[VolumeId, Sequence[StorageId]] = {}
+        self._creating = False
+        self._sets_before: tuple[SetId, ...] | None = None
         self.copy: Copy = Copy(
             id=wish.id,
             server=wish.server,
@@ -165,17 +171,18 @@ class CopyRun:
                 f"the checker {checker.name} is not available on the recovery server",
                 hint="Install it there, or ask for an unverified copy explicitly.",
             )
+        if not production.service.capabilities.transportable:
+            raise UsageError("the shadow copy service cannot make sets for another server")
 
     def _make(self, production: Production) -> None:
         """Session, verdict, completion, parking."""
         # Open until the verdict is in: leaving it would tell the writers that the backup is over
         # [VSS-65].
-        with production.service.session(self.wish.request()) as session:
+        with production.service.session(self.wish.request(self._stamps(production))) as session:
             plan = session.plan(budget=self._budget)
-            self._planned(plan)
+            storages = self._planned(plan)
             self._logs = log_files(production.server, self.copy.files)
-            with self._step(CopyStep.CREATE, set=self.copy.id, storages=plan.storages):
-                created = session.create(budget=self._budget)
+            created = self._create(production, session, storages)
             self._created(created)
             try:
                 self._collect(production, created)
@@ -190,21 +197,41 @@ class CopyRun:
         if report is not None and self.copy.verdict is Verdict.CORRUPT:
             raise self._early or self._integrity_error(report)
 
-    def _planned(self, plan: SetPlan) -> None:
-        if not plan.storages:
+    def _stamps(self, production: Production) -> Mapping[ComponentId, str]:
+        if not production.service.capabilities.previous_stamps:
+            return {}
+        return previous_stamps(self._parts.catalog, self.wish.server)
+
+    def _create(
+        self, production: Production, session: ShadowSession, storages: Sequence[StorageId]
+    ) -> ShadowSet:
+        """Create the set; what may be needed to find it again is on record before."""
+        before = sets_before(production.service, self._budget)
+        facts = {} if before is None else {"known_sets": before}
+        self._creating, self._sets_before = True, before
+        with self._step(CopyStep.CREATE, key=self.copy.key, storages=storages, **facts):
+            created = session.create(budget=self._budget)
+        self._creating = False
+        return created
+
+    def _planned(self, plan: SetPlan) -> tuple[StorageId, ...]:
+        production = self._parts.production(self.wish.server)
+        storages = storages_of(plan, production.server)
+        if not storages:
             raise StorageGroupNotRecognized(
                 f"none of {', '.join(self.wish.components)} lies on an array",
                 context={"server": self.wish.server},
             )
         self._refuse_own_state(plan)
-        production = self._parts.production(self.wish.server)
+        self._luns = planned_luns(plan, production.server)
         self.copy = evolve(
             self.copy,
             components=recoverable_names(production, plan.explicit, self._budget),
             selected=plan.explicit,
             files=plan.components,
         )
-        self._record("planned", f"{len(plan.volumes)} volumes on {len(plan.storages)} LUNs")
+        self._record("planned", f"{len(plan.volumes)} volumes on {len(storages)} LUNs")
+        return storages
 
     def _refuse_own_state(self, plan: SetPlan) -> None:
         """The catalog must not lie on a volume that is about to be frozen [HAZ-19]."""
@@ -229,13 +256,14 @@ class CopyRun:
             shadow.storage: CopyMember(
                 volume=shadow.volume,
                 mount_point=shadow.mount_point,
-                source=shadow.source,
+                source=self._source(shadow),
                 storage=shadow.storage,
             )
             for shadow in created.shadows
         }
         self.copy = evolve(
             self.copy,
+            set_id=created.id,
             members=tuple(members.values()),
             life=CopyLife.CREATED,
             created_at=created.created_at,
@@ -244,7 +272,21 @@ class CopyRun:
             freeze_s=created.freeze_s,
             hold_s=created.hold_s,
         )
-        self._record("created", f"frozen for {created.freeze_s:.3f} s")
+        frozen = "" if created.freeze_s is None else f"frozen for {created.freeze_s:.3f} s"
+        self._record("created", frozen)
+
+    def _source(self, shadow: Shadow) -> StorageId:
+        """The LUN of the original: by the service's word, or else as the server sees the volume."""
+        if shadow.source is not None:
+            return shadow.source
+        luns = self._luns.get(shadow.volume, ())
+        if len(luns) != 1:
+            raise ServiceError(
+                f"the shadow copy service copied {shadow.volume} of {shadow.mount_point}, "
+                "whose LUN is not known",
+                context={"set": shadow.set_id, "volume": shadow.volume},
+            )
+        return luns[0]
 
     def _collect(self, production: Production, created: ShadowSet) -> None:
         """What came after the instant, durable before the record that names it."""
@@ -426,14 +468,15 @@ class CopyRun:
         else:
             # A writer that was told of a failure has completed nothing.
             completion = Completion.DONE if want and report.completed else Completion.FAILED
-            self.copy = evolve(self.copy, documents=report.documents)
+            if report.documents is not None:
+                self.copy = evolve(self.copy, documents=report.documents)
         self.copy = evolve(self.copy, completion=completion)
 
     def _park(self) -> None:
         """Let go of the set: from now on the copy is managed by the identity of its members."""
         recovery = self._parts.recovery
         with self._step(CopyStep.BREAK):
-            recovery.service.break_set(SetId(self.copy.id), budget=self._budget)
+            recovery.service.break_set(self._set(), budget=self._budget)
         storages = [member.storage for member in self.copy.members]
         production = self._parts.production(self.wish.server)
         with self._step(CopyStep.HIDE):
@@ -448,7 +491,7 @@ class CopyRun:
 
     def _discard(self, production: Production) -> None:
         """Delete a set that will never get a verdict; what cannot be deleted is named."""
-        recovery, set_id = self._parts.recovery, SetId(self.copy.id)
+        recovery, set_id = self._parts.recovery, self._set()
         storages = [member.storage for member in self.copy.members]
 
         def budget() -> Budget:
@@ -481,7 +524,11 @@ class CopyRun:
         """Make the failure durable and put it onto the error."""
         code = error.code if isinstance(error, FrskitError) else type(error).__name__
         stage = self.copy.stage
-        leftovers = (*self.copy.leftovers, *getattr(error, "leftovers", ()))
+        leftovers = (
+            *self.copy.leftovers,
+            *getattr(error, "leftovers", ()),
+            *self._remove_half_made(),
+        )
         # A durable verdict outlives whatever fails after it.
         verified = self.copy.verdict is Verdict.VERIFIED
         self.copy = evolve(
@@ -498,6 +545,17 @@ class CopyRun:
         if isinstance(error, FrskitError):
             error.copy, error.stage, error.leftovers = self.copy, stage, self.copy.leftovers
 
+    def _remove_half_made(self) -> list[str]:
+        """What a creation that did not return has left, where the service names sets itself."""
+        if not self._creating:
+            return []
+        service = self._parts.production(self.wish.server).service
+        budget = Budget.of(self._parts.clock)
+        try:
+            return remove_unfinished_set(service, self.copy.key, self._sets_before, budget)
+        except Exception as error:  # noqa: BLE001 - the reason of the failure says more
+            return [f"whatever the service made of set {self.copy.key}: {told(error)}"]
+
     def _integrity_error(self, report: IntegrityReport) -> IntegrityError:
         worst = [
             f"{file.path}: {file.verdict.value}" + (f" ({file.detail})" if file.detail else "")
@@ -510,6 +568,16 @@ class CopyRun:
         )
 
     # --- small helpers -------------------------------------------------------------------
+
+    def _set(self) -> SetId:
+        """The set of this copy, which was created.
+
+        Raises:
+            ServiceError: It was not.
+        """
+        if self.copy.set_id is None:
+            raise ServiceError(f"copy {self.copy.id} has no shadow copy set")
+        return self.copy.set_id
 
     def _selected(self) -> Sequence[ComponentId]:
         return tuple(component.id for component in self.copy.selected)

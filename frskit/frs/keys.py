@@ -23,7 +23,6 @@ from frskit.errors import (
 from frskit.frs.resume import finish_copy
 from frskit.frs.state.journal_words import CopyStep, RequestorOperation
 from frskit.model.copies import CopyLife, Verdict
-from frskit.model.ids import CopyKey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,7 +115,7 @@ def _nothing_was_cut(parts: Parts, record: Copy) -> bool:
     if kind is None or issubclass(kind, _UNCLEAR):
         return False
     store = parts.production(record.server).store
-    return not store.look(key=CopyKey(record.id), budget=Budget.of(parts.clock))
+    return not store.look(key=record.key, budget=Budget.of(parts.clock))
 
 
 def _begun(parts: Parts, copy: CopyId) -> Iterator[str]:

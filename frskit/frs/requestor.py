@@ -18,11 +18,12 @@ from frskit.frs.recovery.execution import RecoveryRun
 from frskit.frs.recovery.planning import RecoveryWish, analyze_with, make_plan, mounted
 from frskit.frs.resume import resume
 from frskit.frs.running_copy import RunningCopy, RunsUnderWay
+from frskit.frs.set_lookup import storages_of
 from frskit.frs.state.journal_words import RECOVERING, DeletionStep, RequestorOperation
 from frskit.model.choices import chosen
 from frskit.model.components import BackupType
 from frskit.model.copies import Copy, CopyFilter, CopyLife, MemberLife, Resumed, Verdict
-from frskit.model.ids import CopyId, CopyKey, guid
+from frskit.model.ids import CopyId, guid
 from frskit.model.plans import CopyPlan, PlanStep, RecoveryMethod, RecoveryMode, RecoveryTarget
 from frskit.model.storage import CopyKind
 
@@ -103,7 +104,7 @@ class FastRecovery:
             kind=wish.kind,
             backup_type=wish.backup_type,
             volumes=tuple((volume, points.get(volume, "")) for volume in plan.volumes),
-            storages=plan.storages,
+            storages=storages_of(plan, production.server),
             recovery_server=self.parts.recovery.server.name,
             excluded=tuple(f"{each.component.full_path}: {each.reason}" for each in plan.excluded),
             warnings=warnings,
@@ -432,7 +433,7 @@ def _doomed(copy: Copy, production: Production, budget: Budget) -> list[StorageI
     """
     held = [m.storage for m in copy.members if m.life is MemberLife.HELD]
     if copy.failure:
-        held += [each.id for each in production.store.look(key=CopyKey(copy.id), budget=budget)]
+        held += [each.id for each in production.store.look(key=copy.key, budget=budget)]
     given_up = {m.storage for m in copy.members if m.life is not MemberLife.HELD}
     return [each for each in dict.fromkeys(held) if each not in given_up]
 

@@ -7,6 +7,7 @@ truncated); everything else is rolled back. The order of truth: catalog, then ar
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from attrs import evolve
@@ -15,10 +16,11 @@ from frskit.clock import Budget
 from frskit.errors import FrskitError
 from frskit.frs.late_collection import sweep
 from frskit.frs.recovery.interrupted import finish_recovery
+from frskit.frs.set_lookup import known_before, remove_unfinished_set
 from frskit.frs.state.journal_words import RequestorOperation
 from frskit.frs.truncation_ledger import truncated_since
 from frskit.model.copies import Completion, CopyLife, MemberLife, Resumed, Verdict
-from frskit.model.ids import CopyId, CopyKey, SetId
+from frskit.model.ids import CopyId, canonical_guid
 from frskit.scopes import Releases, told
 
 if TYPE_CHECKING:
@@ -194,17 +196,26 @@ def _needs_you(copy: Copy) -> Resumed:
 
 def _let_go(parts: Parts, copy: Copy, budget: Budget) -> None:
     """Break the set if the recovery server still manages it."""
-    known = {shadow.set_id for shadow in parts.recovery.service.shadows()}
-    if SetId(copy.id) in known:
+    set_id = copy.shadow_set
+    if set_id is None:
+        return
+    known = {shadow.set_id for shadow in parts.recovery.service.shadows(budget=budget)}
+    if canonical_guid(set_id) in known:
         parts.recovery.server.detach([m.storage for m in copy.members], budget=budget)
-        parts.recovery.service.break_set(SetId(copy.id), budget=budget)
+        parts.recovery.service.break_set(set_id, budget=budget)
 
 
 def _roll_back(parts: Parts, production: Production, copy: Copy) -> Resumed:
-    """Delete whatever the array has of the set, looked up by its key."""
+    """Delete whatever service and array have of the set, looked up by its key."""
     budget = Budget.of(parts.clock)
+    set_id = copy.shadow_set
+    unnamed: list[str] = []
+    if set_id is None:
+        # Cut off before the service said what it calls the set.
+        before = known_before(parts.journal, copy.id)
+        unnamed = remove_unfinished_set(production.service, copy.key, before, budget)
     # By key and by record: the array may have members of which no record speaks [HAZ-10].
-    found = [each.id for each in production.store.look(key=CopyKey(copy.id), budget=budget)]
+    found = [each.id for each in production.store.look(key=copy.key, budget=budget)]
     # What a recovery took from the copy is production's, whatever becomes of the copy.
     taken = {each.storage for each in copy.members if each.life is not MemberLife.HELD}
     taken.update(one for each in production.server.volumes() for one in each.storages)
@@ -212,9 +223,11 @@ def _roll_back(parts: Parts, production: Production, copy: Copy) -> Resumed:
     storages = [each for each in every if each not in taken]
     releases = Releases()
     releases.push("members", lambda: production.store.delete(storages, budget=budget))
-    releases.push("set", lambda: parts.recovery.service.delete_set(SetId(copy.id), budget=budget))
+    if set_id is not None:
+        delete = partial(parts.recovery.service.delete_set, set_id, budget=budget)
+        releases.push("set", delete)
     releases.push("mounts", lambda: parts.recovery.server.detach(storages, budget=budget))
-    leftovers = tuple(releases.unwind())
+    leftovers = (*releases.unwind(), *unnamed)
     parts.recovery.server.rescan(budget=budget)
     gone = CopyLife.DELETED if copy.life is CopyLife.DELETING else CopyLife.FAILED
     # A deletion that left something behind stays one, and is tried again.

@@ -75,6 +75,7 @@ if TYPE_CHECKING:
         ShadowId,
         StorageId,
         VolumeId,
+        canonical_guid,
         guid,
     )
     from frskit.model.log_points import (
@@ -277,6 +278,7 @@ __all__ = [
     "WriterSession",
     "WriterState",
     "WriterStatus",
+    "canonical_guid",
     "guid",
 ]
 
@@ -301,6 +303,7 @@ _HOMES = {
     "LateFile": "frskit.model.components",
     "Resumed": "frskit.model.copies",
     "RecoveryTarget": "frskit.model.plans",
+    "canonical_guid": "frskit.model.ids",
     "CommandResult": "frskit.model.plans",
     "Completion": "frskit.model.copies",
     "CompletionReport": "frskit.model.shadows",

@@ -8,9 +8,11 @@ from typing import ClassVar
 
 from attrs import field, frozen
 
+from frskit.errors import UsageError
 from frskit.model.files import FileRole, FileSet
-from frskit.model.ids import SetId, VolumeId
+from frskit.model.ids import CopyKey, SetId, VolumeId, canonical_guid
 from frskit.model.log_points import LogPoint, LogRange
+from frskit.model.server_paths import inside
 from frskit.model.values import Value
 
 __all__ = [
@@ -31,13 +33,23 @@ __all__ = [
 ]
 
 
+FREEZE_WINDOW_S = 60.0
+"""From Freeze to Thaw, for a writer that does not say [VSS 3]."""
+
+
 class BackupType(Enum):
-    """VSS backup types that frskit uses [VSS 4.1]; FULL and INCREMENTAL truncate logs."""
+    """VSS backup types [VSS 4.1]; FULL and INCREMENTAL truncate logs.
+
+    frskit's own service makes the first four. The others occur in documents of other requestors,
+    and a writer hears them when such a backup is restored.
+    """
 
     FULL = "full"
     INCREMENTAL = "incremental"
     DIFFERENTIAL = "differential"
     COPY = "copy"
+    LOG = "log"
+    OTHER = "other"
 
 
 class BackupSchema(Enum):
@@ -115,26 +127,34 @@ class WriterFailure(Enum):
 
 @frozen(kw_only=True)
 class ComponentId(Value):
-    """Identity of a component inside one writer class [VSS 4.3].
+    """Identity of a component inside one writer instance [VSS 4.3].
 
     Attributes:
-        writer_id: Class id of the writer (canonical GUID).
+        writer_id: Class id of the writer; any spelling of a GUID is made canonical [VSS-68].
         logical_path: Backslash-separated path, opaque text, may be empty.
         name: Component name.
+        instance: Stable name of the writer's instance, where a class has several on one server;
+            as `WriterMetadata.instance`, empty where there is one only.
     """
 
-    writer_id: str
+    writer_id: str = field(converter=canonical_guid)
     logical_path: str
     name: str
+    instance: str = ""
 
     @property
     def full_path(self) -> str:
         """Logical path and name; ancestors are prefixes of it."""
         return f"{self.logical_path}\\{self.name}" if self.logical_path else self.name
 
+    @property
+    def told(self) -> str:
+        """For messages and for people to type: the full path, with the instance if it has one."""
+        return f"{self.instance}:{self.full_path}" if self.instance else self.full_path
+
     def is_ancestor_of(self, other: ComponentId) -> bool:
         """Case-insensitive prefix test on full path plus backslash [VSS 4.3]."""
-        if self.writer_id != other.writer_id:
+        if (self.writer_id, self.instance) != (other.writer_id, other.instance):
             return False
         return other.full_path.casefold().startswith(self.full_path.casefold() + "\\")
 
@@ -168,9 +188,13 @@ class Component(Value):
     def answers_to(self, name: str) -> bool:
         """Whether people may call it by `name` (name, caption or full path, any case).
 
-        Nothing answers to an empty name: a component without a caption is not called "".
+        Each of the three may have the writer's instance before it, ``instance:name``. Nothing
+        answers to an empty name: a component without a caption is not called "".
         """
         wanted = name.casefold()
+        before = f"{self.id.instance}:".casefold()
+        if self.id.instance and wanted.startswith(before):
+            wanted = wanted.removeprefix(before)
         return bool(wanted) and wanted in (
             self.id.name.casefold(),
             self.caption.casefold(),
@@ -184,25 +208,41 @@ class WriterMetadata(Value):
 
     Attributes:
         writer_id: Class id.
-        instance_id: Fresh for each run of the hosting service.
+        instance_id: GUID of the instance, fresh for each run of the hosting service.
         name: Name for people.
         components: All components, ancestors before descendants.
         schema: Declared backup schema.
         level: Freeze level.
-        freeze_timeout_s: Freeze-to-thaw window of this writer [VSS 3].
+        freeze_timeout_s: Freeze-to-thaw window of this writer; None: the writer does not say,
+            and the service's default holds, which is 60 s [VSS 3].
         excluded: Files that are never part of a backup.
         quiesce: What its Freeze gives.
+        instance: Stable name of the instance, the same after a restart; writers of one class on
+            one server need different ones. Every component's id carries it.
+
+    Raises:
+        UsageError: A component's id carries another instance.
     """
 
-    writer_id: str
-    instance_id: str
+    writer_id: str = field(converter=canonical_guid)
+    instance_id: str = field(converter=canonical_guid)
     name: str
     components: tuple[Component, ...]
     schema: frozenset[BackupSchema] = frozenset()
     level: WriterLevel = WriterLevel.FRONT_END
-    freeze_timeout_s: float = 60.0
+    freeze_timeout_s: float | None = None
     excluded: tuple[FileSet, ...] = ()
     quiesce: Quiesce = Quiesce.HOLDS
+    instance: str = ""
+
+    def __attrs_post_init__(self) -> None:
+        for each in self.components:
+            if each.id.instance != self.instance:
+                raise UsageError(
+                    f"component {each.id.told} is of another instance than its writer "
+                    f"{self.name}, which says {self.instance!r}",
+                    hint="Give each component's id the instance of its writer.",
+                )
 
     def component_set(self, component: ComponentId) -> tuple[Component, ...]:
         """The component and all its descendants: what naming it backs up."""
@@ -218,13 +258,19 @@ class WriterSession(Value):
     """What a writer learns about the backup (or restore) that it takes part in.
 
     Attributes:
-        session_id: Set id of the backup, or a fresh id of the restore.
+        session_id: Id of the backup or restore: events with the same one belong together.
         backup_type: Type that was asked for.
         components: Explicitly selected components of this writer.
         volumes: Volumes in the set; known from prepare_snapshot on.
-        previous_stamps: Stamp of the last backup per component, as the requestor kept it.
+        previous_stamps: Stamp of the last backup per component, as the requestor kept it; a
+            component that was never backed up, or whose service cannot tell, has none [VSS-66].
         succeeded: Outcome per component; known at backup_complete only.
         additional_restores: Whether more restores follow, so that replay must wait.
+        key: The requestor's key of the backup; None: a restore, or a service that does not know.
+        mount_points: Where the volumes of the set are mounted, server-native; known from
+            prepare_snapshot on.
+        other_mount_points: Where all other volumes are mounted, some of them perhaps below the
+            ones of the set.
     """
 
     session_id: SetId
@@ -234,6 +280,32 @@ class WriterSession(Value):
     previous_stamps: dict[ComponentId, str] = field(factory=dict, hash=False)
     succeeded: dict[ComponentId, bool] = field(factory=dict, hash=False)
     additional_restores: bool = False
+    key: CopyKey | None = None
+    mount_points: tuple[str, ...] = ()
+    other_mount_points: tuple[str, ...] = ()
+
+    def covers(self, path: str) -> bool:
+        r"""Whether a server-native path lies on a volume of the set [EXC-15].
+
+        The innermost mount point above the path decides. Case and separators count as they do on
+        the server: not at all for Windows paths, exactly for others.
+
+        Example:
+            >>> known = {"session_id": SetId("s"), "backup_type": BackupType.FULL, "components": ()}
+            >>> session = WriterSession(
+            ...     **known, mount_points=("L:\\",), other_mount_points=("L:\\old\\",)
+            ... )
+            >>> session.covers("l:/logs/e00.log"), session.covers("L:\\old\\e00.log")
+            (True, False)
+        """
+        rests = [
+            (len(rest), mine)
+            for mine, places in ((True, self.mount_points), (False, self.other_mount_points))
+            for place in places
+            if (rest := inside(place, path)) is not None
+        ]
+        # The shortest rest is below the innermost mount point.
+        return min(rests, default=(0, False))[1]
 
 
 @frozen(kw_only=True)
@@ -309,8 +381,8 @@ class WriterStatus(Value):
         since: When the state was entered, aware UTC; None if unknown.
     """
 
-    writer_id: str
-    instance_id: str
+    writer_id: str = field(converter=canonical_guid)
+    instance_id: str = field(converter=canonical_guid)
     name: str
     state: WriterState
     failure: int = 0

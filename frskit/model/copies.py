@@ -16,7 +16,7 @@ from frskit.model.components import (
     LateFile,
     WriterRecord,
 )
-from frskit.model.ids import CopyId, HostRef, StorageId, VolumeId
+from frskit.model.ids import CopyId, CopyKey, HostRef, SetId, StorageId, VolumeId
 from frskit.model.log_points import LogPoint
 from frskit.model.shadows import ShadowDocuments
 from frskit.model.storage import CopyKind
@@ -132,7 +132,7 @@ class Copy(Value):
     """The catalog's record of one copy.
 
     Attributes:
-        id: GUID of the shadow copy set.
+        id: A GUID, chosen before anything is asked of anybody.
         server: Production server (or virtual server) that was copied.
         components: Names of the copied components, as the user calls them.
         selected: Explicitly selected components, with their ids.
@@ -157,6 +157,7 @@ class Copy(Value):
         asked: The components as the caller named them, for telling whether a key comes again with
             the same wish; empty in records of 0.1.0.
         check_wanted: Whether a check was asked for.
+        set_id: The shadow copy set, as its service calls it; None until it is created.
     """
 
     schema_version: ClassVar[int] = 2
@@ -188,6 +189,22 @@ class Copy(Value):
     revision: int = 0
     asked: tuple[str, ...] = ()
     check_wanted: bool = True
+    set_id: SetId | None = None
+
+    @property
+    def key(self) -> CopyKey:
+        """What the service and the array were told to call it by; known before they were asked."""
+        return CopyKey(self.id)
+
+    @property
+    def shadow_set(self) -> SetId | None:
+        """The set to break or delete; None if none was created as far as the record knows.
+
+        Records from before `set_id` are of sets that had the copy's own id.
+        """
+        if self.set_id is not None or not self.members:
+            return self.set_id
+        return SetId(self.id)
 
     def __repr__(self) -> str:
         return (

@@ -7,6 +7,7 @@ GUIDs are written as lower-case text without braces; compare foreign ones after 
 from __future__ import annotations
 
 import random
+import re
 import uuid
 from typing import NewType
 
@@ -21,6 +22,7 @@ __all__ = [
     "ShadowId",
     "StorageId",
     "VolumeId",
+    "canonical_guid",
     "guid",
 ]
 
@@ -39,16 +41,21 @@ HostRef = NewType("HostRef", str)
 """A host object of the array: who may see a presented LUN."""
 
 CopyKey = NewType("CopyKey", str)
-"""The caller's idempotency key of one copy set on an array; frskit uses the set's GUID."""
+"""The caller's key of one copy set, chosen before anything is asked of a service or an array."""
 
 SetId = NewType("SetId", str)
-"""GUID of a shadow copy set."""
+"""GUID of a shadow copy set, as its service names it.
+
+It comes out of `ShadowSession.create`. frskit's own service uses the caller's key; others do not.
+"""
 
 ShadowId = NewType("ShadowId", str)
 """GUID of one shadow copy in a set."""
 
 CopyId = NewType("CopyId", str)
-"""Id of a copy in the catalog: the GUID of its shadow copy set [FRS R-2.5]."""
+"""Id of a copy in the catalog, a GUID; its shadow copy set may have another [FRS R-2.5]."""
+
+_CANONICAL = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def guid(text: str) -> str:
@@ -61,6 +68,26 @@ def guid(text: str) -> str:
         return str(uuid.UUID(text.strip().strip("{}")))
     except ValueError as error:
         raise UsageError(f"{text!r} is not a GUID") from error
+
+
+def canonical_guid(text: str) -> str:
+    """The canonical spelling if it is a GUID, and the text itself if it is none.
+
+    For ids that may be a stranger's: two texts that name one thing are equal afterwards [VSS-68].
+
+    Example:
+        >>> canonical_guid("{E109943B-232E-4B52-8DC4-62B7DE94761B}")
+        'e109943b-232e-4b52-8dc4-62b7de94761b'
+        >>> canonical_guid("my-writer")
+        'my-writer'
+    """
+    # Most are canonical already, and components are made by the thousand.
+    if _CANONICAL.fullmatch(text):
+        return text
+    try:
+        return guid(text)
+    except UsageError:
+        return text
 
 
 class IdFactory:

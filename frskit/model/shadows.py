@@ -16,7 +16,7 @@ from frskit.model.components import (
     WriterRecord,
     WriterStatus,
 )
-from frskit.model.ids import SetId, ShadowId, StorageId, VolumeId
+from frskit.model.ids import CopyKey, SetId, ShadowId, StorageId, VolumeId, canonical_guid
 from frskit.model.storage import CopyKind
 from frskit.model.values import Value
 
@@ -36,6 +36,11 @@ __all__ = [
     "ShadowSet",
     "ShadowState",
 ]
+
+
+def _canonical(set_id: SetId) -> SetId:
+    """A set's id in the one spelling in which ids are compared [VSS-68]."""
+    return SetId(canonical_guid(set_id))
 
 
 class ShadowState(Enum):
@@ -71,7 +76,7 @@ class ProviderKind(Enum):
 class ProviderInfo(Value):
     """A registered provider."""
 
-    id: str
+    id: str = field(converter=canonical_guid)
     name: str
     kind: ProviderKind
     version: str = ""
@@ -109,16 +114,19 @@ class ShadowRequest(Value):
     """What a requestor wants of one shadow copy session.
 
     Attributes:
-        key: GUID for the set, chosen by the caller, so that intent is durable before effect.
+        key: The caller's name for what will come of it, so that intent is durable before effect.
+            The set gets an id of its own, which comes out of `ShadowSession.create`; frskit's
+            service needs a GUID as the key, and uses it as that id.
         components: Names, captions or full paths of the components to select.
         backup_type: VSS backup type; required, there is no sensible default [VSS 8.8].
         kind: Kind of array copy; None = the provider decides.
         transportable: Whether the set will be imported on another server.
         persistent: Whether the copies outlive the session.
-        previous_stamps: Stamps of the previous backup, by component.
+        previous_stamps: Stamps of the previous backup, by component; those of components that are
+            not in this backup do no harm [VSS-66].
     """
 
-    key: SetId
+    key: CopyKey
     components: tuple[str, ...]
     backup_type: BackupType
     kind: CopyKind | None = None
@@ -144,7 +152,8 @@ class SetPlan(Value):
         explicit: Components that are named in the backup.
         components: Those and everything below them, with files.
         volumes: Volumes of the set, in order.
-        storages: Distinct LUNs under them, in order.
+        storages: Distinct LUNs under them, in order; None: the service cannot tell, and the
+            requestor asks the server.
         excluded: What is left out and why.
     """
 
@@ -152,7 +161,7 @@ class SetPlan(Value):
     explicit: tuple[Component, ...]
     components: tuple[Component, ...]
     volumes: tuple[VolumeId, ...]
-    storages: tuple[StorageId, ...]
+    storages: tuple[StorageId, ...] | None
     excluded: tuple[ExcludedComponent, ...] = ()
 
 
@@ -164,23 +173,26 @@ class Shadow(Value):
         id, set_id: Identity.
         volume: The original volume.
         mount_point: Where the original was mounted, server-native.
-        source: LUN of the original.
-        storage: LUN of the copy.
+        source: LUN of the original; None: the service cannot tell.
+        storage: LUN of the copy, or what the receiving server knows it by.
         offset_bytes, length_bytes: Where the volume lies on its LUN.
         state: Only CREATED ones are shown by queries.
         attributes: VSS attribute bits [VSS 4.4].
+        key: The requestor's key of the set; None: made by somebody who gave none, or the service
+            does not remember it.
     """
 
     id: ShadowId
-    set_id: SetId
+    set_id: SetId = field(converter=_canonical)
     volume: VolumeId
     mount_point: str
-    source: StorageId
+    source: StorageId | None
     storage: StorageId
     offset_bytes: int = 0
     length_bytes: int = 0
     state: ShadowState = ShadowState.CREATED
     attributes: int = 0
+    key: CopyKey | None = None
 
 
 @frozen(kw_only=True)
@@ -190,14 +202,20 @@ class ShadowDocuments(Value):
     Attributes:
         backup_components: The backup components document.
         writers: Writer metadata documents by instance id.
+        opaque: Whatever else the service needs to import or restore the set, by a name of its own
+            choice (for example the one file that a tool wrote). Nobody but the service reads it;
+            it comes back to `import_set` and `restore_session` byte for byte.
     """
 
     backup_components: bytes
     writers: dict[str, bytes] = field(factory=dict, hash=False)
+    opaque: dict[str, bytes] = field(factory=dict, hash=False)
 
     def __repr__(self) -> str:
+        others = f", {len(self.opaque)} opaque parts" if self.opaque else ""
         return (
-            f"<ShadowDocuments: {len(self.backup_components)} bytes, {len(self.writers)} writers>"
+            f"<ShadowDocuments: {len(self.backup_components)} bytes, "
+            f"{len(self.writers)} writers{others}>"
         )
 
 
@@ -206,24 +224,24 @@ class ShadowSet(Value):
     """A created set: the application is thawed, the copies exist.
 
     Attributes:
-        id: GUID of the set.
+        id: GUID of the set, the service's own.
         shadows: One per volume.
         documents: Documents as they stand after creation.
         created_at: The instant, aware UTC.
-        freeze_s: Longest freeze-to-thaw of any writer.
-        hold_s: How long writes were held.
+        freeze_s: Longest freeze-to-thaw of any writer; None: the service cannot tell.
+        hold_s: How long writes were held; None: the service cannot tell.
         records: What writers want kept.
         writers: Status of the writers after creation.
     """
 
     schema_version: ClassVar[int] = 2
 
-    id: SetId
+    id: SetId = field(converter=_canonical)
     shadows: tuple[Shadow, ...]
     documents: ShadowDocuments
     created_at: datetime
-    freeze_s: float
-    hold_s: float
+    freeze_s: float | None
+    hold_s: float | None
     records: tuple[WriterRecord, ...] = ()
     writers: tuple[WriterStatus, ...] = ()
 
@@ -235,12 +253,12 @@ class CompletionReport(Value):
     Attributes:
         completed: Whether BackupComplete was delivered and every taking-part writer is stable.
         writers: Status of the writers afterwards.
-        documents: Final documents, with the outcome in them.
+        documents: Final documents, with the outcome in them; None: they are as after creation.
     """
 
     completed: bool
     writers: tuple[WriterStatus, ...]
-    documents: ShadowDocuments
+    documents: ShadowDocuments | None
 
 
 @frozen(kw_only=True)
@@ -253,7 +271,7 @@ class ImportedSet(Value):
         missing: Those that did not; a copy with missing members is a failure [HAZ-11].
     """
 
-    id: SetId
+    id: SetId = field(converter=_canonical)
     shadows: tuple[Shadow, ...]
     missing: tuple[Shadow, ...] = ()
 
@@ -275,16 +293,27 @@ class RestoreRequest(Value):
 
 @frozen(kw_only=True)
 class ServiceCapabilities(Value):
-    """What a shadow copy service can do.
+    """What a shadow copy service can do; what it cannot is refused when a session is planned.
 
     Attributes:
-        per_component_outcome: Whether failure can be reported per component.
+        per_component_outcome: Whether failure can be reported per component; without it writers
+            hear success only if every component succeeded.
         backup_types: Types it can ask writers for.
         transportable: Whether sets can be moved to another server.
         proven_on: What this back end has been run against.
+        set_id_from_caller: Whether the set gets the requestor's key as its id. Without it the
+            requestor finds a set whose creation was cut off by its key, or by comparing lists.
+        writer_records: Whether `ShadowSet.records` has what writers want kept.
+        cancels_create: Whether a spent budget or `abandon` ends a creation before its commit;
+            without it `create` takes as long as it takes.
+        previous_stamps: Whether writers can be told the stamps of their last backup [VSS-66].
     """
 
     per_component_outcome: bool
     backup_types: frozenset[BackupType]
     transportable: bool
     proven_on: str
+    set_id_from_caller: bool = True
+    writer_records: bool = True
+    cancels_create: bool = True
+    previous_stamps: bool = True

@@ -28,9 +28,9 @@ class Value:
         """Plain dictionaries, lists, text, numbers and None, with the ``schema`` first.
 
         Example:
-            >>> from frskit.model import ComponentId
-            >>> ComponentId(writer_id="w", logical_path="", name="sg1").to_dict()
-            {'schema': 'frskit.component-id/1', 'writer_id': 'w', 'logical_path': '', 'name': 'sg1'}
+            >>> from frskit.model import LogPoint
+            >>> LogPoint(rank=3, name="E0000003.log").to_dict()
+            {'schema': 'frskit.log-point/1', 'rank': 3, 'name': 'E0000003.log', 'stream': ''}
         """
         from frskit.model.json_records import schema_name, to_plain
 

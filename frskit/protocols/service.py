@@ -31,20 +31,33 @@ class ShadowSession(Protocol):
     """One backup through the service: plan, create, complete; a context manager.
 
     The session must stay open until the verdict on the copy is in: leaving it without `complete`
-    is `abandon`, after which the writers keep their logs [VSS 1.1].
+    is `abandon`, after which the writers keep their logs [VSS 1.1]. A session that is dropped
+    without being left is abandoned by its service, too.
+
+    Ordinary calls come one at a time, from any thread; a second one meanwhile waits or is refused
+    with `BadState`, and changes nothing either way. `abandon` may come from any thread at any
+    time, also while `create` runs. A session does not survive a restart of the process.
     """
 
     def plan(self, *, budget: Budget) -> SetPlan:
-        """Choose components, volumes and LUNs; nothing on the array changes.
+        """Choose components, volumes and LUNs; nothing on the array changes. Idempotent.
+
+        What the service cannot do of the request is refused here, or by `session`, if not there.
 
         Raises:
-            StorageGroupNotRecognized: No writer knows a component, or its volumes cannot be copied.
-            WriterNotFound: No writer answered.
+            StorageGroupNotRecognized: No writer knows a component, its volumes cannot be copied, or
+                its name fits two instances of a writer class. The caller names another.
+            WriterNotFound: No writer answered. Start the application's service.
+            UsageError: The service's capabilities do not cover the request.
         """
         ...
 
     def create(self, *, budget: Budget) -> ShadowSet:
-        """Make the shadow copies; returns thawed or raises thawed.
+        """Make the shadow copies; returns thawed or raises thawed. Once per session.
+
+        The set's id is the service's: a caller that dies in here, or hears `OutcomeUnknown`, finds
+        the set again by its key among `ShadowCopyService.shadows`, or else by comparing with the
+        list from before.
 
         Raises:
             SnapshotSetInProgress, HoldTimeout, FreezeTimeout: Retryable, with a new session.
@@ -56,6 +69,8 @@ class ShadowSession(Protocol):
 
     def complete(self, outcomes: Mapping[ComponentId, bool], *, budget: Budget) -> CompletionReport:
         """Tell the writers the verdict per explicit component; success lets them truncate.
+
+        Once: never repeated, whatever comes of it. Components without a verdict failed.
 
         Raises:
             BadState: Nothing was created, or it was completed or abandoned before.
@@ -80,7 +95,8 @@ class ShadowSession(Protocol):
 class RestoreSession(Protocol):
     """One restore through the service: the writers' events around the work; a context manager.
 
-    Entering sends PreRestore, leaving sends PostRestore, also after an error [VSS-18].
+    Entering sends PreRestore, leaving sends PostRestore, also after an error [VSS-18]. One that is
+    dropped without being left is ended by its service. One thread at a time.
     """
 
     def __enter__(self) -> Self:
@@ -101,23 +117,41 @@ class RestoreSession(Protocol):
 
 
 class ShadowCopyService(Protocol):
-    """The coordinator of one server: VSS, or frskit's own engine."""
+    """The coordinator of one server: VSS, or frskit's own engine.
+
+    Every call may come from any thread. Ids of sets, writers and providers are GUIDs in any
+    spelling [VSS-68]; values of the model have them in the canonical one. Created and imported
+    sets survive a restart of the service, sessions do not.
+    """
 
     @property
     def capabilities(self) -> ServiceCapabilities:
         """What it can do; constant."""
         ...
 
-    def writers(self) -> Sequence[WriterMetadata]:
-        """Ask every writer to identify itself; those that fail are absent."""
+    def writers(self, *, budget: Budget) -> Sequence[WriterMetadata]:
+        """Ask every writer to identify itself; those that fail are absent. Changes nothing.
+
+        Raises:
+            Stopped: The budget is spent; the caller may ask again.
+        """
         ...
 
-    def writer_states(self) -> Sequence[WriterStatus]:
-        """The state of every known writer."""
+    def writer_states(self, *, budget: Budget) -> Sequence[WriterStatus]:
+        """The state of every known writer. Changes nothing.
+
+        Raises:
+            Stopped: The budget is spent; the caller may ask again.
+        """
         ...
 
     def session(self, request: ShadowRequest) -> ShadowSession:
-        """A session for one backup; nothing happens before it is entered."""
+        """A session for one backup; nothing happens before it is entered.
+
+        Raises:
+            UsageError: The service's capabilities do not cover the request: another backup type,
+                previous stamps, a set for another server. The caller asks for less.
+        """
         ...
 
     def restore_session(self, request: RestoreRequest) -> RestoreSession:
@@ -126,6 +160,9 @@ class ShadowCopyService(Protocol):
 
     def import_set(self, documents: ShadowDocuments, *, budget: Budget) -> ImportedSet:
         """Bring a transported set to this server: present, rescan, match identity; once per set.
+
+        The documents are those that `create` or `complete` returned, byte for byte, the opaque
+        parts too.
 
         Raises:
             ImportFailed: Nothing arrived, or not everything; what did stays presented, its
@@ -143,7 +180,11 @@ class ShadowCopyService(Protocol):
         ...
 
     def delete_set(self, set_id: SetId, *, budget: Budget) -> None:
-        """Delete the shadow copies of a set, and the LUNs with them. Unknown is fine."""
+        """Delete the shadow copies of a set, and the LUNs with them. Unknown is fine. Idempotent.
+
+        Raises:
+            FrskitError: What is left is named in ``context["undeleted"]``; calling again goes on.
+        """
         ...
 
     def abort_all(self, *, budget: Budget) -> Sequence[str]:
@@ -155,6 +196,13 @@ class ShadowCopyService(Protocol):
         """
         ...
 
-    def shadows(self) -> Sequence[Shadow]:
-        """The created shadow copies that the service manages here."""
+    def shadows(self, *, budget: Budget) -> Sequence[Shadow]:
+        """The created shadow copies that the service manages here, whoever made them.
+
+        Without `ServiceCapabilities.set_id_from_caller` that includes sets whose creation was cut
+        off. A shadow's `key` is None if the service does not remember it.
+
+        Raises:
+            Stopped: The budget is spent; the caller may ask again.
+        """
         ...

@@ -48,9 +48,12 @@ class Writer(Protocol):
         ...
 
     def prepare_snapshot(self, session: WriterSession, *, budget: Budget) -> None:
-        """Slow preparation; check that every needed volume is in ``session.volumes`` [EXC-15].
+        """Slow preparation; check that every needed path is in the set: ``session.covers`` [EXC-15].
 
         Nobody is frozen yet: whatever may wait, waits here.
+
+        Raises:
+            WriterVeto: A path is not in the set: the copy would not be whole.
         """
         ...
 

@@ -13,10 +13,10 @@ from collections.abc import MutableMapping, Sequence
 from typing import TYPE_CHECKING
 
 from frskit.clock import Budget, Clock
-from frskit.errors import FrskitError, HostError
+from frskit.errors import FrskitError, HostError, UsageError
 from frskit.events import EventSink
 from frskit.model.components import BackupType, WriterMetadata, WriterStatus
-from frskit.model.ids import IdFactory, SetId
+from frskit.model.ids import IdFactory, SetId, guid
 from frskit.model.shadows import (
     ImportedSet,
     RestoreRequest,
@@ -39,6 +39,8 @@ from frskit.vss.writers import Roster
 from frskit.watchdog import ANSWER_S, CLOSING_S, guarded, watchdog_of
 
 __all__ = ["Coordinator"]
+
+_TYPES = frozenset(BackupType) - {BackupType.LOG, BackupType.OTHER}
 
 _LOOKING = frozenset({"volumes", "disks", "resolve", "files", "detach"})
 """What a server is asked although it owes an answer: it only looks, or ends a mount."""
@@ -107,7 +109,7 @@ class Coordinator:
         """What it can do; constant."""
         return ServiceCapabilities(
             per_component_outcome=True,
-            backup_types=frozenset(BackupType),
+            backup_types=_TYPES,
             transportable=True,
             proven_on="frskit's own engine, with simulated arrays and directories",
         )
@@ -143,16 +145,35 @@ class Coordinator:
 
     # -- the service -------------------------------------------------------------------------
 
-    def writers(self) -> tuple[WriterMetadata, ...]:
-        """Ask every writer to identify itself; those that fail are absent [VSS-39]."""
-        return tuple(metadata for _, metadata in self.engine.roster.identify())
+    def writers(self, *, budget: Budget) -> tuple[WriterMetadata, ...]:
+        """Ask every writer to identify itself; those that fail are absent [VSS-39].
 
-    def writer_states(self) -> tuple[WriterStatus, ...]:
-        """The state of every writer whose last Identify succeeded."""
+        Raises:
+            Stopped: The budget is spent before everybody was asked.
+        """
+        return tuple(metadata for _, metadata in self.engine.roster.identify(budget))
+
+    def writer_states(self, *, budget: Budget) -> tuple[WriterStatus, ...]:
+        """The state of every writer whose last Identify succeeded; nobody is asked, so it is quick.
+
+        Raises:
+            Stopped: The budget is spent.
+        """
+        budget.check("listing the states of the writers")
         return self.engine.roster.statuses()
 
     def session(self, request: ShadowRequest) -> EngineSession:
-        """A session for one backup; nothing happens before it is entered."""
+        """A session for one backup; nothing happens before it is entered.
+
+        Raises:
+            UsageError: This service cannot make backups of that type, or the key is no GUID.
+        """
+        if request.backup_type not in _TYPES:
+            raise UsageError(
+                f"this shadow copy service cannot make {request.backup_type.value} backups",
+                hint=f"Use one of: {', '.join(sorted(each.value for each in _TYPES))}.",
+            )
+        guid(request.key)
         return EngineSession(self, request)
 
     def restore_session(self, request: RestoreRequest) -> EngineRestoreSession:
@@ -201,8 +222,13 @@ class Coordinator:
         self.engine.pardon()
         return tuple(ended)
 
-    def shadows(self) -> tuple[Shadow, ...]:
-        """The created shadow copies that are managed here: imported ones, also automatically."""
+    def shadows(self, *, budget: Budget) -> tuple[Shadow, ...]:
+        """The created shadow copies that are managed here: imported ones, also automatically.
+
+        Raises:
+            Stopped: The budget is spent.
+        """
+        budget.check("listing shadow copies")
         return tuple(
             member.shadow
             for record in self.engine.records.sets()
@@ -229,12 +255,13 @@ class Coordinator:
 
     def _end_session(self, record: SessionRecord, leftovers: list[str]) -> None:
         """Tell the writers of a dead session that it is over."""
-        # What the dead process knew of its writers is gone: they are found again by class id.
+        # What the dead process knew of its writers is gone: they are found again by class and
+        # instance.
         participants = Participants(roster=self.engine.roster, clock=self.engine.clock)
         present = self.engine.roster.identify()
         for role in record.writers:
             for member, metadata in present:
-                if metadata.writer_id == role.writer_id:
+                if (metadata.writer_id, metadata.instance) == (role.writer_id, role.instance):
                     participants.join(
                         member,
                         metadata,
@@ -269,7 +296,7 @@ class Coordinator:
 
     def _undo_creation(self, record: SetRecord, leftovers: list[str], budget: Budget) -> None:
         for member in record.members:
-            self.engine.server.set_flags([member.shadow.source], member.source_flags)
+            self.engine.server.set_flags([member.source.storage], member.source_flags)
         remains: list[str] = []
         for provider_id in dict.fromkeys(each.provider_id for each in record.members):
             provider = self.engine.providers.by_id(provider_id)

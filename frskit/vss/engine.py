@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from typing import Protocol
 
@@ -10,7 +11,15 @@ from attrs import define, field
 from frskit.clock import Clock
 from frskit.codes.hresult import hresult
 from frskit.errors import SnapshotSetInProgress, VolumeNotFound, VolumeNotSupported
-from frskit.model.ids import IdFactory, SetId, ShadowId, StorageId, VolumeId
+from frskit.model.ids import (
+    CopyKey,
+    IdFactory,
+    SetId,
+    ShadowId,
+    StorageId,
+    VolumeId,
+    canonical_guid,
+)
 from frskit.model.shadows import LunInformation, Shadow, ShadowState
 from frskit.model.storage import CopyKind, ScsiLun
 from frskit.model.volumes import Disk, Volume
@@ -82,7 +91,7 @@ class SetMember:
         """Move on; an impossible step is a mistake of the engine and raises KeyError."""
         self.state = SHADOW_TABLE[step, self.state]
 
-    def shadow(self, set_id: SetId, attributes: int) -> Shadow:
+    def shadow(self, set_id: SetId, attributes: int, key: CopyKey | None = None) -> Shadow:
         """The shadow copy as a value; before there is a copy its storage is empty."""
         return Shadow(
             id=self.id,
@@ -95,16 +104,22 @@ class SetMember:
             length_bytes=self.length_bytes,
             state=self.state,
             attributes=attributes,
+            key=key,
         )
 
 
 @define(eq=False)
 class OpenSet:
-    """A set between StartSnapshotSet and the end of its creation."""
+    """A set between StartSnapshotSet and the end of its creation.
+
+    Attributes:
+        key: The requestor's name for it; the id is made of it. None: the requestor gave none.
+    """
 
     id: SetId
     context: int
     kind: CopyKind | None
+    key: CopyKey | None = None
     members: list[SetMember] = field(factory=list)
 
     def providers(self) -> list[HardwareProvider]:
@@ -172,17 +187,21 @@ class Engine:
             dog.pardon()
 
     def volume_at(self, name: str) -> tuple[Volume, str]:
-        """The mounted volume of this name, and the mount point.
+        r"""The mounted volume of this name, and the mount point.
+
+        Args:
+            name: A mount point, or ``\\?\Volume{...}\`` with the volume's id [VSS-27].
 
         Raises:
             VolumeNotFound: The name does not end in a separator, or nothing is mounted there
                 [VSS-27].
         """
         if name.endswith(("\\", "/")):
-            wanted = _plain(name)
+            wanted, volume_id = _plain(name), _volume_id(name)
             for volume in self.server.volumes():
                 for mount_point in volume.mount_points:
-                    if _plain(mount_point) == wanted:
+                    named = volume_id and canonical_guid(volume.id) == volume_id
+                    if named or _plain(mount_point) == wanted:
                         return volume, mount_point
         raise VolumeNotFound(
             f"server {self.server.name} has no volume {name!r}",
@@ -219,6 +238,12 @@ class Engine:
                 native=hresult("VSS_E_VOLUME_NOT_SUPPORTED"),
             )
         return lun_information(disk), extent.offset_bytes, extent.length_bytes
+
+
+def _volume_id(name: str) -> str:
+    r"""The id in ``\\?\Volume{id}\``; empty if it is another kind of name."""
+    found = re.fullmatch(r"\\\\\?\\Volume\{(.+)\}\\", name, re.IGNORECASE)
+    return "" if found is None else canonical_guid(found[1])
 
 
 def _plain(mount_point: str) -> str:

@@ -14,7 +14,7 @@ from typing import TypeVar
 from attrs import evolve, field, frozen
 
 from frskit.model.components import BackupType, ComponentId
-from frskit.model.ids import SetId
+from frskit.model.ids import SetId, canonical_guid
 from frskit.model.json_records import dump, load
 from frskit.model.shadows import LunInformation, Shadow
 from frskit.model.volumes import DiskFlags
@@ -82,6 +82,7 @@ class WriterRole:
 
     writer_id: str
     components: tuple[ComponentId, ...]
+    instance: str = ""
 
 
 @frozen(kw_only=True)
@@ -105,16 +106,17 @@ class Records:
 
     def put_set(self, record: SetRecord) -> None:
         """Store or replace."""
-        self._memory[_SET + record.id] = _encoded(_SET, record)
+        self._memory[_set_key(record.id)] = _encoded(_SET, record)
 
     def get_set(self, set_id: SetId) -> SetRecord | None:
-        """The set, or None."""
-        data = self._memory.get(_SET + set_id)
-        return None if data is None else _decoded(_SET, _SET + set_id, data, SetRecord)
+        """The set, or None; its id may be spelled in any way [VSS-68]."""
+        key = _set_key(set_id)
+        data = self._memory.get(key)
+        return None if data is None else _decoded(_SET, key, data, SetRecord)
 
     def drop_set(self, set_id: SetId) -> None:
         """Forget; unknown is fine."""
-        self._memory.pop(_SET + set_id, None)
+        self._memory.pop(_set_key(set_id), None)
 
     def sets(self) -> tuple[SetRecord, ...]:
         """All sets, by id."""
@@ -139,6 +141,10 @@ class Records:
             for key in sorted(self._memory)
             if key.startswith(_SESSION)
         )
+
+
+def _set_key(set_id: SetId) -> str:
+    return _SET + canonical_guid(set_id)
 
 
 def _encoded(table: str, record: SetRecord | SessionRecord) -> bytes:

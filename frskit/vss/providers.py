@@ -25,7 +25,7 @@ from frskit.errors import (
     Stopped,
     VolumeNotSupported,
 )
-from frskit.model.ids import SetId
+from frskit.model.ids import SetId, canonical_guid
 from frskit.model.shadows import LunInformation
 from frskit.model.storage import CopyKind
 from frskit.protocols import HardwareProvider
@@ -35,6 +35,8 @@ from frskit.watchdog import ANSWER_S, CLOSING_S, Watchdog
 __all__ = ["Providers", "SupportsReconcile"]
 
 T = TypeVar("T")
+
+_GUID_NULL = "00000000-0000-0000-0000-000000000000"
 
 # What a provider may raise; everything else is an unexpected error [VSS-29].
 _LISTED = (ProviderError, ArrayError, HostError, Stopped, Busy)
@@ -105,13 +107,14 @@ class Providers:
         return tuple(self._members)
 
     def by_id(self, provider_id: str) -> HardwareProvider:
-        """The provider of this id.
+        """The provider of this id, in any spelling [VSS-68].
 
         Raises:
             ProviderNotRegistered: There is none.
         """
+        wanted = canonical_guid(provider_id)
         for each in self._members:
-            if each.info.id == provider_id:
+            if each.info.id == wanted:
                 return each
         raise ProviderNotRegistered(
             f"no provider with the id {provider_id} is registered on this server",
@@ -131,10 +134,14 @@ class Providers:
     ) -> HardwareProvider:
         """The provider for a volume: the one asked for, else hardware, software, system [VSS-28].
 
+        The GUID of zeros asks for nobody in particular, as at AddToSnapshotSet.
+
         Raises:
             ProviderNotRegistered: None is registered, or not the one asked for.
             VolumeNotSupported: None supports all LUNs in this way.
         """
+        if provider_id is not None and canonical_guid(provider_id) == _GUID_NULL:
+            provider_id = None
         if provider_id is not None:
             candidates = [self.by_id(provider_id)]
         else:

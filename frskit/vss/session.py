@@ -13,6 +13,7 @@ from frskit.clock import Budget
 from frskit.codes.hresult import hresult
 from frskit.errors import (
     BadState,
+    FrskitError,
     OutcomeUnknown,
     SnapshotSetInProgress,
     Stopped,
@@ -21,7 +22,7 @@ from frskit.errors import (
 )
 from frskit.model.components import ComponentId, WriterMetadata, WriterState
 from frskit.model.files import FileSet
-from frskit.model.ids import StorageId, VolumeId
+from frskit.model.ids import SetId, StorageId, VolumeId
 from frskit.model.shadows import (
     CompletionReport,
     LunInformation,
@@ -36,6 +37,7 @@ from frskit.vss.context_flags import CTX_APP_ROLLBACK, CTX_BACKUP, Attribute
 from frskit.vss.one_cut import check_one_cut
 from frskit.vss.requestor.backup_components import BackupComponents
 from frskit.vss.requestor.component_selection import Selection, select_components
+from frskit.vss.requestor.import_break_delete import delete_set
 from frskit.vss.state_tables import RequestorState
 
 if TYPE_CHECKING:
@@ -77,6 +79,8 @@ class EngineSession:
         self._begun = False
         self._over = False
         self._lock = threading.RLock()
+        # Apart, so that `abandon` need not wait for a writer that is slow to say who it is.
+        self._turn = threading.RLock()
 
     @property
     def components(self) -> BackupComponents:
@@ -117,13 +121,14 @@ class EngineSession:
 
     def plan(self, *, budget: Budget) -> SetPlan:
         """Choose components, volumes and LUNs; nothing on the array changes. Repeatable."""
-        components = self.components
-        # Once: a requestor object gathers metadata once [VSS-23].
-        if self._plan is None:
-            budget.check("planning a shadow copy set")
-            components.gather_writer_metadata()
-            self._plan = self._choose(components)
-        return self._plan
+        with self._turn:
+            components = self.components
+            # Once: a requestor object gathers metadata once [VSS-23].
+            if self._plan is None:
+                budget.check("planning a shadow copy set")
+                components.gather_writer_metadata(budget=budget)
+                self._plan = self._choose(components)
+            return self._plan
 
     def _choose(self, components: BackupComponents) -> SetPlan:
         writers = components.get_writer_metadata()
@@ -216,7 +221,7 @@ class EngineSession:
         Raises:
             As `frskit.protocols.ShadowSession.create`; writers have got Abort then.
         """
-        with self._lock:
+        with self._turn:
             plan = self.plan(budget=budget)
             components = self.components
             if self._begun:
@@ -226,8 +231,11 @@ class EngineSession:
                     hint="Use a new session for each backup.",
                 )
             self._begun = True
+        created: ShadowSet | None = None
         try:
-            components.start_snapshot_set(self._request.key, kind=self._request.kind)
+            # This service names its sets as the requestor wants.
+            wanted = SetId(self._request.key)
+            components.start_snapshot_set(wanted, kind=self._request.kind)
             for volume in plan.volumes:
                 components.add_to_snapshot_set(self._name(volume))
             components.prepare_for_backup()
@@ -240,14 +248,29 @@ class EngineSession:
         except SnapshotSetInProgress:
             self._begun = False  # nothing was begun: the session may try again
             raise
-        except BaseException:
+        except BaseException as error:
             # Whether the service has sent Abort cannot be known from outside [VSS 1.5]. A session
             # that was abandoned by another thread is over by now.
-            if components.state is not RequestorState.RELEASED:
-                components.abort_backup()
+            try:
+                if components.state is not RequestorState.RELEASED:
+                    components.abort_backup()
+            finally:
+                if created is not None:
+                    self._remove(created, error)
             raise
         self._created = created
         return created
+
+    def _remove(self, created: ShadowSet, error: BaseException) -> None:
+        """The caller hears of no set, so none may remain; what does is named in the error."""
+        engine = self._service.engine
+        try:
+            delete_set(engine, created.id, Budget.of(engine.clock, engine.cleanup_s))
+        except Exception as problem:  # noqa: BLE001  the reason why it came to this says more
+            error.add_note(f"left behind: set {created.id}: {problem}")
+            if isinstance(error, FrskitError):
+                left = f"set {created.id}: {problem}"
+                error.leftovers = (*error.leftovers, left)
 
     def complete(self, outcomes: Mapping[ComponentId, bool], *, budget: Budget) -> CompletionReport:
         """Tell the writers the verdict; components without one count as failed [VSS-64].

@@ -178,23 +178,32 @@ class Roster:
         # By identity, for the class has eq=False.
         return member in self._members
 
-    def identify(self) -> list[tuple[Enrolled, WriterMetadata]]:
-        """Ask every writer who it is; the ones that fail are left out [VSS-39]."""
+    def identify(self, budget: Budget | None = None) -> list[tuple[Enrolled, WriterMetadata]]:
+        """Ask every writer who it is; the ones that fail are left out [VSS-39].
+
+        Raises:
+            Stopped: The budget is spent; one writer that is slow is left out before that.
+        """
         found = []
         for member in list(self._members):
-            metadata = self.identify_one(member)
+            if budget is not None:
+                budget.check("asking the writers who they are")
+            metadata = self.identify_one(member, budget)
             if metadata is not None:
                 found.append((member, metadata))
         return found
 
-    def identify_one(self, member: Enrolled) -> WriterMetadata | None:
+    def identify_one(self, member: Enrolled, budget: Budget | None = None) -> WriterMetadata | None:
         """Ask one writer; None if it does not answer. Its state stays as it is [VSS-11]."""
         step = WriterEvent.IDENTIFY.value
+        deadline_s = self.end_s()
+        if budget is not None and budget.deadline_s is not None:
+            deadline_s = min(deadline_s, budget.deadline_s)
         try:
             metadata = member.dog.call(
                 step,
                 partial(member.writer.identify, budget=self.budget()),
-                deadline_s=self.end_s(),
+                deadline_s=deadline_s,
                 closing=True,  # it changes nothing, so it may be asked in the middle of anything
             )
             schema_of(schema_bits(metadata.schema))

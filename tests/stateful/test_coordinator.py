@@ -167,7 +167,7 @@ class Backups(RuleBasedStateMachine):
         with contextlib.suppress(Interrupt):
             session.abandon()
         if not transportable and not persistent:
-            listed = {each.storage for each in self.site.service.shadows()}
+            listed = {each.storage for each in self.site.service.shadows(budget=self.site.budget())}
             for storage in [each for each, why in self.kept.items() if why == key]:
                 if storage not in listed:
                     self.kept.pop(storage)
@@ -215,7 +215,7 @@ class Backups(RuleBasedStateMachine):
         except (FrskitError, RuntimeError, Interrupt):
             return
         self.imported.pop(key)
-        assert key not in {each.set_id for each in self.site.far.shadows()}
+        assert key not in {each.set_id for each in self.site.far.shadows(budget=self.site.budget())}
 
     @rule()
     def second_set_is_refused(self):

@@ -138,7 +138,7 @@ def make_plan(parts: Parts, copy: Copy, wish: RecoveryWish, budget: Budget) -> R
     _check_members(production, members, budget)
     _check_alone(production, component, members, budget)
     _check_present(production, members)
-    _check_running(production, component)
+    _check_running(production, component, budget)
     if wish.method is RecoveryMethod.ARRAY_RESTORE:
         check_array_restore(production, members, budget)
     lost = _lost(production, copy, component, wish.mode)
@@ -384,9 +384,11 @@ def _check_present(production: Production, members: tuple[CopyMember, ...]) -> N
             raise refuse("P-06", f"{member.mount_point} is not mounted on production")
 
 
-def _check_running(production: Production, component: ComponentInfo) -> None:
+def _check_running(production: Production, component: ComponentInfo, budget: Budget) -> None:
     """P-05: the writer takes part in the restore, so its service must run."""
-    if component.id.writer_id not in {each.writer_id for each in production.service.writers()}:
+    wanted = (component.id.writer_id, component.id.instance)
+    running = production.service.writers(budget=budget)
+    if wanted not in {(each.writer_id, each.instance) for each in running}:
         raise refuse("P-05", f"the writer of {component.name} is not running", "Start the service.")
 
 

@@ -11,7 +11,7 @@ from typing import cast
 
 from frskit.clock import Budget, Clock, VirtualClock
 from frskit.model.components import BackupType, WriterLevel
-from frskit.model.ids import IdFactory, SetId, StorageId
+from frskit.model.ids import CopyKey, IdFactory, SetId, StorageId
 from frskit.model.shadows import ShadowRequest
 from frskit.model.storage import CopyKind
 from frskit.model.volumes import DiskFlags
@@ -139,7 +139,7 @@ class SmallSite:
     def request(
         self,
         *components: str,
-        key: SetId = SET_ID,
+        key: str = SET_ID,
         backup_type: BackupType = BackupType.FULL,
         kind: CopyKind | None = CopyKind.SNAPCLONE,
         transportable: bool = True,
@@ -147,7 +147,7 @@ class SmallSite:
     ) -> ShadowRequest:
         """A wish; without names everything."""
         return ShadowRequest(
-            key=key,
+            key=CopyKey(key),
             components=components,
             backup_type=backup_type,
             kind=kind,

@@ -110,7 +110,17 @@ class _Play:
         if stage == "prepare_backup":
             writer.prepare_backup(self.session, budget=budget)
         elif stage == "prepare_snapshot":
-            self.session = evolve(self.session, volumes=frozenset(self.world.volumes))
+            # As if each directory were a volume of its own: nothing else is in the set.
+            places = [
+                files.path
+                for each in writer.identify(budget=budget).components
+                for files in each.files
+            ]
+            self.session = evolve(
+                self.session,
+                volumes=frozenset(self.world.volumes),
+                mount_points=tuple(dict.fromkeys(places)),
+            )
             writer.prepare_snapshot(self.session, budget=budget)
         elif stage == "freeze":
             writer.freeze(self.session, budget=budget)
@@ -180,7 +190,8 @@ def _metadata(make: Callable[[], WriterWorld]) -> str:
     for place, each in enumerate(ids):
         later = any(other.is_ancestor_of(each) for other in ids[place + 1 :])
         _must(not later, "EXC 2.2", f"{each.full_path} comes before its ancestor")
-    _must(said.freeze_timeout_s > 0, "VSS 3", "the freeze window is not positive")
+    window_s = said.freeze_timeout_s
+    _must(window_s is None or window_s > 0, "VSS 3", "the freeze window is not positive")
     schema_of(schema_bits(said.schema))
     _must(
         read_writer_metadata(write_writer_metadata(said)) == said,

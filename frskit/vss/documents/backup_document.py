@@ -9,6 +9,7 @@ read tolerantly by local names; nothing unknown is ever dropped from a document 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from attrs import frozen
@@ -49,6 +50,7 @@ class DocumentComponent:
         id, kind: Which.
         stamp: Backup stamp that the writer gave.
         metadata: Writer-private text.
+        previous_stamp: The stamp of the backup before, as the writer was told [VSS-66].
         succeeded: Outcome; None before it is known.
     """
 
@@ -57,16 +59,25 @@ class DocumentComponent:
     stamp: str = ""
     metadata: str = ""
     succeeded: bool | None = None
+    previous_stamp: str = ""
 
 
 @frozen(kw_only=True)
 class DocumentWriter:
-    """A writer in a BCD with its explicit components; writers without any are absent."""
+    """A writer in a BCD with its explicit components; writers without any are absent.
+
+    Attributes:
+        writer_id, instance_id, schema: As in its metadata.
+        components: The explicit ones.
+        instance: The instance as its components' ids have it: its name; the GUID, in a document
+            that has two nameless instances of one class; empty otherwise.
+    """
 
     writer_id: str
     instance_id: str
     schema: frozenset[BackupSchema] = frozenset()
     components: tuple[DocumentComponent, ...] = ()
+    instance: str = ""
 
 
 @frozen(kw_only=True)
@@ -176,6 +187,7 @@ def _writer_text(writer: DocumentWriter) -> str:
     attributes = {
         "instanceId": writer.instance_id,
         "writerId": writer.writer_id,
+        "instanceName": writer.instance or None,
         "backupSchema": str(schema_bits(writer.schema)),
     }
     children = "".join(_component_text(component) for component in writer.components)
@@ -189,6 +201,8 @@ def _component_text(component: DocumentComponent) -> str:
         "componentType": component.kind.value,
         "logicalPath": component.id.logical_path or None,
         "backupStamp": component.stamp or None,
+        # Its public name is not known [VSS 5.2].
+        "frskit:previousBackupStamp": component.previous_stamp or None,
         "frskit:succeeded": None if outcome is None else _yes(outcome),
     }
     if not component.metadata:
@@ -251,7 +265,7 @@ def read_backup_components(data: bytes) -> BackupDocument:
         set_id=SetId(read_guid(set_id)) if set_id else None,
         backup_type=types.get(root.get("backupType").casefold()),
         context=0 if description is None else description.number(_OWN + "context", 0),
-        writers=tuple(_read_writer(each) for each in root.find_all("WRITER_COMPONENTS")),
+        writers=tuple(_read_writer(*each) for each in _writers_in(root)),
         shadows=() if description is None else _read_shadows(description),
     )
 
@@ -268,22 +282,37 @@ def read_guid(text: str) -> str:
         raise damaged(f"{text!r} is not a GUID", name="VSS_E_CORRUPT_XML_DOCUMENT") from error
 
 
-def _read_writer(element: Element) -> DocumentWriter:
-    writer_id = read_guid(element.require("writerId"))
+def _writers_in(root: Element) -> Sequence[tuple[Element, str, str]]:
+    """The writers' elements with class id and instance, which tells two of one class apart."""
+    found = [
+        (each, read_guid(each.require("writerId")), each.get("instanceName"))
+        for each in root.find_all("WRITER_COMPONENTS")
+    ]
+    known = Counter((writer_id, name) for _, writer_id, name in found)
+    return [
+        (each, writer_id, name)
+        if known[writer_id, name] == 1
+        else (each, writer_id, read_guid(each.require("instanceId")))
+        for each, writer_id, name in found
+    ]
+
+
+def _read_writer(element: Element, writer_id: str, instance: str) -> DocumentWriter:
     return DocumentWriter(
         writer_id=writer_id,
         instance_id=read_guid(element.require("instanceId")),
+        instance=instance,
         schema=schema_of(element.number("backupSchema", 0)),
         # Whatever has a component name is a component; not all element names are known [VSS 5.1].
         components=tuple(
-            _read_component(writer_id, each)
+            _read_component(writer_id, instance, each)
             for each in element.children
             if "componentName" in each.attributes
         ),
     )
 
 
-def _read_component(writer_id: str, element: Element) -> DocumentComponent:
+def _read_component(writer_id: str, instance: str, element: Element) -> DocumentComponent:
     private = element.find("BACKUP_METADATA")
     outcome = element.get(_OWN + "succeeded")
     is_database = element.get("componentType").casefold() == ComponentKind.DATABASE.value
@@ -292,9 +321,11 @@ def _read_component(writer_id: str, element: Element) -> DocumentComponent:
             writer_id=writer_id,
             logical_path=element.get("logicalPath"),
             name=element.require("componentName"),
+            instance=instance,
         ),
         kind=ComponentKind.DATABASE if is_database else ComponentKind.FILE_GROUP,
         stamp=element.get("backupStamp"),
+        previous_stamp=element.get(_OWN + "previousBackupStamp"),
         metadata="" if private is None else private.get("metadata"),
         succeeded=None if not outcome else outcome == "yes",
     )
@@ -359,9 +390,8 @@ def with_outcomes(data: bytes, outcomes: Mapping[ComponentId, bool]) -> bytes:
 
 def _component_places(root: Element) -> Sequence[tuple[ComponentId, Element]]:
     return [
-        (_read_component(writer_id, each).id, each)
-        for writer in root.find_all("WRITER_COMPONENTS")
-        for writer_id in [read_guid(writer.require("writerId"))]
+        (_read_component(writer_id, instance, each).id, each)
+        for writer, writer_id, instance in _writers_in(root)
         for each in writer.children
         if "componentName" in each.attributes
     ]

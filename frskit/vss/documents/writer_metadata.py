@@ -32,11 +32,13 @@ def write_writer_metadata(metadata: WriterMetadata) -> bytes:
     Raises:
         DocumentError: A text holds a character that XML cannot carry.
     """
+    window_s = metadata.freeze_timeout_s
     identification = element_text(
         "IDENTIFICATION",
         {
             "writerId": metadata.writer_id,
             "instanceId": metadata.instance_id,
+            "instanceName": metadata.instance or None,
             "friendlyName": metadata.name,
             "usage": "USER_DATA",
             "dataSource": "TRANSACTION_DB",
@@ -44,7 +46,7 @@ def write_writer_metadata(metadata: WriterMetadata) -> bytes:
             "minorVersion": "0",
             "frskit:level": metadata.level.name,
             # Written with repr, so that reading gives back the very same float.
-            "frskit:freezeTimeout": repr(float(metadata.freeze_timeout_s)),
+            "frskit:freezeTimeout": None if window_s is None else repr(float(window_s)),
             # Left out where it is what every writer of VSS does.
             "frskit:quiesce": None if metadata.quiesce is Quiesce.HOLDS else metadata.quiesce.name,
         },
@@ -111,13 +113,14 @@ def read_writer_metadata(data: bytes) -> WriterMetadata:
     if who is None:
         raise damaged("it does not say whose it is", name="VSS_E_CORRUPT_XML_DOCUMENT")
     writer_id = read_guid(who.require("writerId"))
+    instance = who.get("instanceName")
     places = [each for where in root.find_all("BACKUP_LOCATIONS") for each in where.children]
     return WriterMetadata(
         writer_id=writer_id,
         instance_id=read_guid(who.require("instanceId")),
         name=who.get("friendlyName"),
         components=tuple(
-            _read_component(writer_id, each)
+            _read_component(writer_id, instance, each)
             for each in places
             if "componentName" in each.attributes
         ),
@@ -126,6 +129,7 @@ def read_writer_metadata(data: bytes) -> WriterMetadata:
         freeze_timeout_s=_read_seconds(who),
         quiesce=_read_quiesce(who),
         excluded=tuple(_read_files(each) for each in places if each.name == "EXCLUDE_FILES"),
+        instance=instance,
     )
 
 
@@ -143,8 +147,10 @@ def _read_quiesce(who: Element) -> Quiesce:
     return Quiesce[name]
 
 
-def _read_seconds(who: Element) -> float:
-    text = who.get(_OWN + "freezeTimeout", "60.0")  # the default window [VSS 3]
+def _read_seconds(who: Element) -> float | None:
+    text = who.get(_OWN + "freezeTimeout")
+    if not text:
+        return None  # a foreign document does not say
     try:
         seconds = float(text)
     except ValueError:
@@ -155,13 +161,14 @@ def _read_seconds(who: Element) -> float:
     return seconds
 
 
-def _read_component(writer_id: str, element: Element) -> Component:
+def _read_component(writer_id: str, instance: str, element: Element) -> Component:
     is_database = element.name == "DATABASE" or element.get(_OWN + "kind") == "database"
     return Component(
         id=ComponentId(
             writer_id=writer_id,
             logical_path=element.get("logicalPath"),
             name=element.require("componentName"),
+            instance=instance,
         ),
         caption=element.get("caption"),
         kind=ComponentKind.DATABASE if is_database else ComponentKind.FILE_GROUP,

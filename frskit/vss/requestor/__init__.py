@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         select_components,
         supports_type,
     )
-    from frskit.vss.requestor.do_snapshot_set import HOLD_WINDOW_S, Creation
+    from frskit.vss.requestor.do_snapshot_set import Creation
     from frskit.vss.requestor.dossier import Dossier
     from frskit.vss.requestor.import_break_delete import (
         break_set,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from frskit.vss.requestor.participants import Participant, Participants
     from frskit.vss.requestor.restore import Restoring
     from frskit.vss.requestor.set_builder import SetBuilder
+    from frskit.vss.requestor.write_hold import HOLD_WINDOW_S
 
 __all__ = [
     "HOLD_WINDOW_S",
@@ -61,7 +62,7 @@ _HOMES = {
     "ComponentHandle": "frskit.vss.requestor.component_choice",
     "Creation": "frskit.vss.requestor.do_snapshot_set",
     "Dossier": "frskit.vss.requestor.dossier",
-    "HOLD_WINDOW_S": "frskit.vss.requestor.do_snapshot_set",
+    "HOLD_WINDOW_S": "frskit.vss.requestor.write_hold",
     "Participant": "frskit.vss.requestor.participants",
     "Participants": "frskit.vss.requestor.participants",
     "Restoring": "frskit.vss.requestor.restore",

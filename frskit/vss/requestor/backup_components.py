@@ -13,11 +13,14 @@ locations, partial files. Calls are synchronous; waits are bounded by a `Budget`
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+import threading
+from collections.abc import Callable, Collection
+from functools import wraps
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from frskit.clock import Budget
-from frskit.errors import WriterError
+from frskit.codes.hresult import hresult
+from frskit.errors import BadState, WriterError
 from frskit.model.components import BackupType, ComponentId, WriterMetadata, WriterStatus
 from frskit.model.ids import SetId, ShadowId
 from frskit.model.shadows import ImportedSet, Shadow, ShadowDocuments, ShadowSet
@@ -43,12 +46,37 @@ if TYPE_CHECKING:
 
 __all__ = ["BackupComponents", "ComponentHandle"]
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _in_turn(
+    method: Callable[Concatenate[BackupComponents, P], R],
+) -> Callable[Concatenate[BackupComponents, P], R]:
+    """One call at a time: threads wait for each other, but nobody waits for a set being made."""
+
+    @wraps(method)
+    def call(self: BackupComponents, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        if not self._turn.acquire(blocking=not self._builder.making):
+            raise BadState(
+                "another thread is making the set",
+                native=hresult("VSS_E_BAD_STATE"),
+                hint="Wait for it, or call abort_backup.",
+            )
+        try:
+            return method(self, *args, **kwargs)
+        finally:
+            self._turn.release()
+
+    return call
+
 
 class BackupComponents:
     """One backup, one restore or one query; never reusable [VSS-20]. A context manager.
 
-    `abort_backup` and `release` may come from any thread, also while the set is being made. An
-    object that is dropped is aborted and released by its service.
+    Calls may come from any thread, one at a time: a second one waits, and is refused while the set
+    is being made. `abort_backup` and `release` may come at any time. An object that is dropped is
+    aborted and released by its service.
 
     Every call that is out of order raises `BadState` and changes nothing [VSS-21]; the context
     names state, call and what would be legal.
@@ -69,9 +97,10 @@ class BackupComponents:
         engine = service.engine
         engine.sessions.reap()
         self._engine = engine
+        self._turn = threading.RLock()
         self._order = CallOrder(engine.trace)
         self._choice = ComponentChoice(engine, self._order)
-        self._dossier = Dossier(explicit=self._choice.explicit)
+        self._dossier = Dossier(explicit=self._choice.explicit, stamps=self._choice.stamps)
         self._participants = Participants(roster=engine.roster, clock=engine.clock)
         self._builder = SetBuilder(
             engine, self._order, self._choice, self._dossier, self._participants
@@ -95,6 +124,7 @@ class BackupComponents:
 
     # -- initialization ----------------------------------------------------------------------
 
+    @_in_turn
     def initialize_for_backup(self, xml: bytes | None = None) -> None:
         """Make this object serve a backup; with the document of a set, its import.
 
@@ -107,6 +137,7 @@ class BackupComponents:
         self._order.enter(RequestorCall.INITIALIZE_FOR_BACKUP)
         self._document = document
 
+    @_in_turn
     def initialize_for_restore(self, xml: bytes) -> None:
         """Make this object serve a restore from the document of a backup.
 
@@ -118,8 +149,9 @@ class BackupComponents:
         self._order.enter(RequestorCall.INITIALIZE_FOR_RESTORE)
         self._document = document
         self._dossier.text = xml
-        self._restoring = Restoring(self._engine, document)
+        self._restoring = self._end.restoring = Restoring(self._engine, document)
 
+    @_in_turn
     def set_context(self, context: int) -> None:
         """Choose the context, once; without this call it is VSS_CTX_BACKUP.
 
@@ -134,6 +166,7 @@ class BackupComponents:
         self._order.context = context
         self._dossier.context = context
 
+    @_in_turn
     def set_backup_state(self, backup_type: BackupType, *, select_components: bool = True) -> None:
         """Choose type and mode; in component mode only writers with components take part."""
         self._order.enter(RequestorCall.SET_BACKUP_STATE, backup_type.value)
@@ -142,14 +175,21 @@ class BackupComponents:
 
     # -- metadata and components -------------------------------------------------------------
 
+    @_in_turn
     def disable_writers(self, writers: Collection[str]) -> None:
         """Leave out writers by class or instance id; works before metadata is gathered only."""
         self._choice.disable_writers(writers)
 
-    def gather_writer_metadata(self) -> int:
-        """Ask every writer who it is, once per object; the number that answered."""
-        return self._choice.gather()
+    @_in_turn
+    def gather_writer_metadata(self, *, budget: Budget | None = None) -> int:
+        """Ask every writer who it is, once per object; the number that answered.
 
+        Raises:
+            Stopped: The budget is spent before everybody was asked; it may be called again.
+        """
+        return self._choice.gather(budget)
+
+    @_in_turn
     def get_writer_metadata(self) -> tuple[WriterMetadata, ...]:
         """What the writers said; it never changes for this object.
 
@@ -158,6 +198,7 @@ class BackupComponents:
         """
         return self._choice.metadata()
 
+    @_in_turn
     def add_component(self, component: ComponentId) -> None:
         """Name a component explicitly.
 
@@ -167,6 +208,7 @@ class BackupComponents:
         """
         self._choice.add(component)
 
+    @_in_turn
     def set_previous_backup_stamp(self, component: ComponentId, stamp: str) -> None:
         """Give a writer the stamp that it gave at the last backup [VSS-66].
 
@@ -175,12 +217,14 @@ class BackupComponents:
         """
         self._choice.set_stamp(component, stamp)
 
+    @_in_turn
     def get_writer_components(self) -> tuple[ComponentHandle, ...]:
         """The explicit components; the handles become void when writers may change them."""
         return self._choice.handles()
 
     # -- creation ----------------------------------------------------------------------------
 
+    @_in_turn
     def start_snapshot_set(
         self, set_id: SetId | None = None, *, kind: CopyKind | None = None
     ) -> SetId:
@@ -192,6 +236,7 @@ class BackupComponents:
         """
         return self._builder.start(set_id, kind)
 
+    @_in_turn
     def add_to_snapshot_set(self, volume: str, provider_id: str | None = None) -> ShadowId:
         """Add a volume, named by a mount point that ends in a separator.
 
@@ -203,6 +248,7 @@ class BackupComponents:
         """
         return self._builder.add(volume, provider_id)
 
+    @_in_turn
     def prepare_for_backup(self) -> None:
         """Tell the writers that a backup of their components begins.
 
@@ -211,6 +257,7 @@ class BackupComponents:
         """
         self.writer_failures = self._builder.prepare_writers()
 
+    @_in_turn
     def do_snapshot_set(self, *, budget: Budget | None = None) -> ShadowSet:
         """Create the shadow copies; returns thawed or raises thawed, with nothing left.
 
@@ -225,6 +272,7 @@ class BackupComponents:
 
     # -- status, documents, end --------------------------------------------------------------
 
+    @_in_turn
     def gather_writer_status(self) -> tuple[WriterStatus, ...]:
         """Status of the writers: of those that take part, or of all before a backup began."""
         self._order.enter(RequestorCall.GATHER_WRITER_STATUS)
@@ -232,11 +280,13 @@ class BackupComponents:
             return self._participants.statuses()
         return self._engine.roster.statuses()
 
+    @_in_turn
     def save_as_xml(self) -> bytes:
         """The backup components document as it stands."""
         self._order.enter(RequestorCall.SAVE_AS_XML)
         return self._documents().backup_components
 
+    @_in_turn
     def documents(self) -> ShadowDocuments:
         """The document and the metadata of the writers that take part."""
         self._order.check(RequestorCall.SAVE_AS_XML)
@@ -248,6 +298,7 @@ class BackupComponents:
             gathered, [each.metadata for each in self._participants.entries]
         )
 
+    @_in_turn
     def set_backup_succeeded(self, component: ComponentId, succeeded: bool) -> None:
         """Say what came of an explicit component; True only if all its files are good [VSS-64].
 
@@ -259,6 +310,7 @@ class BackupComponents:
         self._order.enter(RequestorCall.SET_BACKUP_SUCCEEDED, component.full_path)
         self._dossier.outcomes[component] = succeeded
 
+    @_in_turn
     def backup_complete(self) -> None:
         """Tell the writers the outcome; failures are seen in their status [VSS 0.6]."""
         call = RequestorCall.BACKUP_COMPLETE
@@ -295,6 +347,7 @@ class BackupComponents:
 
     # -- queries and sets that exist ---------------------------------------------------------
 
+    @_in_turn
     def query(self) -> tuple[Shadow, ...]:
         """The created shadow copies of this context; VSS_CTX_ALL sees all [VSS 2.2]."""
         self._order.enter(RequestorCall.QUERY)
@@ -306,6 +359,7 @@ class BackupComponents:
             for member in record.members
         )
 
+    @_in_turn
     def import_snapshots(self, *, budget: Budget | None = None) -> ImportedSet:
         """Import the set of the document given to `initialize_for_backup`.
 
@@ -321,11 +375,13 @@ class BackupComponents:
         limit = budget or Budget.of(self._engine.clock)
         return import_document(self._engine, self._document, limit)
 
+    @_in_turn
     def break_snapshot_set(self, set_id: SetId, *, budget: Budget | None = None) -> None:
         """Let go of an imported set; see `Coordinator.break_set`."""
         self._order.enter(RequestorCall.BREAK_SNAPSHOT_SET, set_id)
         break_set(self._engine, set_id, budget or Budget.of(self._engine.clock))
 
+    @_in_turn
     def delete_snapshots(self, set_id: SetId, *, budget: Budget | None = None) -> int:
         """Delete the shadow copies of a set; how many. See `Coordinator.delete_set`."""
         self._order.enter(RequestorCall.DELETE_SNAPSHOTS, set_id)
@@ -334,6 +390,7 @@ class BackupComponents:
 
     # -- restore -----------------------------------------------------------------------------
 
+    @_in_turn
     def set_selected_for_restore(self, component: ComponentId) -> None:
         """Select a component of the document for restoring.
 
@@ -346,6 +403,7 @@ class BackupComponents:
         self._require_restoring(call).select(component, self._choice.require_gathered(call))
         self._order.enter(call, component.full_path)
 
+    @_in_turn
     def set_additional_restores(self, additional: bool) -> None:
         """Say whether more restores follow, so that writers must not finish yet."""
         call = RequestorCall.SET_ADDITIONAL_RESTORES
@@ -353,6 +411,7 @@ class BackupComponents:
         self._require_restoring(call).additional = additional
         self._order.enter(call)
 
+    @_in_turn
     def pre_restore(self) -> None:
         """Ask the writers whether their components may be replaced.
 
@@ -368,6 +427,7 @@ class BackupComponents:
         restoring.pre_restore()
         self._order.state = RequestorState.PRERESTORED
 
+    @_in_turn
     def set_file_restore_status(self, component: ComponentId, succeeded: bool) -> None:
         """Say what came of a component, between PreRestore and PostRestore only [VSS-18]."""
         call = RequestorCall.SET_FILE_RESTORE_STATUS
@@ -375,6 +435,7 @@ class BackupComponents:
         self._require_restoring(call).set_status(component, succeeded=succeeded)
         self._order.enter(call, component.full_path)
 
+    @_in_turn
     def post_restore(self) -> None:
         """Tell the writers that the work is done.
 

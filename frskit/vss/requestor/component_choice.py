@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from frskit.codes.hresult import hresult
-from frskit.errors import BadState, NotFound, ServiceError
+from frskit.errors import BadState, NotFound, ServiceError, UsageError
 from frskit.model.components import Component, ComponentId, WriterMetadata
 from frskit.model.ids import guid
 from frskit.vss.state_tables import RequestorCall
 from frskit.vss.writers import Enrolled
 
 if TYPE_CHECKING:
+    from frskit.clock import Budget
     from frskit.vss.engine import Engine
     from frskit.vss.requestor.call_order import CallOrder
 
@@ -85,10 +86,11 @@ class ComponentChoice:
         if self._gathered is None:
             self._disabled |= {guid(each) for each in writers}
 
-    def gather(self) -> int:
+    def gather(self, budget: Budget | None = None) -> int:
         """Ask every writer who it is, once; the number that answered.
 
         Raises:
+            Stopped: The budget is spent before everybody was asked.
             BadState: They were asked before, or it is too early or late.
         """
         call = RequestorCall.GATHER_WRITER_METADATA
@@ -98,7 +100,7 @@ class ComponentChoice:
         self._order.enter(call)
         self._gathered = [
             (member, metadata)
-            for member, metadata in self._engine.roster.identify()
+            for member, metadata in self._engine.roster.identify(budget)
             if not self._disabled & {metadata.writer_id, metadata.instance_id}
         ]
         return len(self._gathered)
@@ -132,6 +134,7 @@ class ComponentChoice:
             BadState: The context has no writers; or, of a strict service, a set was begun.
             ServiceError: It was added before (VSS_E_OBJECT_ALREADY_EXISTS).
             NotFound: No writer has it (VSS_E_OBJECT_NOT_FOUND).
+            UsageError: Two instances of one writer class have it, and it names neither.
         """
         call = RequestorCall.ADD_COMPONENT
         self._order.check(call)
@@ -192,11 +195,22 @@ class ComponentChoice:
         )
 
     def _known(self, component: ComponentId) -> Component:
-        for metadata in self.metadata():
-            for each in metadata.components:
-                if each.id == component:
-                    return each
-        raise _not_found(f"component {component.full_path}")
+        owners = [
+            (metadata, each)
+            for metadata in self.metadata()
+            for each in metadata.components
+            if each.id == component
+        ]
+        if not owners:
+            raise _not_found(f"component {component.told}")
+        if len(owners) > 1:
+            raise UsageError(
+                f"component {component.told} is one of {len(owners)} writer instances: "
+                + ", ".join(f"{each.name} {each.instance_id}" for each, _ in owners),
+                context={"instances": [each.instance_id for each, _ in owners]},
+                hint="Let the writers name their instances.",
+            )
+        return owners[0][1]
 
 
 def _not_found(what: str) -> NotFound:

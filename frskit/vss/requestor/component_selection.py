@@ -10,7 +10,7 @@ Nothing vanishes silently: what is left out is reported with its reason.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from attrs import define, field, frozen
 
@@ -23,7 +23,7 @@ from frskit.model.components import (
     WriterMetadata,
 )
 from frskit.model.files import FileSet
-from frskit.model.ids import VolumeId
+from frskit.model.ids import VolumeId, canonical_guid
 from frskit.model.server_paths import inside, matches, split_path
 from frskit.model.shadows import ExcludedComponent
 
@@ -37,6 +37,7 @@ _NEEDED = {
     BackupType.INCREMENTAL: BackupSchema.INCREMENTAL,
     BackupType.DIFFERENTIAL: BackupSchema.DIFFERENTIAL,
     BackupType.COPY: BackupSchema.COPY,
+    BackupType.LOG: BackupSchema.LOG,
 }
 
 
@@ -94,7 +95,8 @@ def select_components(
     Args:
         writers: Metadata of all writers.
         locate: Finds the volume of a file set.
-        wanted: Names, captions or full paths; none means everything that can be backed up.
+        wanted: Names, captions or full paths, with ``instance:`` before them where a writer class
+            has several instances; none means everything that can be backed up.
         exclude: Writers (name, class or instance id) or components (name, or ``writer:path``).
         volumes: Volumes that the set may have; None = whatever the components need.
         backup_type: Writers that do not support it are left out, with the reason [VSS-62].
@@ -107,10 +109,12 @@ def select_components(
         _Tree(writer=writer, dropped=_dropped(writer, locate, exclude, volumes, backup_type))
         for writer in writers
     ]
+    _drop_twins(trees)
     for tree in trees:
         tree.drop_ancestors()
     named = {tree.writer.instance_id: _named(tree, wanted) for tree in trees}
     _check_names(trees, wanted)
+    _check_instances(trees, named, wanted)
     chosen = [(tree, tree.explicit(named[tree.writer.instance_id], wanted)) for tree in trees]
     taking = [(tree, explicit) for tree, explicit in chosen if explicit]
     components = tuple(
@@ -157,6 +161,40 @@ def _check_names(trees: Sequence[_Tree], wanted: Sequence[str]) -> None:
             )
 
 
+def _drop_twins(trees: Sequence[_Tree]) -> None:
+    """A component of two instances that give no names is nobody's: outcomes would mix."""
+    owners: dict[ComponentId, list[_Tree]] = {}
+    for tree in trees:
+        for each in tree.writer.components:
+            owners.setdefault(each.id, []).append(tree)
+    for component, twins in owners.items():
+        if len(twins) > 1:
+            who = ", ".join(f"{tree.writer.name} {tree.writer.instance_id}" for tree in twins)
+            for tree in twins:
+                tree.dropped[component] = f"instances of one writer without names have it: {who}"
+
+
+def _check_instances(
+    trees: Sequence[_Tree], named: Mapping[str, list[Component]], wanted: Sequence[str]
+) -> None:
+    """A name must not mean components of two instances of one class; it may name the instance."""
+    for name in wanted:
+        found: dict[str, dict[str, str]] = {}
+        for tree in trees:
+            for each in named[tree.writer.instance_id]:
+                if each.answers_to(name) and each.id not in tree.dropped:
+                    told = f"{each.id.told} of {tree.writer.name} {tree.writer.instance_id}"
+                    found.setdefault(each.id.writer_id, {})[tree.writer.instance_id] = told
+        for fits in found.values():
+            if len(fits) > 1:
+                raise StorageGroupNotRecognized(
+                    f"{name!r} is a component of {len(fits)} writer instances: "
+                    + ", ".join(fits.values()),
+                    hint="Put the instance and a colon before the name.",
+                    context={"name": name, "fits": list(fits.values())},
+                )
+
+
 def _dropped(
     writer: WriterMetadata,
     locate: Locate,
@@ -165,7 +203,7 @@ def _dropped(
     backup_type: BackupType,
 ) -> dict[ComponentId, str]:
     """Components that cannot be in the backup for a reason of their own (steps 1 and 2)."""
-    out = {name.strip("{}").casefold() for name in exclude}
+    out = {canonical_guid(name).casefold() for name in exclude}
     if out & {writer.name.casefold(), writer.writer_id, writer.instance_id}:
         return {each.id: "its writer is excluded by request" for each in writer.components}
     if not supports_type(writer, backup_type):

@@ -9,6 +9,9 @@ After any failure the order is: release held writes, Abort to the writers, flags
 unclear outcome of the commit is a failure like any other here; what it may have left behind is
 looked for afterwards, when the application writes again [HAZ-09].
 
+Writers are frozen and thawed in one place, `Creation._frozen_part`; the hold of writes is
+`frskit.vss.requestor.write_hold`, the flags are `frskit.vss.requestor.lun_flags`.
+
 Between Freeze and Thaw every call has a deadline: the end of the shortest window. Whoever hangs
 then, writes are released and everybody gets Abort at that moment; the one that hangs is left
 behind, and what it answers later is undone.
@@ -16,11 +19,9 @@ behind, and what it answers later is undone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from typing import TypeVar
 
 from attrs import define, field
 
@@ -36,30 +37,22 @@ from frskit.errors import (
     TimedOut,
 )
 from frskit.model.components import WriterRecord
-from frskit.model.ids import StorageId
 from frskit.model.shadows import LunInformation, ShadowState
-from frskit.model.volumes import DiskFlags
-from frskit.protocols import HardwareProvider, WriteHold
+from frskit.protocols import HardwareProvider
 from frskit.vss.context_flags import creation_attributes
 from frskit.vss.engine import Engine, OpenSet
 from frskit.vss.persistent_sets import MemberRecord, SetLife, SetRecord
 from frskit.vss.providers import SupportsReconcile
+from frskit.vss.requestor.lun_flags import OriginalFlags
 from frskit.vss.requestor.participants import Participants
+from frskit.vss.requestor.write_hold import HOLD_WINDOW_S, HeldWrites, held_too_long
 from frskit.vss.state_tables import ShadowStep
 
-__all__ = ["HOLD_WINDOW_S", "Creation"]
-
-T = TypeVar("T")
+__all__ = ["Creation"]
 
 PREPARE_S = 4 * 3600.0
 """Longest staging where no budget says so: frskit's choice. A mirror may have to be brought up to
 date first; nobody is frozen meanwhile."""
-
-HOLD_WINDOW_S = 10.0
-"""Flush-and-hold: the kernel releases writes after this time [VSS 3]."""
-
-COPY_FLAGS = DiskFlags(hidden=True, read_only=True, no_drive_letter=True, shadow_copy=True)
-"""What originals are marked with, so that the copies carry it [VSS 1.1 row 15]."""
 
 
 @define(eq=False)
@@ -68,7 +61,6 @@ class Creation:
 
     Attributes:
         engine, open_set, participants, budget: With what, what, with whom, how long.
-        hold_s: How long writes were held.
         created_at: The instant.
         records: What writers want kept.
     """
@@ -77,16 +69,28 @@ class Creation:
     open_set: OpenSet
     participants: Participants
     budget: Budget
-    hold_s: float = 0.0
     created_at: datetime | None = None
     records: list[WriterRecord] = field(factory=list)
-    _flags: dict[StorageId, DiskFlags] = field(factory=dict, init=False)
-    _marked: bool = field(default=False, init=False)
+    _flags: OriginalFlags = field(init=False)
+    _hold: HeldWrites = field(init=False)
     _created: list[HardwareProvider] = field(factory=list, init=False)
-    _hold: WriteHold | None = field(default=None, init=False)
-    _held_since_s: float | None = field(default=None, init=False)
     _freeze_timeout: FreezeTimeout | None = field(default=None, init=False)
     _interrupt: BaseException | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._flags = OriginalFlags(self.engine, self.open_set)
+        self._hold = HeldWrites(
+            self.engine,
+            self.open_set,
+            self.participants,
+            on_expiry=self._release_everybody,
+            on_late=self._flags.clear,
+        )
+
+    @property
+    def hold_s(self) -> float:
+        """How long writes were held."""
+        return self._hold.held_s
 
     def run(self) -> SetRecord:
         """Create the set; returns thawed, or raises thawed with nothing of the set left.
@@ -101,7 +105,7 @@ class Creation:
             # Nobody outside may act on a row while the application is frozen (design law 5).
             with self.engine.trace.quiet():
                 self._frozen_part()
-            self._clear_flags()
+            self._flags.clear()
             self._finish()
         except BaseException as error:
             self._roll_back(error)
@@ -122,7 +126,7 @@ class Creation:
     def _prepare(self) -> None:
         """Rows 14 to 16: everything slow, outside of every window [VSS-02, VSS-45]."""
         self.participants.serve(self.budget)
-        self._remember_flags()
+        self._flags.remember()
         # Durable before the flags change, so that a restart can put them back.
         self.engine.records.put_set(self._record(SetLife.CREATING))
         self.open_set.advance(ShadowStep.PREPARE)
@@ -132,7 +136,7 @@ class Creation:
             deadline_s=self._prepared_by_s(),
         )
         self.open_set.advance(ShadowStep.PREPARE_DONE)
-        self._set_flags(COPY_FLAGS)
+        self._flags.mark()
         failures = self.participants.prepare_snapshot()
         self.participants.check_over()
         if failures:
@@ -163,11 +167,7 @@ class Creation:
     def _release_everybody(self) -> None:
         """A window has ended and somebody hangs: writes first, then all writers."""
         problems: list[BaseException] = []
-        hold = self._hold
-        if hold is not None:
-            release = partial(self._call_server, "ReleaseWrites", hold.release, closing=True)
-            problems += self._quietly(release, [], "held writes")
-            self._measure_hold()
+        problems += self._quietly(self._hold.release_now, [], "held writes")
         try:
             self.participants.check_windows()
         except FreezeTimeout as late:
@@ -188,21 +188,14 @@ class Creation:
 
     def _window_error(self) -> FrskitError:
         """What ended while the commit was under way: the hold, a writer's window, or the budget."""
-        if self.hold_s >= HOLD_WINDOW_S:
-            return _held_too_long(self.hold_s)
+        if self._hold.expired:
+            return held_too_long(self.hold_s)
         if self._freeze_timeout is not None:
             return self._freeze_timeout
         return TimedOut(
             "out of time while committing the shadow copies; nothing of them is left",
             context={"set": self.open_set.id},
         )
-
-    def _end_s(self) -> float | None:
-        """The reading of the clock at which nobody may be frozen or held any more."""
-        ends = [] if self._held_since_s is None else [self._held_since_s + HOLD_WINDOW_S]
-        if (frozen_s := self.participants.end_s()) is not None:
-            ends.append(frozen_s)
-        return min(ends, default=None)
 
     def _pre_commit(self) -> None:
         """Row 18: writers are frozen, writes are not held yet [VSS-04]."""
@@ -221,7 +214,7 @@ class Creation:
         """Rows 19 to 21: hold, commit, release at once [VSS-05]."""
         failure: BaseException | None = None
         try:
-            with self._held_writes():
+            with self._hold.held(self._window()):
                 try:
                     self._commit()
                 except BaseException as error:
@@ -229,8 +222,8 @@ class Creation:
                     raise
         except TimedOut as spent:
             # The commit gave up because the window was spent: the hold is what failed.
-            if self.hold_s >= HOLD_WINDOW_S:
-                raise _held_too_long(self.hold_s) from spent
+            if self._hold.expired:
+                raise held_too_long(self.hold_s) from spent
             raise
         except HoldTimeout as late:
             # The reason why it took so long says more than the fact that it did, unless it is the
@@ -239,93 +232,9 @@ class Creation:
                 raise failure from late
             raise
         if self.hold_s > HOLD_WINDOW_S:
-            raise _held_too_long(self.hold_s)
+            raise held_too_long(self.hold_s)
         self.created_at = self.engine.clock.now()
         self.participants.check_windows()
-
-    @contextmanager
-    def _held_writes(self) -> Iterator[None]:
-        """The server's hold, with its rows on the trace and its length on record."""
-        server, set_id, trace = self.engine.server, self.open_set.id, self.engine.trace
-        block = ExitStack()
-        try:
-            self._hold = self._call_server(
-                "HoldWrites",
-                partial(self._enter_hold, block),
-                on_late=partial(self._after_late_server, block.close),
-            )
-        except NoAnswer as silent:
-            raise HoldTimeout(
-                f"server {server.name} did not say in time that it holds writes",
-                context={"server": server.name},
-                native=hresult("VSS_E_HOLD_WRITES_TIMEOUT"),
-            ) from silent
-        except BaseException:
-            # An interrupt may have come together with the answer: what was entered is left.
-            self._call_server("ReleaseWrites", block.close, closing=True)
-            raise
-        self._held_since_s = self.engine.clock.monotonic()
-        trace.row("K", "HoldWrites", set_id=set_id, subject=server.name)
-        outcome = ""
-        try:
-            with self._leaving(block):
-                yield
-        except HoldTimeout as error:
-            outcome = str(error)
-            raise
-        finally:
-            self._measure_hold()
-            self._hold = self._held_since_s = None
-            if self.hold_s >= HOLD_WINDOW_S and not outcome:
-                outcome = str(_held_too_long(self.hold_s))
-            trace.row("K", "ReleaseWrites", set_id=set_id, subject=server.name, outcome=outcome)
-
-    def _measure_hold(self) -> None:
-        """Note how long writes have been held: by the server's word, or else by the clock."""
-        if self._hold is None or self._held_since_s is None:
-            return
-        by_clock_s = self.engine.clock.monotonic() - self._held_since_s
-        try:
-            said_s = self._hold.held_s
-        except Exception:  # noqa: BLE001  a stranger's property; the clock is enough
-            said_s = by_clock_s
-        self.hold_s = max(self.hold_s, said_s)
-
-    def _enter_hold(self, block: ExitStack) -> WriteHold:
-        server = self.engine.bare_server
-        return block.enter_context(
-            server.hold_writes(self.open_set.volumes(), budget=self._window())
-        )
-
-    @contextmanager
-    def _leaving(self, block: ExitStack) -> Iterator[None]:
-        """Leave the server's block as a ``with`` statement would, but through its watchdog."""
-        try:
-            yield
-        except BaseException as error:
-            leave = partial(block.__exit__, type(error), error, error.__traceback__)
-            if not self._call_server("ReleaseWrites", leave, closing=True):
-                raise
-        else:
-            self._call_server("ReleaseWrites", block.close, closing=True)
-
-    def _call_server(
-        self,
-        what: str,
-        function: Callable[[], T],
-        *,
-        on_late: Callable[[], None] | None = None,
-        closing: bool = False,
-    ) -> T:
-        """A call of the server inside the window."""
-        return self.engine.server_dog.call(
-            what,
-            function,
-            deadline_s=None if closing else self._end_s(),
-            on_expiry=None if closing else self._release_everybody,
-            on_late=on_late,
-            closing=closing,
-        )
 
     def _commit(self) -> None:
         """Row 20: the instant, for every provider."""
@@ -408,7 +317,7 @@ class Creation:
         """Leave nothing: flags, shadow copies, record; what stays is named in the error."""
         problems: list[BaseException] = []
         leftovers: list[str] = []
-        problems += self._quietly(self._clear_flags, leftovers, "flags of the original LUNs")
+        problems += self._quietly(self._flags.clear, leftovers, "flags of the original LUNs")
         budget = Budget.of(self.engine.clock, self.engine.cleanup_s)
         for provider in self.open_set.providers():
             problems += self._undo(provider, budget, leftovers)
@@ -536,7 +445,7 @@ class Creation:
             step,
             self.open_set.id,
             function,
-            deadline_s=self._end_s(),
+            deadline_s=self._hold.end_s(),
             on_expiry=self._release_everybody,
             on_late=partial(self._undo_late, provider),
         )
@@ -553,47 +462,6 @@ class Creation:
         """The caller's budget, cut to the shortest rest of a freeze window [VSS-43]."""
         return self.budget.at_most(self.participants.window_s())
 
-    def _remember_flags(self) -> None:
-        known = {disk.storage: disk.flags for disk in self.engine.server.disks()}
-        for lun in self.open_set.sources():
-            self._flags[lun.storage] = known.get(lun.storage, DiskFlags())
-
-    def _set_flags(self, flags: DiskFlags) -> None:
-        """Row 15: mark the originals, before the copy is made."""
-        storages = list(self._flags)
-        # Set before the call: one that fails half-way may have marked some.
-        self._marked = True
-        self.engine.server_dog.call(
-            "MarkOriginalLuns",
-            partial(self.engine.bare_server.set_flags, storages, flags),
-            deadline_s=self.engine.clock.monotonic() + self.engine.roster.answer_s,
-            on_late=self._after_late_server,
-        )
-        self.engine.trace.row(
-            "C", "MarkOriginalLuns", set_id=self.open_set.id, subject=", ".join(storages)
-        )
-
-    def _after_late_server(self, action: Callable[[], None] | None = None) -> None:
-        """The server came back after it was given up: nothing is held, and no flag stays."""
-        if action is not None:
-            action()
-        self._clear_flags()
-
-    def _clear_flags(self) -> None:
-        """Row 22: give the originals the flags that they had; once."""
-        if not self._marked:
-            return
-        # Few calls for many LUNs: those with the same former flags go together.
-        groups: dict[DiskFlags, list[StorageId]] = {}
-        for storage, flags in self._flags.items():
-            groups.setdefault(flags, []).append(storage)
-        for flags, storages in groups.items():
-            self.engine.server.set_flags(storages, flags)
-        self.engine.trace.row(
-            "C", "ClearOriginalLuns", set_id=self.open_set.id, subject=", ".join(self._flags)
-        )
-        self._marked = False
-
     def _record(self, life: SetLife) -> SetRecord:
         attributes = int(creation_attributes(self.open_set.context))
         return SetRecord(
@@ -602,21 +470,12 @@ class Creation:
             context=self.open_set.context,
             members=tuple(
                 MemberRecord(
-                    shadow=member.shadow(self.open_set.id, attributes),
+                    shadow=member.shadow(self.open_set.id, attributes, self.open_set.key),
                     provider_id=member.provider.info.id,
                     source=member.source,
                     target=member.target,
-                    source_flags=self._flags.get(member.source.storage, DiskFlags()),
+                    source_flags=self._flags.of(member.source.storage),
                 )
                 for member in self.open_set.members
             ),
         )
-
-
-def _held_too_long(held_s: float) -> HoldTimeout:
-    """For servers that measure the hold but do not judge it [VSS-44]."""
-    return HoldTimeout(
-        f"writes were held for {held_s:.1f} s, more than {HOLD_WINDOW_S:.0f} s",
-        context={"held_s": held_s},
-        native=hresult("VSS_E_HOLD_WRITES_TIMEOUT"),
-    )

@@ -40,6 +40,7 @@ class Dossier:
     Attributes:
         backup_type, context, set_id: Of the backup, as far as they are known.
         explicit: Explicit components.
+        stamps: What writers were told of their last backup.
         outcomes: Outcome per explicit component, as far as it is known.
         kept: What writers wanted kept.
         record: The created set.
@@ -50,6 +51,7 @@ class Dossier:
     context: int = 0
     set_id: SetId | None = None
     explicit: dict[ComponentId, Component] = field(factory=dict)
+    stamps: dict[ComponentId, str] = field(factory=dict)
     outcomes: dict[ComponentId, bool] = field(factory=dict)
     kept: tuple[WriterRecord, ...] = ()
     record: SetRecord | None = None
@@ -90,7 +92,7 @@ class Dossier:
         kept = {each.component: each for each in self.kept}
         for metadata in writers:
             mine = [
-                _component(each, kept.get(each.id))
+                _component(each, kept.get(each.id), self.stamps.get(each.id, ""))
                 for each in metadata.components
                 if each.id in self.explicit
             ]
@@ -98,15 +100,19 @@ class Dossier:
                 yield DocumentWriter(
                     writer_id=metadata.writer_id,
                     instance_id=metadata.instance_id,
+                    instance=metadata.instance,
                     schema=metadata.schema,
                     components=tuple(mine),
                 )
 
 
-def _component(component: Component, kept: WriterRecord | None) -> DocumentComponent:
+def _component(
+    component: Component, kept: WriterRecord | None, previous_stamp: str
+) -> DocumentComponent:
     return DocumentComponent(
         id=component.id,
         kind=component.kind,
         stamp=kept.stamp if kept else "",
         metadata=kept.metadata if kept else "",
+        previous_stamp=previous_stamp,
     )

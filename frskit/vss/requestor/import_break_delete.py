@@ -253,6 +253,7 @@ def break_set(engine: Engine, set_id: SetId, budget: Budget) -> None:
             native=hresult("VSS_E_OBJECT_NOT_FOUND"),
             hint="Only an imported set can be broken, and only once.",
         )
+    set_id = record.id
     budget.check("breaking a shadow copy set")
     # Each provider once, in the order of the members.
     for provider_id in dict.fromkeys(each.provider_id for each in record.members):
@@ -283,6 +284,7 @@ def delete_set(engine: Engine, set_id: SetId, budget: Budget) -> int:
     record = engine.records.get_set(set_id)
     if record is None or record.life not in (SetLife.IMPORTED, SetLife.CREATED):
         return 0
+    set_id = record.id
     deleted = 0
     while record.members:
         first, rest = record.members[0], record.members[1:]

@@ -19,6 +19,7 @@ from attrs import define, evolve, field
 from frskit.clock import Budget, CancelToken, Clock
 from frskit.errors import Cancelled, FreezeTimeout, WriterError, WriterUnstable
 from frskit.model.components import (
+    FREEZE_WINDOW_S,
     BackupType,
     ComponentId,
     WriterFailure,
@@ -28,7 +29,8 @@ from frskit.model.components import (
     WriterState,
     WriterStatus,
 )
-from frskit.model.ids import SetId, VolumeId
+from frskit.model.ids import CopyKey, SetId, VolumeId
+from frskit.model.volumes import Volume
 from frskit.vss.state_tables import WriterEvent
 from frskit.vss.writers import Enrolled, Limits, Roster
 from frskit.watchdog import together
@@ -69,6 +71,12 @@ class Participant:
     shut_down: bool = False
 
     @property
+    def window_s(self) -> float:
+        """How long it may be frozen: as it says, or else the service's default [VSS-42]."""
+        said_s = self.metadata.freeze_timeout_s
+        return FREEZE_WINDOW_S if said_s is None else said_s
+
+    @property
     def frozen(self) -> bool:
         """Whether it got Freeze and neither Thaw nor Abort yet."""
         return self.frozen_at is not None and self.thawed_at is None
@@ -77,7 +85,7 @@ class Participant:
         """Rest of its freeze window, None if it is not frozen; 0 counts as exceeded [R-7]."""
         if self.frozen_at is None or not self.frozen:
             return None
-        return max(0.0, self.metadata.freeze_timeout_s - (now_s - self.frozen_at))
+        return max(0.0, self.window_s - (now_s - self.frozen_at))
 
     def held_s(self) -> float:
         """How long it was frozen."""
@@ -112,6 +120,7 @@ class Participants:
         backup_type: BackupType,
         components: tuple[ComponentId, ...],
         previous_stamps: Mapping[ComponentId, str],
+        key: CopyKey | None = None,
     ) -> None:
         """Add a writer with its explicit components."""
         # A writer hears of its own components only.
@@ -121,6 +130,7 @@ class Participants:
             backup_type=backup_type,
             components=components,
             previous_stamps=stamps,
+            key=key,
         )
         self.entries.append(Participant(member=member, metadata=metadata, session=session))
 
@@ -129,12 +139,26 @@ class Participants:
         """Those that did not refuse the backup."""
         return [entry for entry in self.entries if not entry.vetoed]
 
-    def set_volumes(self, volumes: Iterable[VolumeId]) -> None:
-        """Make the set's volumes known; from PrepareForSnapshot on writers see them."""
+    def set_volumes(self, wanted: Iterable[VolumeId], mounted: Iterable[Volume] = ()) -> None:
+        """Make the set's volumes known; from PrepareForSnapshot on writers see them.
+
+        Args:
+            wanted: The volumes of the set.
+            mounted: All volumes of the server: where a path belongs depends on the others, too.
+        """
         # The set is complete only now, when no volume can be added any more.
-        known = frozenset(volumes)
+        known = frozenset(wanted)
+        mine: list[str] = []
+        others: list[str] = []
+        for volume in mounted:
+            (mine if volume.id in known else others).extend(volume.mount_points)
         for entry in self.entries:
-            entry.session = evolve(entry.session, volumes=known)
+            entry.session = evolve(
+                entry.session,
+                volumes=known,
+                mount_points=tuple(mine),
+                other_mount_points=tuple(others),
+            )
 
     def serve(self, budget: Budget) -> None:
         """From now on the caller's deadline and cancel token hold for writers, too."""
@@ -173,7 +197,7 @@ class Participants:
     def end_s(self) -> float | None:
         """The reading of the clock at which everybody has to be released; None: nobody is frozen."""
         ends = [
-            each.frozen_at + each.metadata.freeze_timeout_s
+            each.frozen_at + each.window_s
             for each in self.entries
             if each.frozen_at is not None and each.frozen
         ]
@@ -192,7 +216,7 @@ class Participants:
         for entry in sorted(self.active, key=lambda each: each.metadata.level.value):
             # Counted from before the call, so that a slow Freeze uses up its own window.
             entry.frozen_at = self.clock.monotonic()
-            window = budget.at_most(entry.metadata.freeze_timeout_s)
+            window = budget.at_most(entry.window_s)
             writer, session = entry.member.writer, entry.session
             failure = self._send(
                 entry,
@@ -432,7 +456,7 @@ class Participants:
     def _too_long(self, entry: Participant) -> FreezeTimeout:
         name = entry.metadata.name
         elapsed_s = self.clock.monotonic() - (entry.frozen_at or 0.0)
-        window_s = entry.metadata.freeze_timeout_s
+        window_s = entry.window_s
         return FreezeTimeout(
             f"writer {name} was frozen for {elapsed_s:.1f} s, its window is {window_s:.1f} s",
             context={"writer": name, "elapsed_s": elapsed_s, "window_s": window_s},

@@ -40,7 +40,7 @@ class Restoring:
     def select(
         self, component: ComponentId, writers: Sequence[tuple[Enrolled, WriterMetadata]]
     ) -> None:
-        """Select an explicit component of the backup; writers are matched by class id.
+        """Select an explicit component of the backup; writers are matched by class and instance.
 
         Raises:
             NotFound: The document does not name it.
@@ -53,14 +53,25 @@ class Restoring:
                 native=hresult("VSS_E_OBJECT_NOT_FOUND"),
                 hint="Select components that were explicit in the backup.",
             )
-        # By class id, as VShadow does: the instance of the backup may be long gone [VSS 1.4].
-        for member, metadata in writers:
-            if metadata.writer_id == component.writer_id:
+        # By class id, as VShadow does, for the run of the backup may be long gone [VSS 1.4]; of
+        # several instances by the name that stays.
+        mine = [each for each in writers if each[1].writer_id == component.writer_id]
+        for member, metadata in mine:
+            # A document that two nameless instances of one class are in knows their GUIDs only.
+            if component.instance in (metadata.instance, metadata.instance_id):
                 self._selected[component] = member
                 return
+        if not component.instance and len(mine) == 1:
+            # The backup is from before the writer gave its instance a name.
+            self._selected[component] = mine[0][0]
+            return
         raise WriterNotFound(
             f"the writer of component {component.full_path} is not running",
-            context={"component": component.full_path, "writer_id": component.writer_id},
+            context={
+                "component": component.full_path,
+                "writer_id": component.writer_id,
+                "instance": component.instance,
+            },
             native=hresult("VSS_E_OBJECT_NOT_FOUND"),
         )
 
@@ -91,7 +102,7 @@ class Restoring:
         for member in dict.fromkeys(self._selected.values()):
             session = WriterSession(
                 session_id=session_id,
-                backup_type=self._document.backup_type or BackupType.FULL,
+                backup_type=self._document.backup_type or BackupType.OTHER,
                 components=tuple(each for each, owner in self._selected.items() if owner is member),
                 additional_restores=self.additional,
             )
@@ -112,6 +123,13 @@ class Restoring:
         failures = self._tell_the_end(succeeded=True)
         if failures:
             raise failures[0]
+
+    def give_up(self) -> list[WriterError]:
+        """Tell the writers that wait for PostRestore that nothing came of it; the failures.
+
+        A restore has no abort [VSS 1.4], and nobody may wait for ever.
+        """
+        return self._tell_the_end(succeeded=False)
 
     def _tell_the_end(self, *, succeeded: bool) -> list[WriterError]:
         failures = []

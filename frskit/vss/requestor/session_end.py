@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from frskit.vss.requestor.call_order import CallOrder
     from frskit.vss.requestor.participants import Participants
+    from frskit.vss.requestor.restore import Restoring
     from frskit.vss.requestor.set_builder import SetBuilder
 
 __all__ = ["SessionEnd"]
@@ -29,11 +30,15 @@ class SessionEnd:
 
     While the set is being made in another thread, everybody is released at once, and the rest is
     left to that thread: it knows best what it was about to make.
+
+    Attributes:
+        restoring: The restore that the object serves, if it does.
     """
 
     _order: CallOrder
     _builder: SetBuilder
     _participants: Participants
+    restoring: Restoring | None = None
     _lock: threading.RLock = field(factory=threading.RLock, init=False, repr=False)
     _release_when_made: bool = field(default=False, init=False)
 
@@ -41,12 +46,19 @@ class SessionEnd:
         """Give up; a no-op if nothing is under way, harmless if repeated [VSS-36]."""
         with self._lock:
             before = self._order.state
-            self._order.enter(RequestorCall.ABORT_BACKUP)
-            if self._order.state is before:
-                return
-            if not self._builder.making:
+            after = self._order.check(RequestorCall.ABORT_BACKUP)
+            problems: list[BaseException] = []
+            # An interrupt may come with the row; what has to be done is done all the same.
+            try:
+                self._order.row(RequestorCall.ABORT_BACKUP.value)
+            except BaseException as error:  # noqa: BLE001  raised below
+                problems.append(error)
+            self._order.state = after
+            if after is not before and not self._builder.making:
                 self._builder.give_up_slot()
-        raise_interrupt(self._participants.abort())
+        if after is not before:
+            problems += self._participants.abort()
+        raise_interrupt(problems)
 
     def release(self) -> None:
         """Let go of the object; writers get BackupShutdown [VSS-09]. Idempotent."""
@@ -57,9 +69,17 @@ class SessionEnd:
                 self._release_when_made = True
                 self._participants.over = True
                 return
-            self._order.enter(RequestorCall.RELEASE)
+            after = self._order.check(RequestorCall.RELEASE)
+            problems: list[BaseException] = []
+            try:
+                self._order.row(RequestorCall.RELEASE.value)
+            except BaseException as error:  # noqa: BLE001  raised below
+                problems.append(error)
+            self._order.state = after
             self._builder.give_up_slot()
-            problems = self._participants.shut_down()
+            problems += self._participants.shut_down()
+            if self.restoring is not None:
+                problems += self.restoring.give_up()
             self._builder.let_go()
         raise_interrupt(problems)
 

@@ -12,7 +12,7 @@ from frskit.clock import Budget
 from frskit.codes.hresult import hresult
 from frskit.errors import FrskitError, LimitExceeded, ServiceError, WriterError
 from frskit.model.components import BackupType
-from frskit.model.ids import SetId, ShadowId, guid
+from frskit.model.ids import CopyKey, SetId, ShadowId, guid
 from frskit.model.shadows import ShadowDocuments, ShadowSet
 from frskit.vss.context_flags import CTX_ALL, MAX_VOLUMES, Attribute
 from frskit.vss.engine import OpenSet, SetMember
@@ -84,7 +84,8 @@ class SetBuilder:
         # The slot last of all checks and first of all effects: a refusal leaves it to others
         # [VSS-19].
         self._engine.slot.acquire(self)
-        self._set = OpenSet(id=wanted, context=self._order.effective_context, kind=kind)
+        key = CopyKey(wanted) if set_id else None
+        self._set = OpenSet(id=wanted, context=self._order.effective_context, kind=kind, key=key)
         self._dossier.set_id = wanted
         self._order.set_id = wanted
         self._order.enter(call, wanted)
@@ -195,12 +196,17 @@ class SetBuilder:
                     backup_type=self._dossier.backup_type or BackupType.FULL,
                     components=mine,
                     previous_stamps=self._choice.stamps,
+                    key=open_set.key,
                 )
 
     def _remember_session(self, open_set: OpenSet) -> None:
         """Durable before any writer hears of it, so that a restart can tell them the end."""
         roles = tuple(
-            WriterRole(writer_id=each.metadata.writer_id, components=each.session.components)
+            WriterRole(
+                writer_id=each.metadata.writer_id,
+                components=each.session.components,
+                instance=each.metadata.instance,
+            )
             for each in self._participants.entries
         )
         backup_type = self._dossier.backup_type or BackupType.FULL
@@ -227,7 +233,7 @@ class SetBuilder:
             raise order.refusal(call, "needs PrepareForBackup first in a context with writers")
         open_set = self._require_set(call)
         order.row(call.value)
-        self._participants.set_volumes(open_set.volumes())
+        self._participants.set_volumes(open_set.volumes(), self._engine.server.volumes())
         order.generation += 1
         # Whatever breaks off from here on leaves FAILED; only success goes on.
         order.state = RequestorState.FAILED

@@ -497,7 +497,7 @@ def test_ids_in_tables_are_beginnings_that_commands_take(used, lend, frs):
         for words in (("copy", "list"), ("journal", "show"), ("tree",)):
             out = frs(*words).out
             assert short in out or (words == ("tree",) and copy.verdict.value != "verified")
-            assert copy.id not in out.replace(f"set {copy.id}", "")  # a fact of the journal
+            assert copy.id not in out.replace(f"key {copy.id}", "")  # a fact of the journal
         assert copy.id in frs("copy", "show", short).out
         assert frs("--json", "copy", "show", short).document["copy"]["id"] == copy.id
 

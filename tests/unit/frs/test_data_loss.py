@@ -621,9 +621,9 @@ def test_a_service_that_fails_in_its_own_way_when_told_the_outcome_stops_no_clea
 
 
 def _request():
-    from frskit.spi import SetId, ShadowRequest
+    from frskit.spi import CopyKey, ShadowRequest
 
-    return ShadowRequest(key=SetId("0" * 36), components=("sg1",), backup_type=FULL)
+    return ShadowRequest(key=CopyKey("0" * 32), components=("sg1",), backup_type=FULL)
 
 
 def test_an_unfinished_copy_that_cannot_be_cleaned_up_waits_for_the_next_resume(site, monkeypatch):

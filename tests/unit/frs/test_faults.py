@@ -8,6 +8,7 @@ from support.labs import closed_logs
 
 import frskit
 from frskit import BackupType, CopyLife, Verdict
+from frskit.clock import Budget
 from frskit.errors import ArrayError, FrskitError, HostError
 from frskit.model.components import WriterState
 
@@ -19,7 +20,7 @@ RECOVERY_CALLS = ("rescan", "attach", "detach", "files")
 
 def check_after(site, before, older):
     """What must hold after any copy, failed or not."""
-    (state,) = site.parties.services[0].writer_states()
+    (state,) = site.parties.services[0].writer_states(budget=Budget.of(site.parts.clock))
     assert state.state in (WriterState.STABLE, WriterState.FAILED_AT_FREEZE) or state.failure
     assert not site.exchange.group("sg1").busy
     site.deliver("evs1", "sg1", messages=1)

@@ -117,7 +117,9 @@ def test_a_mount_point_that_is_gone_is_refused(plan, copy):
 
 def test_a_writer_that_does_not_run_is_refused(site, plan, copy, monkeypatch):
     """It takes part in every restore."""
-    monkeypatch.setattr(type(site.parts.production("evs1").service), "writers", lambda _: ())
+    monkeypatch.setattr(
+        type(site.parts.production("evs1").service), "writers", lambda _, budget: ()
+    )
     assert refused(plan, copy)[0] == "P-05"
 
 

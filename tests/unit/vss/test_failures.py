@@ -159,7 +159,7 @@ def test_shortest_window_governs(site):
     assert error.context["writer"] == "writer-1"
     assert error.context["window_s"] == 20.0
     assert (error.native, error.retryable) == (WriterFailure.TIMEOUT.value, True)
-    status = site.service.writer_states()[0]
+    status = site.service.writer_states(budget=site.budget())[0]
     assert status.state is WriterState.FAILED_AT_FREEZE
     assert status.failure == WriterFailure.TIMEOUT.value
     assert "abort" in site.script.of("writer-1")

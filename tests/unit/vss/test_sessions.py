@@ -264,11 +264,11 @@ def test_failed_state_lasts_until_the_next_session(site):
     site.script.on("writer-1.freeze", VETO)
     with pytest.raises(WriterVeto), site.service.session(site.request()) as session:
         session.create(budget=site.budget())
-    status = site.service.writer_states()[0]
+    status = site.service.writer_states(budget=site.budget())[0]
     assert status.state is WriterState.FAILED_AT_FREEZE
     assert (status.failure, status.reason) == (WriterFailure.RETRYABLE.value, "no")
     backup(site, key="11111111-1111-4111-8111-111111111111")
-    status = site.service.writer_states()[0]
+    status = site.service.writer_states(budget=site.budget())[0]
     assert (status.state, status.failure, status.reason) == (WriterState.STABLE, 0, "")
 
 
@@ -276,11 +276,11 @@ def test_failed_state_lasts_until_the_next_session(site):
 def test_writer_that_does_not_identify_itself(site):
     """It is absent from metadata and status, and the backup goes on without it."""
     site.script.on("writer-2.identify", RuntimeError("down"))
-    assert [each.name for each in site.service.writers()] == ["writer-1"]
-    assert [each.name for each in site.service.writer_states()] == ["writer-1"]
+    assert [each.name for each in site.service.writers(budget=site.budget())] == ["writer-1"]
+    assert [each.name for each in site.service.writer_states(budget=site.budget())] == ["writer-1"]
     odd = frozenset({BackupSchema.EXCLUSIVE_INCREMENTAL_DIFFERENTIAL})
     site.writers[0].metadata = attrs.evolve(site.writers[0].metadata, schema=odd)
-    assert [each.name for each in site.service.writers()] == ["writer-2"]
+    assert [each.name for each in site.service.writers(budget=site.budget())] == ["writer-2"]
 
 
 @pytest.mark.rule("VSS-38")
@@ -317,7 +317,7 @@ def test_late_shutdown_of_an_older_session(site):
 
     def end_first():
         first.abandon()
-        made.append(site.service.writer_states()[0].state)
+        made.append(site.service.writer_states(budget=site.budget())[0].state)
 
     site.script.on("writer-2.prepare_snapshot", end_first)
     second.create(budget=site.budget())
@@ -419,7 +419,10 @@ def test_refused_restore(site):
         pytest.fail("the work must not begin")
     assert site.script.of("writer-1")[-1] == "post_restore"
     assert "post_restore" not in site.script.of("writer-2")
-    assert site.service.writer_states()[1].state is WriterState.FAILED_AT_PRE_RESTORE
+    assert (
+        site.service.writer_states(budget=site.budget())[1].state
+        is WriterState.FAILED_AT_PRE_RESTORE
+    )
 
 
 def test_post_restore_veto_comes_out(site):
@@ -453,10 +456,10 @@ def test_restore_without_its_writer(site):
 
 
 def test_capabilities(site):
-    """The engine can report failure per component and asks for every type."""
+    """The engine can report failure per component and asks for every type of its own."""
     capabilities = site.service.capabilities
     assert capabilities.per_component_outcome
-    assert capabilities.backup_types == frozenset(BackupType)
+    assert capabilities.backup_types == frozenset(BackupType) - {BackupType.LOG, BackupType.OTHER}
     assert capabilities.transportable
 
 

@@ -211,15 +211,15 @@ def test_identify_in_the_middle_of_freeze(site):
     seen = []
 
     def look():
-        seen.extend(site.service.writers())
-        seen.append(site.service.writer_states()[0].state)
+        seen.extend(site.service.writers(budget=site.budget()))
+        seen.append(site.service.writer_states(budget=site.budget())[0].state)
 
     site.script.on("array.commit_copies", look)
     with site.service.session(site.request()) as session:
         session.create(budget=site.budget())
     assert [each.name for each in seen[:2]] == ["writer-1", "writer-2"]
     assert seen[2] is WriterState.WAITING_FOR_THAW
-    states = [each.state for each in site.service.writer_states()]
+    states = [each.state for each in site.service.writer_states(budget=site.budget())]
     assert states == [WriterState.STABLE] * 2
 
 

@@ -36,7 +36,7 @@ def test_import_and_break(site):
     """A set is imported where the document goes, once, hidden and read-only; break keeps the data."""
     made = create(site)
     assert "P LocateLuns" not in site.sink.steps()
-    assert site.service.shadows() == ()
+    assert site.service.shadows(budget=site.budget()) == ()
     imported = site.far.import_set(made.documents, budget=site.budget())
     assert [each.storage for each in imported.shadows] == [each.storage for each in made.shadows]
     assert [each.volume for each in imported.shadows] == ["volume-logs", "volume-mail"]
@@ -48,9 +48,9 @@ def test_import_and_break(site):
         )
         (shown,) = site.array.presentations(shadow.storage)
         assert (shown.host, shown.read_only) == ("frs1", True)
-    assert site.far.shadows() == imported.shadows
+    assert site.far.shadows(budget=site.budget()) == imported.shadows
     site.far.break_set(made.id, budget=site.budget())
-    assert site.far.shadows() == ()
+    assert site.far.shadows(budget=site.budget()) == ()
     assert [site.array.read(each) for each in site.copies()] == [b"logs", b"mail"]
     site.far.delete_set(made.id, budget=site.budget())
     assert len(site.copies()) == 2
@@ -86,7 +86,7 @@ def test_second_import_fails(site):
         with pytest.raises(ImportFailed) as caught:
             site.far.import_set(made.documents, budget=site.budget())
         assert caught.value.context["presented"] == []
-        if site.far.shadows():
+        if site.far.shadows(budget=site.budget()):
             site.far.break_set(made.id, budget=site.budget())
 
 
@@ -121,7 +121,7 @@ def test_partial_arrival(site):
     assert caught.value.context["presented"] == [each.storage for each in made.shadows]
     assert len(site.array.presentations(hidden)) == 1
     assert site.clock.monotonic() == 60.0
-    assert site.far.shadows() == ()
+    assert site.far.shadows(budget=site.budget()) == ()
     site.recovery.rescan = real
     assert len(site.far.import_set(made.documents, budget=site.budget()).shadows) == 2
 
@@ -234,9 +234,9 @@ def test_delete_stops_at_the_first_error_and_goes_on(site):
         site.far.delete_set(made.id, budget=site.budget())
     assert caught.value.context["deleted"] == 1
     assert caught.value.context["undeleted"] == made.shadows[1].id
-    assert [each.id for each in site.far.shadows()] == [made.shadows[1].id]
+    assert [each.id for each in site.far.shadows(budget=site.budget())] == [made.shadows[1].id]
     site.far.delete_set(made.id, budget=site.budget())
-    assert (site.copies(), site.far.shadows()) == ([], ())
+    assert (site.copies(), site.far.shadows(budget=site.budget())) == ([], ())
 
 
 @pytest.mark.rule("VSS-34", "VSS-55")
@@ -268,12 +268,14 @@ def test_automatic_import_and_release(site, persistent):
     """A set that stays here comes up here; it lives longer than the session only if persistent."""
     with site.service.session(site.request(transportable=False, persistent=persistent)) as session:
         made = session.create(budget=site.budget())
-        assert [each.id for each in site.service.shadows()] == [each.id for each in made.shadows]
+        assert [each.id for each in site.service.shadows(budget=site.budget())] == [
+            each.id for each in made.shadows
+        ]
         assert "P LocateLuns" in site.sink.steps()
     assert bool(site.copies()) is persistent
-    assert bool(site.service.shadows()) is persistent
+    assert bool(site.service.shadows(budget=site.budget())) is persistent
     again = site.coordinator()
-    assert bool(again.shadows()) is persistent
+    assert bool(again.shadows(budget=site.budget())) is persistent
 
 
 def test_failed_automatic_import_leaves_nothing(site):
@@ -367,7 +369,7 @@ def test_recover_keeps_what_was_created(site):
         site.script.steps.clear()
         assert site.service.recover(budget=site.budget()) == ()
         assert "backup_shutdown" in site.script.of("writer-1")
-        assert len(site.service.shadows()) == 2
+        assert len(site.service.shadows(budget=site.budget())) == 2
         assert len(site.copies()) == 2
 
 
@@ -375,11 +377,11 @@ def test_damaged_records(site):
     """A record that cannot be read is a typed error that names it, not a crash."""
     site.memory["set/x"] = b'{"schema": 99}'
     with pytest.raises(CatalogError) as caught:
-        site.service.shadows()
+        site.service.shadows(budget=site.budget())
     assert caught.value.context["key"] == "set/x"
     site.memory["set/x"] = b"not JSON"
     with pytest.raises(CatalogError):
-        site.service.shadows()
+        site.service.shadows(budget=site.budget())
 
 
 @pytest.mark.rule("HAZ-01", "EVA-43")

@@ -1,0 +1,139 @@
+"""The shadow copy set of a copy: found again after a creation that was cut off, and its LUNs.
+
+A service may name its sets as it likes (`ServiceCapabilities.set_id_from_caller`). Until `create`
+has returned, the requestor has its own key only. If it dies in between, the set is looked up by
+that key, and else by comparing lists: what was not there before and carries no key may be the
+copy's, or may be somebody else's, so it is named and never deleted without consent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+
+from frskit.errors import StorageGroupNotRecognized
+from frskit.frs.state.journal_words import CopyStep
+from frskit.model.ids import SetId, canonical_guid
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from frskit.clock import Budget
+    from frskit.frs.state.journal import Journal
+    from frskit.model.ids import CopyKey, StorageId, VolumeId
+    from frskit.model.shadows import SetPlan
+    from frskit.protocols import Server, ShadowCopyService
+
+__all__ = [
+    "FoundSets",
+    "known_before",
+    "look_for_set",
+    "planned_luns",
+    "remove_unfinished_set",
+    "sets_before",
+    "storages_of",
+]
+
+
+@frozen
+class FoundSets:
+    """Sets that a creation which was cut off may have left.
+
+    Attributes:
+        ours: Those that carry the copy's key.
+        unnamed: New ones without any key.
+    """
+
+    ours: tuple[SetId, ...]
+    unnamed: tuple[SetId, ...]
+
+
+def sets_before(service: ShadowCopyService, budget: Budget) -> tuple[SetId, ...] | None:
+    """The sets that are there before one is created; None if its id will be the key anyway."""
+    if service.capabilities.set_id_from_caller:
+        return None
+    return tuple(dict.fromkeys(each.set_id for each in service.shadows(budget=budget)))
+
+
+def known_before(journal: Journal, copy: str) -> tuple[SetId, ...] | None:
+    """That list, as an earlier process wrote it down; None if there is none."""
+    for operation in journal.unfinished():
+        if operation.subject != copy:
+            continue
+        for step, facts in operation.intents():
+            known = facts.get("known_sets")
+            if step == CopyStep.CREATE and isinstance(known, (list, tuple)):
+                return tuple(SetId(str(each)) for each in known)
+    return None
+
+
+def look_for_set(
+    service: ShadowCopyService,
+    key: CopyKey,
+    before: Collection[SetId] | None,
+    budget: Budget,
+) -> FoundSets:
+    """What there is of a set whose creation was cut off.
+
+    Args:
+        service: The service that was creating it.
+        key: The requestor's name for it.
+        before: The sets that were there before; None: not known, so that nothing is called new.
+        budget: For the listing.
+    """
+    ours: dict[SetId, None] = {}
+    unnamed: dict[SetId, None] = {}
+    known = None if before is None else {canonical_guid(each) for each in before}
+    for shadow in service.shadows(budget=budget):
+        if shadow.key is not None and canonical_guid(shadow.key) == canonical_guid(key):
+            ours[shadow.set_id] = None
+        elif shadow.key is None and known is not None and shadow.set_id not in known:
+            unnamed[shadow.set_id] = None
+    return FoundSets(tuple(ours), tuple(each for each in unnamed if each not in ours))
+
+
+def remove_unfinished_set(
+    service: ShadowCopyService,
+    key: CopyKey,
+    before: Collection[SetId] | None,
+    budget: Budget,
+) -> list[str]:
+    """Delete the set if it is there under the key; texts about what may be left of it."""
+    if service.capabilities.set_id_from_caller:
+        return []
+    found = look_for_set(service, key, before, budget)
+    for set_id in found.ours:
+        service.delete_set(set_id, budget=budget)
+    return [
+        f"set {each} appeared while the copy was being made and does not say whose it is; "
+        "delete it by hand if it is of no use"
+        for each in found.unnamed
+    ]
+
+
+def planned_luns(plan: SetPlan, server: Server) -> Mapping[VolumeId, Sequence[StorageId]]:
+    """The LUNs of each planned volume, as the server sees them; none of one it does not know."""
+    mounted = {
+        each.id: tuple(dict.fromkeys(extent.storage for extent in each.extents))
+        for each in server.volumes()
+    }
+    return {each: mounted.get(each, ()) for each in plan.volumes}
+
+
+def storages_of(plan: SetPlan, server: Server) -> tuple[StorageId, ...]:
+    """The LUNs of a plan: by the service's word, or else by the server's.
+
+    Raises:
+        StorageGroupNotRecognized: The service cannot tell, and the server does not know a volume.
+    """
+    if plan.storages is not None:
+        return plan.storages
+    found = planned_luns(plan, server)
+    missing = [volume for volume, luns in found.items() if not luns]
+    if missing:
+        raise StorageGroupNotRecognized(
+            f"server {server.name} does not know the storage of {', '.join(missing)}",
+            context={"server": server.name, "volumes": missing},
+        )
+    return tuple(dict.fromkeys(lun for luns in found.values() for lun in luns))
