@@ -9,12 +9,13 @@ from frskit._lazy import face
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from frskit.testing.provider.kit import ProviderWorld, check_provider
+    from frskit.testing.provider.kit import check_provider
+    from frskit.testing.provider.world import ProviderWorld
 
 __all__ = ["ProviderWorld", "check_provider"]
 
 _HOMES = {
-    "ProviderWorld": "frskit.testing.provider.kit",
+    "ProviderWorld": "frskit.testing.provider.world",
     "check_provider": "frskit.testing.provider.kit",
 }
 __getattr__: Callable[[str], object]

@@ -7,52 +7,15 @@ of how copies are made; it looks at the records, and at production's logs throug
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
-from typing import Protocol
+from collections.abc import Callable
 
 from frskit.errors import CopyNotFound, FrskitError, IntegrityError, NotFound
 from frskit.model.components import BackupType
 from frskit.model.copies import Copy, Verdict
-from frskit.protocols import Requestor
 from frskit.testing.report import KitReport, demand
+from frskit.testing.requestor.world import RequestorWorld
 
 __all__ = ["RequestorWorld", "check_requestor"]
-
-
-class RequestorWorld(Protocol):
-    """A requestor and the levers that the kit needs; made anew for each scenario."""
-
-    @property
-    def requestor(self) -> Requestor:
-        """The requestor under test."""
-        ...
-
-    @property
-    def server(self) -> str:
-        """Name of a production server."""
-        ...
-
-    @property
-    def component(self) -> str:
-        """Name of a component there that can be copied."""
-        ...
-
-    def work(self) -> None:
-        """Let the application do something, so that a full backup has logs to truncate."""
-        ...
-
-    def logs(self) -> Mapping[str, bytes]:
-        """Production's closed logs, by name."""
-        ...
-
-    def damaged(self) -> AbstractContextManager[None]:
-        """While it is open, copies that are made do not pass their check."""
-        ...
-
-    def close(self) -> None:
-        """Give everything up."""
-        ...
 
 
 def check_requestor(make: Callable[[], RequestorWorld]) -> KitReport:
