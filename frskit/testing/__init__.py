@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from frskit.testing.array.kit import check_disk_array
     from frskit.testing.array.world import ArrayWorld, ScsiWorld
     from frskit.testing.provider.kit import check_provider
+    from frskit.testing.provider.levers import ProviderLevers
     from frskit.testing.provider.world import ProviderWorld
     from frskit.testing.report import KitReport
     from frskit.testing.requestor.kit import check_requestor
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ArrayWorld",
     "KitReport",
+    "ProviderLevers",
     "ProviderWorld",
     "RequestorWorld",
     "ScsiWorld",
@@ -41,6 +43,7 @@ __all__ = [
 _HOMES = {
     "ArrayWorld": "frskit.testing.array.world",
     "KitReport": "frskit.testing.report",
+    "ProviderLevers": "frskit.testing.provider.levers",
     "ProviderWorld": "frskit.testing.provider.world",
     "RequestorWorld": "frskit.testing.requestor.world",
     "ScsiWorld": "frskit.testing.array.world",

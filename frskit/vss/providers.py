@@ -22,6 +22,7 @@ from frskit.errors import (
     HostError,
     ProviderError,
     ProviderNotRegistered,
+    ProviderVeto,
     Stopped,
     VolumeNotSupported,
 )
@@ -37,7 +38,7 @@ __all__ = ["Providers", "SupportsReconcile"]
 T = TypeVar("T")
 
 # What a provider may raise; everything else is an unexpected error [VSS-29].
-_LISTED = (ProviderError, ArrayError, HostError, Stopped, Busy)
+_LISTED = (ProviderVeto, ArrayError, HostError, Stopped, Busy)
 
 
 @runtime_checkable

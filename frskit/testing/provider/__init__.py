@@ -10,11 +10,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from frskit.testing.provider.kit import check_provider
+    from frskit.testing.provider.levers import ProviderLevers
     from frskit.testing.provider.world import ProviderWorld
 
-__all__ = ["ProviderWorld", "check_provider"]
+__all__ = ["ProviderLevers", "ProviderWorld", "check_provider"]
 
 _HOMES = {
+    "ProviderLevers": "frskit.testing.provider.levers",
     "ProviderWorld": "frskit.testing.provider.world",
     "check_provider": "frskit.testing.provider.kit",
 }

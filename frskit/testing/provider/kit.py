@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING
 from frskit.errors import FrskitError, MissingDependency, ProviderVeto
 from frskit.model.ids import SetId, ShadowId
 from frskit.model.shadows import LunInformation
+from frskit.testing.provider.strangers import stranger_cases
 from frskit.testing.provider.world import ProviderWorld
 from frskit.testing.report import KitReport
+from frskit.testing.strangers import PATIENCE_S
 from frskit.vss import PROVIDER_TABLE, ProviderAction, ProviderCall, ProviderState
 
 if TYPE_CHECKING:
@@ -35,14 +37,19 @@ _STEPS = ("begin", "end", "pre", "commit", "post")
 
 
 def check_provider(
-    make: Callable[[], ProviderWorld], *, max_examples: int = 60, steps: int = 12
+    make: Callable[[], ProviderWorld],
+    *,
+    max_examples: int = 60,
+    steps: int = 12,
+    patience_s: float = PATIENCE_S,
 ) -> KitReport:
     """Check a hardware provider.
 
     Args:
-        make: Makes a fresh world.
+        make: Makes a fresh world, which may offer levers of `frskit.testing.ProviderLevers` too.
         max_examples: How many random orders of calls are tried.
         steps: Most calls in one of them.
+        patience_s: Real seconds until a call counts as one that never comes back.
 
     Returns:
         What was checked, and what was skipped for lack of a lever.
@@ -56,6 +63,12 @@ def check_provider(
         with _unexpected(part):
             if scenario(make()) is False:
                 report.skip(part, "the world has no lever for it")
+            else:
+                report.ran(part)
+    for part, case in stranger_cases(patience_s).items():
+        with _unexpected(part):
+            if skipped := case(make):
+                report.skip(part, skipped)
             else:
                 report.ran(part)
     with _unexpected("random orders"):
