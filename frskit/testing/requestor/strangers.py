@@ -92,10 +92,14 @@ class _Struck:
         strike = _Strike(act, step, done=done)
         self.meddle(strike)
         what = f"a copy whose {step} {words}{' after its effect' if done else ''}"
-        error = typed(self.copy, what)
+        made: list[Copy] = []
+        error = typed(lambda: made.append(self.copy()), what)
         self.meddle(None)
         if error is not None:
             _told(error, what)
+        good = {each.id for each in self.world.requestor.copies() if each.recoverable}
+        late = [each.id for each in made if each.id not in good]
+        demand(not late, f"{what} is returned, and cannot be recovered from")
         bad = self.unrest()
         demand(not bad, f"after {what}: {'; '.join(bad)}")
 
