@@ -15,17 +15,26 @@ if TYPE_CHECKING:
 
     from frskit.testing.array.kit import check_disk_array
     from frskit.testing.array.world import ArrayWorld, ScsiWorld
-    from frskit.testing.provider.kit import ProviderWorld, check_provider
+    from frskit.testing.provider.kit import check_provider
+    from frskit.testing.provider.levers import ProviderLevers
+    from frskit.testing.provider.world import ProviderWorld
     from frskit.testing.report import KitReport
-    from frskit.testing.requestor.kit import RequestorWorld, check_requestor
-    from frskit.testing.writer.kit import WriterWorld, check_writer
+    from frskit.testing.requestor.kit import check_requestor
+    from frskit.testing.requestor.levers import RequestorLevers
+    from frskit.testing.requestor.world import RequestorWorld
+    from frskit.testing.writer.kit import check_writer
+    from frskit.testing.writer.levers import WriterLevers
+    from frskit.testing.writer.world import WriterWorld
 
 __all__ = [
     "ArrayWorld",
     "KitReport",
+    "ProviderLevers",
     "ProviderWorld",
+    "RequestorLevers",
     "RequestorWorld",
     "ScsiWorld",
+    "WriterLevers",
     "WriterWorld",
     "check_disk_array",
     "check_provider",
@@ -36,10 +45,13 @@ __all__ = [
 _HOMES = {
     "ArrayWorld": "frskit.testing.array.world",
     "KitReport": "frskit.testing.report",
-    "ProviderWorld": "frskit.testing.provider.kit",
-    "RequestorWorld": "frskit.testing.requestor.kit",
+    "ProviderLevers": "frskit.testing.provider.levers",
+    "ProviderWorld": "frskit.testing.provider.world",
+    "RequestorLevers": "frskit.testing.requestor.levers",
+    "RequestorWorld": "frskit.testing.requestor.world",
     "ScsiWorld": "frskit.testing.array.world",
-    "WriterWorld": "frskit.testing.writer.kit",
+    "WriterLevers": "frskit.testing.writer.levers",
+    "WriterWorld": "frskit.testing.writer.world",
     "check_disk_array": "frskit.testing.array.kit",
     "check_provider": "frskit.testing.provider.kit",
     "check_requestor": "frskit.testing.requestor.kit",

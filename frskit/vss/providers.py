@@ -22,6 +22,7 @@ from frskit.errors import (
     HostError,
     ProviderError,
     ProviderNotRegistered,
+    ProviderVeto,
     Stopped,
     VolumeNotSupported,
 )
@@ -39,7 +40,7 @@ T = TypeVar("T")
 _GUID_NULL = "00000000-0000-0000-0000-000000000000"
 
 # What a provider may raise; everything else is an unexpected error [VSS-29].
-_LISTED = (ProviderError, ArrayError, HostError, Stopped, Busy)
+_LISTED = (ProviderVeto, ArrayError, HostError, Stopped, Busy)
 
 
 @runtime_checkable

@@ -118,7 +118,8 @@ def test_the_sqlite_hold_survives_a_copy_by_this_process(sqlite_writer, database
         insert(database)
     writer.thaw(SESSION, budget=Budget.of(SystemClock()))
     insert(database)
-    writer.thaw(SESSION, budget=Budget.of(SystemClock()))
+    with pytest.raises(WriterVeto, match="lost"):  # nothing is held: nobody may think so
+        writer.thaw(SESSION, budget=Budget.of(SystemClock()))
     writer.abort(SESSION)
     assert sqlite_writer.damage(database.with_suffix(".copy")) == ""
 

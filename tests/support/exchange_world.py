@@ -29,19 +29,21 @@ class ExchangeWorld:
         logs: The closed logs, by name.
         image: What is on the volumes.
         window_s: How long to wait until the hold is over.
+        roll: Closes one more log.
     """
 
     writer: Writer
     volumes: Collection[VolumeId]
     clock: VirtualClock
     deliver: Callable[[], object]
-    logs: Callable[[], Iterable[str]]
+    closed: Callable[[], Iterable[str]] = field(alias="logs")
     image: Callable[[], object]
     window_s: float
+    roll: Callable[[], object]
     _before: frozenset[str] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._before = frozenset(self.logs())
+        self._before = frozenset(self.closed())
         assert self._before, "there is nothing to truncate"
 
     @property
@@ -60,10 +62,19 @@ class ExchangeWorld:
         return True
 
     def truncated(self) -> bool:
-        return not self._before <= set(self.logs())
+        return not self._before <= set(self.closed())
 
     def truncates(self) -> bool:
         return True
+
+    def logs(self, _component: ComponentId) -> Iterable[str]:
+        return self.closed()
+
+    def close_log(self, _component: ComponentId) -> None:
+        self.roll()
+
+    def advance(self, seconds: float) -> None:
+        self.clock.advance(seconds)
 
     def pass_window(self) -> bool:
         self.clock.advance(self.window_s)

@@ -9,12 +9,15 @@ from frskit._lazy import face
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from frskit.testing.provider.kit import ProviderWorld, check_provider
+    from frskit.testing.provider.kit import check_provider
+    from frskit.testing.provider.levers import ProviderLevers
+    from frskit.testing.provider.world import ProviderWorld
 
-__all__ = ["ProviderWorld", "check_provider"]
+__all__ = ["ProviderLevers", "ProviderWorld", "check_provider"]
 
 _HOMES = {
-    "ProviderWorld": "frskit.testing.provider.kit",
+    "ProviderLevers": "frskit.testing.provider.levers",
+    "ProviderWorld": "frskit.testing.provider.world",
     "check_provider": "frskit.testing.provider.kit",
 }
 __getattr__: Callable[[str], object]

@@ -12,14 +12,15 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from frskit.clock import Budget
 from frskit.errors import FrskitError, MissingDependency, ProviderVeto
-from frskit.model.ids import SetId, ShadowId, StorageId
+from frskit.model.ids import SetId, ShadowId
 from frskit.model.shadows import LunInformation
-from frskit.protocols import HardwareProvider
+from frskit.testing.provider.strangers import stranger_cases
+from frskit.testing.provider.world import ProviderWorld
 from frskit.testing.report import KitReport
+from frskit.testing.strangers import PATIENCE_S
 from frskit.vss import PROVIDER_TABLE, ProviderAction, ProviderCall, ProviderState
 
 if TYPE_CHECKING:
@@ -35,63 +36,20 @@ _CONTEXT = 0x29
 _STEPS = ("begin", "end", "pre", "commit", "post")
 
 
-class ProviderWorld(Protocol):
-    """A fresh provider with levers; every call of ``make()`` gives another one."""
-
-    @property
-    def provider(self) -> HardwareProvider:
-        """The provider of the host that owns the originals."""
-        ...
-
-    @property
-    def far(self) -> HardwareProvider:
-        """The same array's provider on the host that imports."""
-        ...
-
-    @property
-    def luns(self) -> Sequence[LunInformation]:
-        """At least two originals that the provider supports."""
-        ...
-
-    @property
-    def foreign(self) -> LunInformation:
-        """A LUN that does not belong to the array."""
-        ...
-
-    def write(self, storage: StorageId, data: bytes) -> None:
-        """Write four bytes to the beginning of an original."""
-        ...
-
-    def read(self, storage: StorageId) -> bytes:
-        """The first four bytes of an original or a target."""
-        ...
-
-    def targets(self) -> Sequence[StorageId]:
-        """Every target that exists on the array now."""
-        ...
-
-    def shown(self, storage: StorageId) -> str:
-        """How the importing host sees a target: ``""`` not at all, ``"ro"`` or ``"rw"``."""
-        ...
-
-    def break_commit(self) -> bool:
-        """Let the next commit fail; False if this world cannot."""
-        ...
-
-    def budget(self) -> Budget:
-        """A budget on the world's clock."""
-        ...
-
-
 def check_provider(
-    make: Callable[[], ProviderWorld], *, max_examples: int = 60, steps: int = 12
+    make: Callable[[], ProviderWorld],
+    *,
+    max_examples: int = 60,
+    steps: int = 12,
+    patience_s: float = PATIENCE_S,
 ) -> KitReport:
     """Check a hardware provider.
 
     Args:
-        make: Makes a fresh world.
+        make: Makes a fresh world, which may offer levers of `frskit.testing.ProviderLevers` too.
         max_examples: How many random orders of calls are tried.
         steps: Most calls in one of them.
+        patience_s: Real seconds until a call counts as one that never comes back.
 
     Returns:
         What was checked, and what was skipped for lack of a lever.
@@ -105,6 +63,12 @@ def check_provider(
         with _unexpected(part):
             if scenario(make()) is False:
                 report.skip(part, "the world has no lever for it")
+            else:
+                report.ran(part)
+    for part, case in stranger_cases(patience_s).items():
+        with _unexpected(part):
+            if skipped := case(make):
+                report.skip(part, skipped)
             else:
                 report.ran(part)
     with _unexpected("random orders"):

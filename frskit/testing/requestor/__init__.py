@@ -9,12 +9,15 @@ from frskit._lazy import face
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from frskit.testing.requestor.kit import RequestorWorld, check_requestor
+    from frskit.testing.requestor.kit import check_requestor
+    from frskit.testing.requestor.levers import RequestorLevers
+    from frskit.testing.requestor.world import RequestorWorld
 
-__all__ = ["RequestorWorld", "check_requestor"]
+__all__ = ["RequestorLevers", "RequestorWorld", "check_requestor"]
 
 _HOMES = {
-    "RequestorWorld": "frskit.testing.requestor.kit",
+    "RequestorLevers": "frskit.testing.requestor.levers",
+    "RequestorWorld": "frskit.testing.requestor.world",
     "check_requestor": "frskit.testing.requestor.kit",
 }
 __getattr__: Callable[[str], object]

@@ -9,11 +9,17 @@ from frskit._lazy import face
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from frskit.testing.writer.kit import WriterWorld, check_writer
+    from frskit.testing.writer.kit import check_writer
+    from frskit.testing.writer.levers import WriterLevers
+    from frskit.testing.writer.world import WriterWorld
 
-__all__ = ["WriterWorld", "check_writer"]
+__all__ = ["WriterLevers", "WriterWorld", "check_writer"]
 
-_HOMES = {"WriterWorld": "frskit.testing.writer.kit", "check_writer": "frskit.testing.writer.kit"}
+_HOMES = {
+    "WriterLevers": "frskit.testing.writer.levers",
+    "WriterWorld": "frskit.testing.writer.world",
+    "check_writer": "frskit.testing.writer.kit",
+}
 __getattr__: Callable[[str], object]
 __dir__: Callable[[], list[str]]
 __getattr__, __dir__ = face(__name__, _HOMES)

@@ -10,78 +10,36 @@ A rule that is broken is an `AssertionError` that says which. Only the standard 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from frskit.clock import Budget
 from frskit.errors import FreezeTimeout, WriterVeto
 from frskit.model.components import (
     BackupType,
-    ComponentId,
     Quiesce,
     WriterFailure,
     WriterMetadata,
     WriterRecord,
     WriterSession,
 )
-from frskit.model.ids import SetId, VolumeId
-from frskit.protocols import Writer
+from frskit.model.ids import SetId
 from frskit.testing.report import KitReport
+from frskit.testing.strangers import PATIENCE_S
+from frskit.testing.writer.loyalty import LOYALTY_CASES
+from frskit.testing.writer.strangers import stranger_cases
+from frskit.testing.writer.world import WriterWorld
 from frskit.vss.documents import read_writer_metadata, schema_bits, schema_of, write_writer_metadata
 from frskit.vss.requestor import supports_type
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 __all__ = ["WriterWorld", "check_writer"]
 
 # Two, so that one backup can meet another.
 _SETS = tuple(SetId(f"{digit * 8}-1111-4111-8111-111111111111") for digit in "12")
 _STAGES = ("prepare_backup", "prepare_snapshot", "freeze", "thaw", "post_snapshot")
-
-
-class WriterWorld(Protocol):
-    """A fresh writer and its application; every call of ``make()`` gives another one."""
-
-    @property
-    def writer(self) -> Writer:
-        """The writer."""
-        ...
-
-    @property
-    def components(self) -> Sequence[ComponentId]:
-        """Components that a backup can name explicitly."""
-        ...
-
-    @property
-    def volumes(self) -> Collection[VolumeId]:
-        """All volumes that hold their files."""
-        ...
-
-    def write(self) -> bool:
-        """Let the application change something; False if it cannot now, because it is held."""
-        ...
-
-    def image(self) -> object:
-        """Something that is equal exactly as long as the component files do not change."""
-        ...
-
-    def truncated(self) -> bool:
-        """Whether logs were deleted since the world was made."""
-        ...
-
-    def truncates(self) -> bool:
-        """Whether a successful FULL backup should have deleted logs by now."""
-        ...
-
-    def pass_window(self) -> bool:
-        """Let more than the freeze window pass; False if this writer has no clock of its own."""
-        ...
-
-    def budget(self) -> Budget:
-        """A budget on the world's clock."""
-        ...
 
 
 class _Play:
@@ -138,11 +96,12 @@ class _Play:
         self.world.writer.backup_shutdown(self.session)
 
 
-def check_writer(make: Callable[[], WriterWorld]) -> KitReport:
+def check_writer(make: Callable[[], WriterWorld], *, patience_s: float = PATIENCE_S) -> KitReport:
     """Check a writer.
 
     Args:
-        make: Makes a fresh world.
+        make: Makes a fresh world, which may offer levers of `frskit.testing.WriterLevers` as well.
+        patience_s: Real seconds until a call counts as one that never comes back.
 
     Returns:
         What was checked, and what was skipped for lack of a lever.
@@ -151,7 +110,7 @@ def check_writer(make: Callable[[], WriterWorld]) -> KitReport:
         AssertionError: A rule is broken; the text names it.
     """
     report = KitReport()
-    for part, scenario in _SCENARIOS.items():
+    for part, scenario in {**_SCENARIOS, **LOYALTY_CASES, **stranger_cases(patience_s)}.items():
         with _unexpected(part):
             skipped = scenario(make)
             if skipped:

@@ -12,8 +12,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
-from typing import TYPE_CHECKING
+from functools import partial, wraps
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from frskit.clock import Budget, Clock, SystemClock
 from frskit.codes.hresult import hresult
@@ -21,6 +21,7 @@ from frskit.errors import (
     ArrayError,
     FrskitError,
     LimitExceeded,
+    ProviderError,
     ProviderVeto,
     Stopped,
     UnsupportedKind,
@@ -41,10 +42,31 @@ from frskit.vss.state_tables import PROVIDER_TABLE, ProviderAction, ProviderCall
 
 __all__ = ["ArrayProvider"]
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 # Best first: only a snapclone becomes independent and fit for recovery on the array [FRS 2.3].
 _PREFERRED = (CopyKind.SNAPCLONE, CopyKind.SNAPSHOT, CopyKind.VSNAP)
 _CALL_S = 300.0
 """Time for calls that VSS gives no budget; frskit's choice."""
+
+
+def _typed(method: Callable[P, T]) -> Callable[P, T]:
+    """Whatever the array raises that is not frskit's becomes an error of the provider [VSS-29]."""
+
+    @wraps(method)
+    def call(*args: P.args, **words: P.kwargs) -> T:
+        try:
+            return method(*args, **words)
+        except FrskitError:
+            raise
+        except Exception as error:
+            raise ProviderError(
+                f"{method.__name__}: unexpected error of the array: {type(error).__name__}: {error}",
+                native=hresult("VSS_E_UNEXPECTED_PROVIDER_ERROR"),
+            ) from error
+
+    return call
 
 
 class ArrayProvider:
@@ -112,7 +134,7 @@ class ArrayProvider:
             known = {each.id for each in self._array.storage(sorted(wanted), budget=self._call())}
             self._kind(kind)
             self._check_count(len(wanted))
-        except FrskitError:
+        except Exception:  # noqa: BLE001 - never an error: what cannot be asked cannot copy
             return False
         return bool(wanted) and wanted <= known
 
@@ -155,6 +177,7 @@ class ArrayProvider:
 
     # -- creation ----------------------------------------------------------------------------
 
+    @_typed
     def begin_prepare_snapshot(
         self,
         set_id: SetId,
@@ -206,6 +229,7 @@ class ArrayProvider:
             disk_group=self._disk_group,
         )
 
+    @_typed
     def end_prepare_snapshots(self, set_id: SetId, *, budget: Budget) -> None:
         """Stage the whole set on the array; everything slow is done here."""
         with self._step(ProviderCall.END_PREPARE, set_id):
@@ -218,6 +242,7 @@ class ArrayProvider:
         with self._step(ProviderCall.PRE_COMMIT, set_id):
             pass
 
+    @_typed
     def commit_snapshots(self, set_id: SetId, *, budget: Budget) -> None:
         """The instant: one call for all LUNs of the set.
 
@@ -294,6 +319,7 @@ class ArrayProvider:
 
     # -- cleaning up -------------------------------------------------------------------------
 
+    @_typed
     def abort_snapshots(self, set_id: SetId) -> None:
         """Remove the uncommitted targets of this set; ignored once it is created [VSS-32].
 
@@ -306,6 +332,7 @@ class ArrayProvider:
         self._state = cell.after
         self._clean_up_or_veto()
 
+    @_typed
     def on_unload(self) -> None:
         """The coordinator lets go: clean up a creation under way [VSS 2.4]. Idempotent."""
         cell = PROVIDER_TABLE[ProviderCall.UNLOAD, self._state]
@@ -321,7 +348,7 @@ class ArrayProvider:
         """
         try:
             self._array.discard_staged(CopyKey(set_id), budget=budget)
-        except FrskitError as error:
+        except Exception as error:  # noqa: BLE001 - arrays are strangers
             return (f"staging of set {set_id} on array {self._array.name}: {error}",)
         return self._sweep(set_id, budget)
 
@@ -357,7 +384,7 @@ class ArrayProvider:
         try:
             found = self._array.copies(key=CopyKey(set_id), budget=budget)
         # What the second look finds is what remains; the first was too early.
-        except FrskitError as error:
+        except Exception as error:  # noqa: BLE001 - arrays are strangers
             names = [each.name for each in self._requests.values()] or [f"set {set_id}"]
             return tuple(f"{name} on array {self._array.name}, unknown: {error}" for name in names)
         remains: tuple[str, ...] = ()
@@ -368,7 +395,7 @@ class ArrayProvider:
     def _attempt(self, what: str, action: Callable[[], None]) -> tuple[str, ...]:
         try:
             action()
-        except FrskitError as error:
+        except Exception as error:  # noqa: BLE001 - arrays are strangers: the rest goes on
             return (f"{what} on array {self._array.name}: {error}",)
         return ()
 
@@ -380,6 +407,7 @@ class ArrayProvider:
 
     # -- import and end of life --------------------------------------------------------------
 
+    @_typed
     def locate_luns(self, luns: Sequence[LunInformation], *, budget: Budget) -> None:
         """Present these copies to this provider's host, read-only; each once.
 
@@ -408,7 +436,7 @@ class ArrayProvider:
         found = {*done, *([wanted[len(done)]] if doubtful else [])}
         try:
             shown = self._array.presentations(budget=self._call())
-        except FrskitError:
+        except Exception:  # noqa: BLE001 - arrays are strangers
             # Unasked, all may be visible: better one clean-up too many than a LUN left presented.
             return list(wanted)
         found |= {each.storage for each in shown if each.host == self._host}
@@ -420,6 +448,7 @@ class ArrayProvider:
         if missing:
             raise self._veto(f"the array has no {', '.join(missing)}")
 
+    @_typed
     def fill_in_lun_info(self, lun: LunInformation) -> LunInformation | None:
         """The record of an arrived disk as the array knows it; None for foreign LUNs."""
         found: Sequence[Storage] = self._array.storage([lun.storage], budget=self._call())
@@ -434,10 +463,12 @@ class ArrayProvider:
             bus=lun.bus,
         )
 
+    @_typed
     def on_lun_empty(self, lun: LunInformation, *, budget: Budget) -> None:
         """The last shadow copy on this LUN is gone: hide it from every host and delete it."""
         self._delete(lun.storage, budget)
 
+    @_typed
     def on_lun_state_change(self, luns: Sequence[LunInformation], *, mask: bool) -> None:
         """A set was broken; with `mask` hide its LUNs from this provider's host and keep them."""
         if not mask:
