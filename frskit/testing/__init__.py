@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from frskit.testing.provider.world import ProviderWorld
     from frskit.testing.report import KitReport
     from frskit.testing.requestor.kit import check_requestor
+    from frskit.testing.requestor.levers import RequestorLevers
     from frskit.testing.requestor.world import RequestorWorld
     from frskit.testing.writer.kit import check_writer
     from frskit.testing.writer.levers import WriterLevers
@@ -30,6 +31,7 @@ __all__ = [
     "KitReport",
     "ProviderLevers",
     "ProviderWorld",
+    "RequestorLevers",
     "RequestorWorld",
     "ScsiWorld",
     "WriterLevers",
@@ -45,6 +47,7 @@ _HOMES = {
     "KitReport": "frskit.testing.report",
     "ProviderLevers": "frskit.testing.provider.levers",
     "ProviderWorld": "frskit.testing.provider.world",
+    "RequestorLevers": "frskit.testing.requestor.levers",
     "RequestorWorld": "frskit.testing.requestor.world",
     "ScsiWorld": "frskit.testing.array.world",
     "WriterLevers": "frskit.testing.writer.levers",

@@ -10,11 +10,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from frskit.testing.requestor.kit import check_requestor
+    from frskit.testing.requestor.levers import RequestorLevers
     from frskit.testing.requestor.world import RequestorWorld
 
-__all__ = ["RequestorWorld", "check_requestor"]
+__all__ = ["RequestorLevers", "RequestorWorld", "check_requestor"]
 
 _HOMES = {
+    "RequestorLevers": "frskit.testing.requestor.levers",
     "RequestorWorld": "frskit.testing.requestor.world",
     "check_requestor": "frskit.testing.requestor.kit",
 }

@@ -13,35 +13,50 @@ from frskit.errors import CopyNotFound, FrskitError, IntegrityError, NotFound
 from frskit.model.components import BackupType
 from frskit.model.copies import Copy, Verdict
 from frskit.testing.report import KitReport, demand
+from frskit.testing.requestor.strangers import stranger_cases
 from frskit.testing.requestor.world import RequestorWorld
+from frskit.testing.strangers import PATIENCE_S
 
 __all__ = ["RequestorWorld", "check_requestor"]
 
 
-def check_requestor(make: Callable[[], RequestorWorld]) -> KitReport:
+def check_requestor(
+    make: Callable[[], RequestorWorld],
+    *,
+    patience_s: float = PATIENCE_S,
+    max_strikes: int | None = None,
+) -> KitReport:
     """Check a requestor against the contract of `Requestor`.
 
     Args:
-        make: Gives a fresh world at each call.
+        make: Gives a fresh world at each call, which may offer levers of
+            `frskit.testing.RequestorLevers` as well.
+        patience_s: Real seconds until a look counts as one that never comes back.
+        max_strikes: About how many calls of parties are made to fail in each of two ways; by
+            default all that a copy needs, before and after their effect.
 
     Returns:
-        What was checked.
+        What was checked, and what was skipped for lack of a lever.
 
     Raises:
         AssertionError: The requestor breaks the contract; the message says where.
     """
     report = KitReport()
-    for scenario in _SCENARIOS:
+    scenarios = {each.__name__.strip("_").replace("_", " "): each for each in _SCENARIOS}
+    for part, scenario in {**scenarios, **stranger_cases(patience_s, max_strikes)}.items():
         world = make()
         try:
-            scenario(world)
+            skipped = scenario(world)
         except FrskitError as error:
             raise AssertionError(
                 f"{type(error).__name__} where the contract has no such error: {error}"
             ) from error
         finally:
             world.close()
-        report.ran(scenario.__name__.strip("_").replace("_", " "))
+        if skipped:
+            report.skip(part, skipped)
+        else:
+            report.ran(part)
     return report
 
 

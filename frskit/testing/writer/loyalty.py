@@ -121,6 +121,7 @@ def _unknown_sessions(make: Make) -> str:
     What counts is the session that is in progress: it keeps its hold, or is told that it lost it.
     """
     world, backup = _frozen(make)
+    holds = not world.write()  # a backup mode need not
     events = ("prepare_snapshot", "freeze", "post_snapshot", "backup_complete", "thaw")
     for event in (*events, "abort", "backup_shutdown"):
         stranger = Backup(world, SETS[2])
@@ -130,7 +131,7 @@ def _unknown_sessions(make: Make) -> str:
         fine = error is None or isinstance(error, WriterVeto)
         demand(fine, f"VSS-38: {event} of an unknown session raised {error!r}, not a veto")
         demand(not world.truncated(), f"EXC-33: {event} of an unknown session deleted logs")
-        if world.write():
+        if holds and world.write():
             lost = typed(partial(backup.event, "thaw"), "thaw")
             told = lost is not None
             demand(told, f"EXC-12: {event} of an unknown session ended the hold, and Thaw hid it")
