@@ -36,6 +36,7 @@ from frskit.spi import (
     OnlineReport,
     StorageGroupNotRecognized,
     WriterBase,
+    WriterFailure,
     WriterMetadata,
     WriterVeto,
 )
@@ -87,6 +88,12 @@ class SqliteWriter(WriterBase):
         )
 
     def freeze(self, session, *, budget) -> None:
+        if self._holder is not None:
+            raise WriterVeto(
+                f"{self.path} is held for another backup",
+                native=WriterFailure.RETRYABLE.value,
+                retryable=True,
+            )
         remaining_s = budget.at_most(WINDOW_S).remaining_s()
         command = [sys.executable, "-c", HOLDER, str(self.path), str(remaining_s)]
         pipe = subprocess.PIPE
@@ -97,14 +104,21 @@ class SqliteWriter(WriterBase):
 
     def thaw(self, session) -> None:
         if self._holder is None or self._holder.stdin is None:
-            return
+            raise self._lost()
         with contextlib.suppress(BrokenPipeError):
             self._holder.stdin.write("release\n")
             self._holder.stdin.flush()
         answer = self._answer(WINDOW_S)
         self.abort(session)
         if answer != "released":
-            raise WriterVeto(f"the lock of {self.path} was lost; the copy must not be trusted")
+            raise self._lost()
+
+    def _lost(self) -> WriterVeto:
+        return WriterVeto(
+            f"the lock of {self.path} was lost; the copy must not be trusted",
+            native=WriterFailure.TIMEOUT.value,
+            retryable=True,
+        )
 
     def abort(self, session) -> None:
         holder, self._holder = self._holder, None

@@ -8,6 +8,7 @@ looked at; no lever is needed for that.
 
 from __future__ import annotations
 
+import inspect
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from frskit.clock import Clock
 
-__all__ = ["PATIENCE_S", "Beside", "Meddler", "beside", "in_threads", "lever", "typed"]
+__all__ = ["PATIENCE_S", "Beside", "Meddler", "beside", "call", "in_threads", "lever", "typed"]
 
 T = TypeVar("T")
 
@@ -192,6 +193,16 @@ def typed(call: Callable[[], object], doing: str) -> FrskitError | None:
     except Exception as error:
         raise AssertionError(f"{doing} raised {error!r}, which no caller can know") from error
     return None
+
+
+def call(
+    protocol: type, party: object, name: str, *args: object, budget: Budget, **words: object
+) -> object:
+    """Call a party's method, with the budget if the protocol's method has one."""
+    if "budget" in inspect.signature(getattr(protocol, name)).parameters:
+        words["budget"] = budget
+    answer: object = getattr(party, name)(*args, **words)
+    return answer
 
 
 def lever(world: object, name: str) -> Callable[..., object] | None:

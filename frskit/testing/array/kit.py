@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING
 from frskit.errors import FrskitError, MissingDependency
 from frskit.testing.array.machine import run_histories
 from frskit.testing.array.scenarios import run_scenarios
+from frskit.testing.array.strangers import run_strangers
 from frskit.testing.report import KitReport
+from frskit.testing.strangers import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +38,7 @@ def check_disk_array(
     max_examples: int = 100,
     steps: int = 30,
     shrink: bool = True,
+    patience_s: float = PATIENCE_S,
 ) -> KitReport:
     """Check an array against the contract of `DiskArray`.
 
@@ -44,6 +47,7 @@ def check_disk_array(
         max_examples: Random histories to try.
         steps: Longest history.
         shrink: Whether a failing history is made small before it is shown.
+        patience_s: Real seconds until a call counts as one that never comes back.
 
     Returns:
         What was checked, and what was skipped because the array or world does not offer it.
@@ -56,6 +60,7 @@ def check_disk_array(
     report = KitReport()
     try:
         run_scenarios(make, report)
+        run_strangers(make, report, patience_s)
         run_histories(make, report, max_examples=max_examples, steps=steps, shrink=shrink)
     except MissingDependency:
         raise

@@ -6,7 +6,6 @@ with which budget if that matters.
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, cast
 
 from attrs import evolve
@@ -14,6 +13,7 @@ from attrs import evolve
 from frskit.model.components import BackupType, WriterSession
 from frskit.model.ids import SetId
 from frskit.protocols import Writer
+from frskit.testing.strangers import call
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,15 +29,10 @@ STAGES = ("prepare_backup", "prepare_snapshot", "freeze", "thaw", "post_snapshot
 """The events that create a copy, in their order."""
 
 
-def _has_budget(event: str) -> bool:
-    return "budget" in inspect.signature(getattr(Writer, event)).parameters
-
-
 def _call(
     world: WriterWorld, event: str, *arguments: WriterSession, budget: Budget | None
 ) -> object:
-    words = {"budget": budget or world.budget()} if _has_budget(event) else {}
-    return getattr(world.writer, event)(*arguments, **words)
+    return call(Writer, world.writer, event, *arguments, budget=budget or world.budget())
 
 
 def identify(world: WriterWorld) -> WriterMetadata:
