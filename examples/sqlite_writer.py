@@ -128,9 +128,12 @@ class SqliteWriter(WriterBase):
 
     def _answer(self, timeout_s) -> str:
         pipe = self._holder.stdout if self._holder else None
-        if pipe is None or not select.select([pipe], [], [], timeout_s)[0]:
+        try:
+            if pipe is None or not select.select([pipe], [], [], timeout_s)[0]:
+                return ""
+            return pipe.readline().strip()
+        except ValueError:  # closed by an abort from another thread: there is no lock any more
             return ""
-        return pipe.readline().strip()
 
 
 class SqliteApplication(ApplicationBase):
