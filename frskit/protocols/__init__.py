@@ -16,7 +16,9 @@ What holds for every seam, unless a method says otherwise:
   end something (`Writer.abort`, `Writer.backup_shutdown`, `ShadowSession.abandon`,
   `WriteHold.release`, `ShadowCopyService.abort_all`) may come at any moment, from another thread,
   and in the midst of a call of the same party, even below it on the same stack; they must not wait
-  for a lock that such a call holds.
+  for a lock that such a call holds. So may an array's look-ups (`DiskArray.storage`,
+  `DiskArray.copies`, `DiskArray.presentations`): whoever gave up a staging or a commit that hangs
+  has to find what it made.
 * **Time.** `budget` bounds a call; a party that waits asks it, and raises `TimedOut` or
   `Cancelled`. The caller stops waiting in any case: an answer that comes after that is no answer.
   What it may have done is undone (a late freeze is aborted, a late copy looked up and deleted), and

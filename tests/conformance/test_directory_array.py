@@ -97,8 +97,8 @@ def worlds(tmp_path):
 def test_arrays_of_directories_pass_the_kit(worlds, open_array):
     """The kit finds nothing, and skips only what such an array does not claim to do."""
     report = check_disk_array(worlds(open_array), max_examples=examples(40), steps=20)
-    deaf = {each for each in report.skipped if each.startswith("looks")}
-    assert bool(deaf) is (open_array is third_party_array), "the example looks at no budget"
+    if open_array is directory_array:
+        assert not [each for each in report.skipped if each.startswith("looks")], "it has budgets"
     assert set(report.skipped) <= {
         "copy after refusal",
         "largest set",

@@ -24,7 +24,6 @@ SHORT_S = 0.2
 CALLS = {
     "storage",
     "copies",
-    "capabilities",
     "presentations",
     "stage_copies",
     "commit_copies",

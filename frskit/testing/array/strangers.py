@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from frskit.clock import Budget, CancelToken, SystemClock
+from frskit.errors import OutcomeUnknown
 from frskit.model.ids import CopyKey
 from frskit.model.storage import CopyKind, CopyRequest, StagedCopies
 from frskit.protocols import DiskArray
@@ -23,6 +24,7 @@ from frskit.testing.strangers import Beside, Meddler, beside, call, in_threads, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from frskit.model.ids import StorageId
     from frskit.model.storage import ArrayCopy, Presentation
     from frskit.testing.array.world import ArrayWorld
     from frskit.testing.report import KitReport
@@ -32,6 +34,7 @@ __all__ = ["run_strangers"]
 _BUDGET = Budget.unlimited()
 _KEYS = tuple(CopyKey(f"00000000-0000-4000-9000-{number:012d}") for number in range(3))
 _OUTSIDE = "the array does not look at the budget of {}"
+_POLLS = 8  # of 1000 s each, until a deletion must have ended
 _MIDSTS = ("stage", "commit")
 
 
@@ -86,7 +89,17 @@ class _Set:
         for each in self.members():
             for shown in cast("Sequence[Presentation]", self.ask("presentations", each.id)):
                 self.ask("unpresent", shown)
-            self.ask("delete_storage", each.id)
+            self._delete(each.id)
+
+    def _delete(self, storage: StorageId) -> None:
+        """Delete it; an array may take a while, and has no answer until then."""
+        for _ in range(_POLLS):
+            try:
+                self.ask("delete_storage", storage)
+            except OutcomeUnknown:
+                self.world.advance(1000)
+            else:
+                return
 
     def gone(self, after: str) -> None:
         """Nothing is left, and key and names can be used for another set."""
