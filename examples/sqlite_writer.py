@@ -87,7 +87,7 @@ class SqliteWriter(WriterBase):
             freeze_timeout_s=WINDOW_S,
         )
 
-    def prepare_snapshot(self, session) -> None:
+    def prepare_snapshot(self, session, *, budget) -> None:
         if not session.covers(str(self.path)):
             raise WriterVeto(f"{self.path} is on no volume of the set", retryable=False)
 

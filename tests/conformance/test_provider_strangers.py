@@ -278,8 +278,8 @@ class ThreadBound(ArrayProvider):
 
 MUTANTS = {
     AbortWaits: "abort inside of end does not come back",
-    AbortWaitsBeside: "abort waits for a end that hangs",
-    UnloadWaits: "unload waits for a end that hangs",
+    AbortWaitsBeside: "abort waits for end, which hangs",
+    UnloadWaits: "unload waits for end, which hangs",
     AbortRefused: "abort inside of commit raised .*not now",
     AbortsOnce: "2 targets are left after a commit that answered after abort",
     LooksOnlyAfterSuccess: "VSS-30: a target is left after a failed commit",

@@ -23,17 +23,10 @@ pytestmark = pytest.mark.kits
 # Real seconds until a mutant that hangs is given up; what is honest comes back at once.
 SHORT_S = 0.2
 CASES = stranger_cases(5.0, None)
-RAISES = "parties that raise"
-PENDING = pytest.mark.xfail(
-    strict=True,
-    reason="checkers, applications, copy stores and servers are not called through watchdogs yet",
-)
 
 
 @pytest.mark.rule("FRS-22", "HAZ-09", "HAZ-10", "VSS-07")
-@pytest.mark.parametrize(
-    "case", [pytest.param(each, marks=PENDING) if each == RAISES else each for each in CASES]
-)
+@pytest.mark.parametrize("case", CASES)
 def test_fast_recovery_outlives_its_parties(case):
     """Parties that raise, hang and answer late, and callers in several threads."""
     world = MeddledLab()
@@ -239,7 +232,7 @@ class LateIsGood(Wrapped):
 
 
 MUTANTS = [
-    (LeaksForeign, RAISES, "raised ZeroDivisionError"),
+    (LeaksForeign, "parties that raise", "raised ZeroDivisionError"),
     (HidesTheStage, "parties that hang", "does not name the stage"),
     (HidesTheRecord, "parties that hang", "carries no record"),
     (ForgetsWhatIsLeft, "parties that hang", "is named by no record"),

@@ -186,7 +186,7 @@ class SaysThatItDoesNotHold(DoesNotHold):
 def test_a_writer_that_says_that_it_does_not_hold_is_skipped_visibly():
     """A backup mode does not hold writes by right: the rest is checked, the report says so."""
     report = check_writer(lambda: World(SaysThatItDoesNotHold))
-    assert sorted(report.skipped) == ["hold", "window"]
+    assert {"hold", "window"} <= set(report.skipped)
     assert "EXC-17" in report.skipped["hold"]
 
 

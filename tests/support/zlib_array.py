@@ -100,8 +100,8 @@ class ZlibArray:
     def stage_copies(
         self, requests: Sequence[CopyRequest], *, key: CopyKey, budget: Budget
     ) -> StagedCopies:
+        budget.check("staging")
         with self._lock:
-            budget.check("staging")
             sources = [each.source for each in requests]
             if not sources or len(set(sources)) != len(sources):
                 raise errors.UsageError("no members, or one source twice")
@@ -124,8 +124,8 @@ class ZlibArray:
             return staged
 
     def commit_copies(self, staged: StagedCopies, *, budget: Budget) -> Sequence[ArrayCopy]:
+        budget.check("committing")
         with self._lock:
-            budget.check("committing")
             done = self._db["sets"].get(staged.key)
             wanted = [self._plain(each) for each in staged.requests]
             if done is not None:

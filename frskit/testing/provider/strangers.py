@@ -163,7 +163,7 @@ def _end_beside(world: ProviderWorld, step: str, end: str, patience_s: float) ->
             if stuck.is_back(0.0):
                 creation.abort()
                 return False
-        waits = f"VSS-30: {end} waits for a {step} that hangs"
+        waits = f"VSS-30: {end} waits for {step}, which hangs"
         beside(creation.ends()[end], patience_s, waits)
     finally:
         go_on.set()

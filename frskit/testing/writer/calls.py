@@ -64,8 +64,17 @@ class Backup:
     def event(self, name: str, *, budget: Budget | None = None) -> object:
         """Send one event."""
         if name == "prepare_snapshot":
-            self.session = evolve(self.session, volumes=frozenset(self.world.volumes))
+            self.session = evolve(
+                self.session,
+                volumes=frozenset(self.world.volumes),
+                mount_points=self._places(),
+            )
         return _call(self.world, name, self.session, budget=budget)
+
+    def _places(self) -> tuple[str, ...]:
+        """As if each directory were a volume of its own: nothing else is in the set."""
+        components = identify(self.world).components
+        return tuple(dict.fromkeys(files.path for each in components for files in each.files))
 
     def upto(self, stage: str) -> Backup:
         """Send the events that create a copy, up to and including one."""
@@ -81,6 +90,10 @@ class Backup:
         """BackupComplete with an outcome by component, then BackupShutdown."""
         self.judge(succeeded)
         self.event("backup_shutdown")
+
+    def told(self, *, succeeded: bool) -> None:
+        """BackupComplete with one outcome for all, then BackupShutdown."""
+        self.complete(dict.fromkeys(self.session.components, succeeded))
 
     def judge(self, succeeded: Mapping[ComponentId, bool]) -> None:
         """BackupComplete alone."""

@@ -12,20 +12,17 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from attrs import evolve
-
 from frskit.errors import FreezeTimeout, WriterVeto
 from frskit.model.components import (
     BackupType,
     Quiesce,
     WriterFailure,
     WriterMetadata,
-    WriterRecord,
-    WriterSession,
 )
 from frskit.model.ids import SetId
 from frskit.testing.report import KitReport
 from frskit.testing.strangers import PATIENCE_S
+from frskit.testing.writer.calls import STAGES, Backup
 from frskit.testing.writer.loyalty import LOYALTY_CASES
 from frskit.testing.writer.strangers import stranger_cases
 from frskit.testing.writer.world import WriterWorld
@@ -33,67 +30,12 @@ from frskit.vss.documents import read_writer_metadata, schema_bits, schema_of, w
 from frskit.vss.requestor import supports_type
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
 __all__ = ["WriterWorld", "check_writer"]
 
 # Two, so that one backup can meet another.
 _SETS = tuple(SetId(f"{digit * 8}-1111-4111-8111-111111111111") for digit in "12")
-_STAGES = ("prepare_backup", "prepare_snapshot", "freeze", "thaw", "post_snapshot")
-
-
-class _Play:
-    """One backup session as a coordinator would play it."""
-
-    def __init__(self, world: WriterWorld, set_id: SetId = _SETS[0]) -> None:
-        self.world = world
-        self.session = WriterSession(
-            session_id=set_id, backup_type=BackupType.FULL, components=tuple(world.components)
-        )
-
-    def of_type(self, backup_type: BackupType) -> _Play:
-        """The same with another type."""
-        self.session = evolve(self.session, backup_type=backup_type)
-        return self
-
-    def upto(self, stage: str) -> _Play:
-        """Play the stages up to and including one."""
-        for each in _STAGES[: _STAGES.index(stage) + 1]:
-            self.play(each)
-        return self
-
-    def play(self, stage: str) -> Sequence[WriterRecord]:
-        """Play one stage; records come from post_snapshot only."""
-        writer, budget = self.world.writer, self.world.budget()
-        if stage == "prepare_backup":
-            writer.prepare_backup(self.session, budget=budget)
-        elif stage == "prepare_snapshot":
-            # As if each directory were a volume of its own: nothing else is in the set.
-            places = [
-                files.path
-                for each in writer.identify(budget=budget).components
-                for files in each.files
-            ]
-            self.session = evolve(
-                self.session,
-                volumes=frozenset(self.world.volumes),
-                mount_points=tuple(dict.fromkeys(places)),
-            )
-            writer.prepare_snapshot(self.session, budget=budget)
-        elif stage == "freeze":
-            writer.freeze(self.session, budget=budget)
-        elif stage == "thaw":
-            writer.thaw(self.session, budget=budget)
-        else:
-            return writer.post_snapshot(self.session, budget=budget)
-        return ()
-
-    def complete(self, *, succeeded: bool) -> None:
-        """BackupComplete with one outcome for all, then BackupShutdown."""
-        outcome = dict.fromkeys(self.session.components, succeeded)
-        self.session = evolve(self.session, succeeded=outcome)
-        self.world.writer.backup_complete(self.session, budget=self.world.budget())
-        self.world.writer.backup_shutdown(self.session)
 
 
 def check_writer(make: Callable[[], WriterWorld], *, patience_s: float = PATIENCE_S) -> KitReport:
@@ -167,15 +109,15 @@ def _hold(make: Callable[[], WriterWorld]) -> str:
     if quiesce is not Quiesce.HOLDS:
         return f"EXC-17: the writer says that it does not hold ({quiesce.value})"
     _must(world.write(), "EXC-17", "the application does not write before a backup")
-    play = _Play(world).upto("freeze")
+    play = Backup(world).upto("freeze")
     image = world.image()
     _must(not world.write(), "EXC-17", "the application writes while it is frozen")
     identity = _identity(world.writer.identify(budget=world.budget()))
     _must(world.image() == image, "EXC-17", "a file changed while the writer was frozen")
-    play.play("thaw")
+    play.event("thaw")
     _must(world.write(), "VSS-07", "the application does not write after Thaw")
     _must(world.image() != image, "EXC-17", "the lever does not show changes: fix the world")
-    records = play.play("post_snapshot")
+    records = play.records()
     known = set(play.session.components)
     strangers = [each for each in records if each.component not in known]
     _must(not strangers, "VSS-66", "a record for a component that is not in the backup")
@@ -184,7 +126,7 @@ def _hold(make: Callable[[], WriterWorld]) -> str:
         "VSS-11",
         "the instance changed",
     )
-    play.complete(succeeded=False)
+    play.told(succeeded=False)
     return ""
 
 
@@ -193,9 +135,9 @@ def _identity(metadata: WriterMetadata) -> tuple[str, str]:
 
 
 def _abort_anywhere(make: Callable[[], WriterWorld]) -> str:
-    for stage in ("", *_STAGES):
+    for stage in ("", *STAGES):
         world = make()
-        play = _Play(world)
+        play = Backup(world)
         if stage:
             play.upto(stage)
         # Twice, because Abort may come more than once [VSS-36].
@@ -210,9 +152,9 @@ def _abort_anywhere(make: Callable[[], WriterWorld]) -> str:
 
 
 def _shutdown_anywhere(make: Callable[[], WriterWorld]) -> str:
-    for stage in _STAGES:
+    for stage in STAGES:
         world = make()
-        play = _Play(world).upto(stage)
+        play = Backup(world).upto(stage)
         world.writer.backup_shutdown(play.session)
         _must(world.write(), "VSS-09", f"held after BackupShutdown in stage {stage}")
         _must(not world.truncated(), "R-4", f"truncated by BackupShutdown after {stage}")
@@ -223,7 +165,7 @@ def _shutdown_anywhere(make: Callable[[], WriterWorld]) -> str:
 def _next_backup(world: WriterWorld, after: str) -> None:
     """The next session must be possible: nothing stays in progress."""
     try:
-        play = _Play(world, _SETS[1]).upto("post_snapshot")
+        play = Backup(world, _SETS[1]).upto("post_snapshot")
     except WriterVeto as error:
         raise AssertionError(f"VSS-09: no new backup is possible after {after}: {error}") from error
     world.writer.backup_shutdown(play.session)
@@ -232,19 +174,19 @@ def _next_backup(world: WriterWorld, after: str) -> None:
 
 def _truncation(make: Callable[[], WriterWorld]) -> str:
     world = make()
-    _Play(world).upto("post_snapshot").complete(succeeded=False)
+    Backup(world).upto("post_snapshot").told(succeeded=False)
     _must(not world.truncated(), "EXC-33", "logs were deleted although the backup failed")
     silent = make()
-    play = _Play(silent).upto("post_snapshot")
+    play = Backup(silent).upto("post_snapshot")
     silent.writer.backup_complete(play.session, budget=silent.budget())
     _must(not silent.truncated(), "EXC-33", "logs were deleted without any verdict")
     copying = make()
     if supports_type(copying.writer.identify(budget=copying.budget()), BackupType.COPY):
-        play = _Play(copying).of_type(BackupType.COPY).upto("post_snapshot")
-        play.complete(succeeded=True)
+        play = Backup(copying, backup_type=BackupType.COPY).upto("post_snapshot")
+        play.told(succeeded=True)
         _must(not copying.truncated(), "VSS 4.1", "a copy backup deleted logs")
     good = make()
-    _Play(good).upto("post_snapshot").complete(succeeded=True)
+    Backup(good).upto("post_snapshot").told(succeeded=True)
     wanted = good.truncates()
     _must(good.truncated() is wanted, "VSS-64", f"after success truncated must be {wanted}")
     _must(good.write(), "VSS-07", "held after a complete backup")
@@ -255,13 +197,13 @@ def _window(make: Callable[[], WriterWorld]) -> str:
     world = make()
     if world.writer.identify(budget=world.budget()).quiesce is not Quiesce.HOLDS:
         return "EXC-21: the writer says that it does not hold, so it has nothing to let go"
-    play = _Play(world).upto("freeze")
+    play = Backup(world).upto("freeze")
     if not world.pass_window():
         world.writer.abort(play.session)
         return "the writer has no clock of its own; the coordinator's window must do"
     _must(world.write(), "EXC-21", "still held after its own freeze window has passed")
     try:
-        play.play("thaw")
+        play.event("thaw")
     except (WriterVeto, FreezeTimeout) as error:
         _must(error.native == WriterFailure.TIMEOUT.value, "VSS-42", f"{error!r} is no timeout")
     else:
@@ -275,19 +217,19 @@ def _window(make: Callable[[], WriterWorld]) -> str:
 
 def _second_backup(make: Callable[[], WriterWorld]) -> str:
     world = make()
-    first = _Play(world).upto("prepare_backup")
-    second = _Play(world, _SETS[1])
+    first = Backup(world).upto("prepare_backup")
+    second = Backup(world, _SETS[1])
     try:
-        second.play("prepare_backup")
+        second.event("prepare_backup")
     except WriterVeto as error:
         codes = {each.value for each in WriterFailure}
         _must(error.native in codes, "VSS-38", f"a veto with the code {error.native!r}")
         _must(error.retryable, "EXC-12", "a backup in progress is a reason to try again later")
     # As a coordinator ends a session that was refused.
     world.writer.backup_shutdown(second.session)
-    for stage in _STAGES[1:]:
-        first.play(stage)
-    first.complete(succeeded=False)
+    for stage in STAGES[1:]:
+        first.event(stage)
+    first.told(succeeded=False)
     _must(world.write(), "VSS-07", "held after two overlapping sessions")
     return ""
 
