@@ -366,7 +366,7 @@ class KvApplication:
             ),
         )
 
-    def analyze(self, component, copy, mode, **_):
+    def analyze(self, component, copy, target, *, budget):
         """Whether the chain is whole."""
         _, logs, *_ = self.writer.component.files
         if copy is None:
@@ -375,18 +375,18 @@ class KvApplication:
             ((_, ref),) = copy.find(self.writer.component.files[0])
             first, _ = parse_store(whole(ref))
         ours = [generation(path) for path, _ in copy.find(logs)] if copy is not None else []
-        have = sorted(ours if copy is not None and mode is PIT else self.store.wals())
+        have = sorted(ours if copy is not None and target.mode is PIT else self.store.wals())
         chain = [each for each in have if each >= first]
         if not chain or chain != list(range(first, chain[-1] + 1)):
             return LogAnalysis(
-                mode=mode, verdict=LogVerdict.IMPOSSIBLE, reason=f"logs {chain} from {first}"
+                target=target, verdict=LogVerdict.IMPOSSIBLE, reason=f"logs {chain} from {first}"
             )
-        return LogAnalysis(mode=mode, verdict=LogVerdict.OK)
+        return LogAnalysis(target=target, verdict=LogVerdict.OK)
 
-    def file_actions(self, component, copy, mode, method, **_):
+    def file_actions(self, component, copy, target, method, *, budget):
         """What moves, in order."""
         late = [each.path for each in copy.copy.late]
-        if mode is not PIT:
+        if target.mode is not PIT:
             # Production's own logs have all that came later.
             late = [each for each in late if each == str(self.store.label)]
         if method is not RecoveryMethod.COPY_BACK:
@@ -394,7 +394,7 @@ class KvApplication:
         data, logs, *_ = self.writer.component.files
         actions = []
         paths = [path for path, _ in copy.find(data)]
-        if mode is PIT:
+        if target.mode is PIT:
             theirs = [path for path, _ in copy.find(logs)]
             actions += [
                 FileAction(kind=FileActionKind.DELETE, path=str(self.store.wal(each)))

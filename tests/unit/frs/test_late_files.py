@@ -282,5 +282,5 @@ def test_attachments_of_an_older_record_become_late_files():
     assert (late["path"], late["content"], late["size_bytes"]) == ("x", "AP8=", 2)
     assert late["sha256"] == digest(b"\x00\xff")
     assert record_upgrades.upgrade_copy_detail({"records": [{"component": component}]}) == {
-        "records": [{"component": component, "late": []}]
+        "records": [{"component": component, "logs_needed": None, "late": []}]
     }

@@ -49,8 +49,8 @@ def greedy(site, monkeypatch):
     def after(event, action):
         real = getattr(writer, event)
 
-        def call(self, session):
-            result = real(self, session)
+        def call(self, session, *, budget):
+            result = real(self, session, budget=budget)
             action()
             return result
 
@@ -178,7 +178,7 @@ def test_after_a_backup_that_cuts_nothing_every_deletion_is_too_much(site, greed
 
 def test_without_a_bound_every_deletion_is_too_much(site, greedy, monkeypatch):
     """A checker that names none has allowed nothing."""
-    checker = type(site.parts.production("evs1").checker)
+    checker = type(site.parties.checker)
     real = checker.check
 
     def boundless(self, *asked, **how):

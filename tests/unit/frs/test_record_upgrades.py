@@ -77,7 +77,7 @@ def test_halves_without_anything_of_a_log_stay_as_they_are():
     assert upgrade_copy({"id": "1"}) == {"id": "1", "truncated": []}
     assert upgrade_copy_detail({"report": None}) == {"report": None, "records": []}
     record = {"component": {}, "logs_needed": None}
-    assert upgrade_copy_detail({"records": [record]}) == {"records": [record]}
+    assert upgrade_copy_detail({"records": [record]}) == {"records": [{**record, "late": []}]}
 
 
 def test_a_record_of_a_newer_frskit_is_refused(copy, tmp_path):

@@ -25,6 +25,7 @@ from frskit.frs import requestor as requestor_module
 from frskit.frs.state.late_files import LateFiles
 from frskit.model.checks import ComponentCheck, FileVerdict, IntegrityReport
 from frskit.model.plans import FileAction, FileActionKind
+from frskit.watchdog import unguarded
 
 PIT, RF = RecoveryMode.POINT_IN_TIME, RecoveryMode.ROLL_FORWARD
 SWAP, COPY_BACK = RecoveryMethod.SWAP, RecoveryMethod.COPY_BACK
@@ -72,7 +73,7 @@ def test_a_strangers_store_is_copied_and_recovered(tmp_path, is_hot, method, mod
 def test_without_its_late_files_a_hot_copy_would_not_start(hot):
     """The image alone is good, page by page, and worth nothing: that is what they are for."""
     copy = hot.copy()
-    application = hot.site.parts.productions["prod"].application
+    application = unguarded(hot.site.parts.productions["prod"].application)
     real = application.file_actions
     application.file_actions = lambda *a, **k: [
         each for each in real(*a, **k) if "wal-" not in each.path
@@ -354,7 +355,7 @@ def test_a_failed_recovery_takes_the_late_files_back(hot, monkeypatch, method):
     """Production is as before, without a label that would lead its next start astray."""
     copy = hot.copy()
     hot.store.fill(3, "after")
-    application = hot.site.parts.productions["prod"].application
+    application = unguarded(hot.site.parts.productions["prod"].application)
     with monkeypatch.context() as patch:
         Fault(application, "bring_online", StoreError("no"), patch=patch)
         with pytest.raises(RecoveryFailed) as caught:
@@ -367,7 +368,7 @@ def test_a_failed_recovery_takes_the_late_files_back(hot, monkeypatch, method):
 def test_a_swap_copies_in_nothing_but_late_files(hot):
     """Such a plan is refused: it would take a file from a copy that is not mounted any more."""
     copy = hot.copy()
-    application = hot.site.parts.productions["prod"].application
+    application = unguarded(hot.site.parts.productions["prod"].application)
     wrong = FileAction(kind=FileActionKind.COPY_IN, path=str(hot.store.path))
     application.file_actions = lambda *_, **__: [wrong]
     with pytest.raises(RecoveryPrecondition, match="all but the late files"):

@@ -96,7 +96,7 @@ def test_the_check_needs_nothing_of_production(scene, monkeypatch):
     """While the copy is checked no file of production is opened, and the verdict is the same."""
     production = scene.site.parties.production
     files = production.files
-    checker = type(scene.site.parts.production("evs1").checker)
+    checker = type(scene.site.parties.checker)
     check = checker.check
     opened = []
 
