@@ -33,12 +33,8 @@ _LOOK_S = 0.1
 """How often it looks whether its parent is there: a fork of the parent may keep the pipe open."""
 
 
-class _Terminated(BaseException):
-    """Somebody wants the process to end: thaw first."""
-
-
 def _terminate(*_: object) -> None:
-    raise _Terminated
+    raise SystemExit(1)  # a block that froze something thaws it first
 
 
 def _say(text: str) -> None:
@@ -66,7 +62,7 @@ def _hold(request: Callable[[int], object], limit_s: float, parent: int) -> str:
     try:
         _say("frozen")
         asked = _asked(end_s, parent)
-    except (_Terminated, OSError):
+    except (SystemExit, OSError):
         pass
     finally:
         request(FITHAW)
@@ -86,7 +82,7 @@ def main(mount_point: str) -> int:
         line = os.read(0, 64)
         if line:
             _say(_hold(lambda code: fcntl.ioctl(place, code, 0), float(line), parent))
-    except (_Terminated, BrokenPipeError):
+    except (SystemExit, BrokenPipeError):
         return 1
     return 0
 

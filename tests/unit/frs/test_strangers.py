@@ -451,6 +451,27 @@ def test_no_lie_of_a_strangers_checker_gets_a_verdict_or_cuts_a_log(tmp_path, li
         world.store.put("on", "and on")
 
 
+def without_logs_at_the_instant(world):
+    """The copy has no log; production has them all again before anybody looks."""
+    store, writer = world.store, world.writer
+    away = {}
+    thaw = writer.thaw
+
+    def freeze(session, *, budget):
+        store.hold(20.0)
+        for path in [store.wal(each) for each in store.wals()]:
+            away[path] = path.read_bytes()
+            path.unlink()
+        writer._frozen = True
+
+    def thaw_with_logs(session, *, budget):
+        for path, content in away.items():
+            path.write_bytes(content)
+        thaw(session, budget=budget)
+
+    writer.freeze, writer.thaw = freeze, thaw_with_logs
+
+
 def test_a_file_set_without_any_file_is_no_quiet_matter(tmp_path):
     """Unless the report names it: then the checker has judged that it may be empty."""
 
@@ -464,11 +485,7 @@ def test_a_file_set_without_any_file_is_no_quiet_matter(tmp_path):
         root = tmp_path / lie.__name__
         root.mkdir()
         with KvWorld(root, checker=Liar(lie)) as world:
-            world.writer.freeze = lambda session, *, budget, w=world: (
-                w.store.hold(20.0),
-                [w.store.wal(each).unlink() for each in w.store.wals()],
-                setattr(w.writer, "_frozen", True),
-            )
+            without_logs_at_the_instant(world)
             if passes:
                 assert world.copy().recoverable
             else:

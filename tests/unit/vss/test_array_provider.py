@@ -269,7 +269,7 @@ def test_the_array_says_how_late_its_commands_may_act(site):
     told = evolve(site.array.capabilities, late_effect_s=90.0)
     provider = ArrayProvider(Telling(site.array, told), site.production.host, clock=site.clock)
     site.script.on("array.commit_copies", OutcomeUnknown("lost", key=ONE))
-    provider.begin_prepare_snapshot(ONE, "shadow", [LOGS], CopyKind.SNAPCLONE)
+    provider.begin_prepare_snapshot(ONE, "shadow", [LOGS], CopyKind.SNAPCLONE, context=0x29)
     provider.end_prepare_snapshots(ONE, budget=site.budget())
     provider.pre_commit_snapshots(ONE)
     with pytest.raises(OutcomeUnknown):
