@@ -13,6 +13,8 @@ from frskit.model.components import BackupType
 from frskit.model.storage import CopyKind
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from frskit.model.copies import Copy
     from frskit.model.plans import CopyPlan
 
@@ -173,8 +175,7 @@ def _print_copy(session: Session, copy: Copy) -> None:
         ("verdict", copy.verdict.value),
         ("completion", copy.completion.value),
     ]
-    if copy.freeze_s is not None:
-        rows.append(("frozen", f"{copy.freeze_s:.3f} s (writes held {copy.hold_s or 0:.3f} s)"))
+    rows.extend(_times(copy))
     if copy.report is not None:
         text = f"{copy.report.pages} pages, {copy.report.logs} logs"
         rows.append(("checked", f"{text}; coverage {copy.report.coverage.value}"))
@@ -188,3 +189,12 @@ def _print_copy(session: Session, copy: Copy) -> None:
         rows.append(("failure", f"{copy.failure} (stage {copy.stage})"))
     rows.extend(("left behind", text) for text in copy.leftovers)
     session.output.table("", ("", ""), rows)
+
+
+def _times(copy: Copy) -> Iterator[tuple[str, object]]:
+    """How long it was frozen and held, as far as the service could tell; unknown is not 0."""
+    if copy.freeze_s is not None:
+        held = "" if copy.hold_s is None else f" (writes held {copy.hold_s:.3f} s)"
+        yield "frozen", f"{copy.freeze_s:.3f} s{held}"
+    elif copy.hold_s is not None:
+        yield "writes held", f"{copy.hold_s:.3f} s"

@@ -94,7 +94,7 @@ def _print(session: Session, result: DemoResult) -> None:
                 copy.report.pages if copy.report else 0,
                 copy.report.logs if copy.report else 0,
                 ", ".join(stretch_text(each.first, each.last) or "none" for each in copy.truncated),
-                f"{(copy.freeze_s or 0) * 1000:.1f} ms",
+                "" if copy.freeze_s is None else f"{copy.freeze_s * 1000:.1f} ms",
             )
             for copy in result.copies
         ],

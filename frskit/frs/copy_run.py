@@ -33,12 +33,19 @@ from frskit.frs.late_collection import collect, late_refs, sweep, without_late
 from frskit.frs.mounted_copy import MountedCopy, mount_points
 from frskit.frs.previous_stamps import previous_stamps
 from frskit.frs.report_completeness import held_against_files
-from frskit.frs.set_lookup import planned_luns, remove_unfinished_set, sets_before, storages_of
+from frskit.frs.set_lookup import (
+    planned_luns,
+    remove_unfinished_set,
+    same_volume,
+    sets_before,
+    sets_on_record,
+    storages_of,
+)
 from frskit.frs.state.journal_words import CopyStep, RequestorOperation
 from frskit.frs.truncation_ledger import bounds, disappeared, log_files, outcomes
 from frskit.model.checks import FileVerdict
 from frskit.model.copies import Completion, Copy, CopyLife, CopyMember, Verdict
-from frskit.model.ids import SetId, StorageId, VolumeId
+from frskit.model.ids import SetId, StorageId, canonical_guid
 from frskit.scopes import Releases, attached, told
 
 if TYPE_CHECKING:
@@ -98,7 +105,7 @@ class CopyRun:
         # Production's logs before anything was asked of its writers.
         self._logs: dict[ComponentId, set[str]] = {}
         self._early: LogsLost | None = None
-        self._luns: Mapping[VolumeId, Sequence[StorageId]] = {}
+        self._luns: Mapping[str, Sequence[StorageId]] = {}
         self._creating = False
         self._sets_before: tuple[SetId, ...] | None = None
         self.copy: Copy = Copy(
@@ -183,14 +190,14 @@ class CopyRun:
             storages = self._planned(plan)
             self._logs = log_files(production.server, self.copy.files)
             created = self._create(production, session, storages)
-            self._created(created)
             try:
+                self._created(created)
                 self._collect(production, created)
                 report = self._judge(production)
             except BaseException:
                 # No verdict: the writers hear failure, so that no log goes, and the set is deleted.
                 self._tell(session, dict.fromkeys(self._selected(), False))
-                self._discard(production)
+                self._discard(production, created)
                 raise
             self._conclude(production, session, report)
         self._park()
@@ -242,7 +249,7 @@ class CopyRun:
             place = self._parts.production(self.wish.server).server.resolve(str(state.resolve()))
         except FrskitError:
             return  # not on any volume of that server
-        if place.volume in plan.volumes:
+        if any(same_volume(place.volume, each) for each in plan.volumes):
             raise ConfigurationError(
                 f"the catalog and journal in {state} lie on a volume that would be frozen",
                 hint="Keep the site's state directory on another volume.",
@@ -279,7 +286,7 @@ class CopyRun:
         """The LUN of the original: by the service's word, or else as the server sees the volume."""
         if shadow.source is not None:
             return shadow.source
-        luns = self._luns.get(shadow.volume, ())
+        luns = self._luns.get(canonical_guid(shadow.volume), ())
         if len(luns) != 1:
             raise ServiceError(
                 f"the shadow copy service copied {shadow.volume} of {shadow.mount_point}, "
@@ -489,10 +496,11 @@ class CopyRun:
 
     # --- failure -------------------------------------------------------------------------
 
-    def _discard(self, production: Production) -> None:
+    def _discard(self, production: Production, created: ShadowSet) -> None:
         """Delete a set that will never get a verdict; what cannot be deleted is named."""
-        recovery, set_id = self._parts.recovery, self._set()
-        storages = [member.storage for member in self.copy.members]
+        recovery, set_id = self._parts.recovery, created.id
+        # Not the members: a set may be refused before it has become any.
+        storages = list(dict.fromkeys(shadow.storage for shadow in created.shadows))
 
         def budget() -> Budget:
             """For each step its own: one that hangs must not use up the others' time."""
@@ -552,7 +560,8 @@ class CopyRun:
         service = self._parts.production(self.wish.server).service
         budget = Budget.of(self._parts.clock)
         try:
-            return remove_unfinished_set(service, self.copy.key, self._sets_before, budget)
+            others = sets_on_record(self._parts.catalog)
+            return remove_unfinished_set(service, self.copy.key, self._sets_before, budget, others)
         except Exception as error:  # noqa: BLE001 - the reason of the failure says more
             return [f"whatever the service made of set {self.copy.key}: {told(error)}"]
 

@@ -18,12 +18,12 @@ from frskit.frs.recovery.execution import RecoveryRun
 from frskit.frs.recovery.planning import RecoveryWish, analyze_with, make_plan, mounted
 from frskit.frs.resume import resume
 from frskit.frs.running_copy import RunningCopy, RunsUnderWay
-from frskit.frs.set_lookup import storages_of
+from frskit.frs.set_lookup import remove_unfinished_set, storages_of
 from frskit.frs.state.journal_words import RECOVERING, DeletionStep, RequestorOperation
 from frskit.model.choices import chosen
 from frskit.model.components import BackupType
 from frskit.model.copies import Copy, CopyFilter, CopyLife, MemberLife, Resumed, Verdict
-from frskit.model.ids import CopyId, guid
+from frskit.model.ids import CopyId, canonical_guid, guid
 from frskit.model.plans import CopyPlan, PlanStep, RecoveryMethod, RecoveryMode, RecoveryTarget
 from frskit.model.storage import CopyKind
 
@@ -91,7 +91,8 @@ class FastRecovery:
     def _copy_plan(self, wish: CopyWish, plan: SetPlan) -> CopyPlan:
         production = self.parts.production(wish.server)
         points = {
-            volume.id: (volume.mount_points or ("",))[0] for volume in production.server.volumes()
+            canonical_guid(volume.id): (volume.mount_points or ("",))[0]
+            for volume in production.server.volumes()
         }
         warnings = (
             ()
@@ -103,7 +104,9 @@ class FastRecovery:
             components=recoverable_names(production, plan.explicit, Budget.of(self.parts.clock)),
             kind=wish.kind,
             backup_type=wish.backup_type,
-            volumes=tuple((volume, points.get(volume, "")) for volume in plan.volumes),
+            volumes=tuple(
+                (volume, points.get(canonical_guid(volume), "")) for volume in plan.volumes
+            ),
             storages=storages_of(plan, production.server),
             recovery_server=self.parts.recovery.server.name,
             excluded=tuple(f"{each.component.full_path}: {each.reason}" for each in plan.excluded),
@@ -218,6 +221,9 @@ class FastRecovery:
             with journal.step(DeletionStep.DELETE, storages=doomed):
                 self.parts.recovery.server.detach(doomed, budget=budget)
                 production.store.delete(doomed, budget=budget)
+                if record.shadow_set is None:
+                    # Of a creation that was cut off the array may know nothing, the service more.
+                    remove_unfinished_set(production.service, record.key, None, budget)
                 self.parts.recovery.server.rescan(budget=budget)
             self.parts.catalog.update(wanted, _deleted)
             # Last, so that no record ever names what is not there.

@@ -16,7 +16,7 @@ from frskit.clock import Budget
 from frskit.errors import FrskitError
 from frskit.frs.late_collection import sweep
 from frskit.frs.recovery.interrupted import finish_recovery
-from frskit.frs.set_lookup import known_before, remove_unfinished_set
+from frskit.frs.set_lookup import known_before, remove_unfinished_set, sets_on_record
 from frskit.frs.state.journal_words import RequestorOperation
 from frskit.frs.truncation_ledger import truncated_since
 from frskit.model.copies import Completion, CopyLife, MemberLife, Resumed, Verdict
@@ -213,7 +213,8 @@ def _roll_back(parts: Parts, production: Production, copy: Copy) -> Resumed:
     if set_id is None:
         # Cut off before the service said what it calls the set.
         before = known_before(parts.journal, copy.id)
-        unnamed = remove_unfinished_set(production.service, copy.key, before, budget)
+        others = sets_on_record(parts.catalog)
+        unnamed = remove_unfinished_set(production.service, copy.key, before, budget, others)
     # By key and by record: the array may have members of which no record speaks [HAZ-10].
     found = [each.id for each in production.store.look(key=copy.key, budget=budget)]
     # What a recovery took from the copy is production's, whatever becomes of the copy.

@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from frskit.errors import StorageGroupNotRecognized
-from frskit.frs.state.journal_words import CopyStep
+from frskit.frs.state.journal_words import CopyStep, RequestorOperation
+from frskit.model.copies import CopyFilter
 from frskit.model.ids import SetId, canonical_guid
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from frskit.clock import Budget
+    from frskit.frs.state.catalog import SqliteCatalog
     from frskit.frs.state.journal import Journal
-    from frskit.model.ids import CopyKey, StorageId, VolumeId
+    from frskit.model.ids import CopyId, CopyKey, StorageId, VolumeId
     from frskit.model.shadows import SetPlan
     from frskit.protocols import Server, ShadowCopyService
 
@@ -31,7 +33,9 @@ __all__ = [
     "look_for_set",
     "planned_luns",
     "remove_unfinished_set",
+    "same_volume",
     "sets_before",
+    "sets_on_record",
     "storages_of",
 ]
 
@@ -56,16 +60,28 @@ def sets_before(service: ShadowCopyService, budget: Budget) -> tuple[SetId, ...]
     return tuple(dict.fromkeys(each.set_id for each in service.shadows(budget=budget)))
 
 
-def known_before(journal: Journal, copy: str) -> tuple[SetId, ...] | None:
-    """That list, as an earlier process wrote it down; None if there is none."""
-    for operation in journal.unfinished():
-        if operation.subject != copy:
-            continue
+def known_before(journal: Journal, copy: CopyId) -> tuple[SetId, ...] | None:
+    """That list, as the last run wrote it down, however it ended; None if there is none.
+
+    Also of an operation that has ended: a set that was named as a leftover is looked for again
+    until somebody has deleted it.
+    """
+    found: tuple[SetId, ...] | None = None
+    for operation in journal.of(RequestorOperation.COPY, copy):
         for step, facts in operation.intents():
             known = facts.get("known_sets")
             if step == CopyStep.CREATE and isinstance(known, (list, tuple)):
-                return tuple(SetId(str(each)) for each in known)
-    return None
+                found = tuple(SetId(str(each)) for each in known)
+    return found
+
+
+def sets_on_record(catalog: SqliteCatalog) -> set[SetId]:
+    """The sets of which a record of the site speaks: they are not nobody's."""
+    return {
+        each.shadow_set
+        for each in catalog.find(CopyFilter(include_deleted=True))
+        if each.shadow_set is not None
+    }
 
 
 def look_for_set(
@@ -73,6 +89,7 @@ def look_for_set(
     key: CopyKey,
     before: Collection[SetId] | None,
     budget: Budget,
+    others: Collection[SetId] = (),
 ) -> FoundSets:
     """What there is of a set whose creation was cut off.
 
@@ -81,10 +98,11 @@ def look_for_set(
         key: The requestor's name for it.
         before: The sets that were there before; None: not known, so that nothing is called new.
         budget: For the listing.
+        others: The sets of other copies, which are never called new.
     """
     ours: dict[SetId, None] = {}
     unnamed: dict[SetId, None] = {}
-    known = None if before is None else {canonical_guid(each) for each in before}
+    known = None if before is None else {canonical_guid(each) for each in (*before, *others)}
     for shadow in service.shadows(budget=budget):
         if shadow.key is not None and canonical_guid(shadow.key) == canonical_guid(key):
             ours[shadow.set_id] = None
@@ -98,11 +116,15 @@ def remove_unfinished_set(
     key: CopyKey,
     before: Collection[SetId] | None,
     budget: Budget,
+    others: Collection[SetId] = (),
 ) -> list[str]:
-    """Delete the set if it is there under the key; texts about what may be left of it."""
+    """Delete the set if it is there under the key; texts about what may be left of it.
+
+    Arguments as for `look_for_set`.
+    """
     if service.capabilities.set_id_from_caller:
         return []
-    found = look_for_set(service, key, before, budget)
+    found = look_for_set(service, key, before, budget, others)
     for set_id in found.ours:
         service.delete_set(set_id, budget=budget)
     return [
@@ -112,20 +134,29 @@ def remove_unfinished_set(
     ]
 
 
-def planned_luns(plan: SetPlan, server: Server) -> Mapping[VolumeId, Sequence[StorageId]]:
-    """The LUNs of each planned volume, as the server sees them; none of one it does not know."""
+def same_volume(one: VolumeId, other: VolumeId) -> bool:
+    """Whether two ids name one volume: services print GUIDs as they like [VSS-68]."""
+    return canonical_guid(one) == canonical_guid(other)
+
+
+def planned_luns(plan: SetPlan, server: Server) -> Mapping[str, Sequence[StorageId]]:
+    """The LUNs of each planned volume, as the server sees them; none of one it does not know.
+
+    By the volume's id in its canonical spelling.
+    """
     mounted = {
-        each.id: tuple(dict.fromkeys(extent.storage for extent in each.extents))
+        canonical_guid(each.id): tuple(dict.fromkeys(extent.storage for extent in each.extents))
         for each in server.volumes()
     }
-    return {each: mounted.get(each, ()) for each in plan.volumes}
+    return {each: mounted.get(each, ()) for each in map(canonical_guid, plan.volumes)}
 
 
 def storages_of(plan: SetPlan, server: Server) -> tuple[StorageId, ...]:
     """The LUNs of a plan: by the service's word, or else by the server's.
 
     Raises:
-        StorageGroupNotRecognized: The service cannot tell, and the server does not know a volume.
+        StorageGroupNotRecognized: The service cannot tell, and the server does not know a volume,
+            or has it on several LUNs: of which one a shadow is a copy nobody could say.
     """
     if plan.storages is not None:
         return plan.storages
@@ -135,5 +166,13 @@ def storages_of(plan: SetPlan, server: Server) -> tuple[StorageId, ...]:
         raise StorageGroupNotRecognized(
             f"server {server.name} does not know the storage of {', '.join(missing)}",
             context={"server": server.name, "volumes": missing},
+        )
+    spanned = [volume for volume, luns in found.items() if len(luns) > 1]
+    if spanned:
+        raise StorageGroupNotRecognized(
+            f"{', '.join(spanned)} lies on several LUNs, and the shadow copy service cannot tell "
+            "which of them a shadow is a copy of",
+            hint="Keep what is to be copied on volumes of one LUN each.",
+            context={"server": server.name, "volumes": spanned},
         )
     return tuple(dict.fromkeys(lun for luns in found.values() for lun in luns))
