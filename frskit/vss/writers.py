@@ -157,7 +157,7 @@ class Roster:
             )
         name = f"writer {type(writer).__name__}"
         dog = Watchdog(name, self.clock, closing_s=self.closing_s)
-        self._members.append(Enrolled(writer=writer, dog=dog, since=self.clock.now()))
+        self._members.append(Enrolled(writer=writer, dog=dog, since=self.trace.now()))
 
     def unregister(self, writer: Writer) -> bool:
         """Remove a writer; False if it was not there."""
@@ -317,7 +317,7 @@ class Roster:
         member.state = state
         member.failure = failure
         member.reason = reason
-        member.since = self.clock.now()
+        member.since = self.trace.now()
 
 
 def _text(error: BaseException) -> str:

@@ -59,10 +59,16 @@ class SmallChecker:
         """Name every file."""
         self.script.hit("checker.check")
         files = tuple(
-            CheckedFile(component=each.id, path=path, role=wanted.role, verdict=FileVerdict.OK)
+            CheckedFile(
+                component=each.id,
+                path=path,
+                role=wanted.role,
+                verdict=FileVerdict.OK,
+                size_bytes=ref.size_bytes,
+            )
             for each in target.components
             for wanted in each.files
-            for path, _ in target.find(wanted)
+            for path, ref in target.find(wanted)
         )
         return IntegrityReport(
             checker=self.name,

@@ -96,6 +96,8 @@ class BackupComponents:
     def __init__(self, service: EngineOwner) -> None:
         engine = service.engine
         engine.sessions.reap()
+        if engine.sessions.none_open:
+            engine.trace.begin()
         self._engine = engine
         self._turn = threading.RLock()
         self._order = CallOrder(engine.trace)

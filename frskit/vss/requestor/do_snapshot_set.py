@@ -233,7 +233,7 @@ class Creation:
             raise
         if self.hold_s > HOLD_WINDOW_S:
             raise held_too_long(self.hold_s)
-        self.created_at = self.engine.clock.now()
+        self.created_at = self.engine.trace.now()
         self.participants.check_windows()
 
     def _commit(self) -> None:

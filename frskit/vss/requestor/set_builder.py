@@ -274,7 +274,7 @@ class SetBuilder:
             id=open_set.id,
             shadows=tuple(each.shadow for each in record.members),
             documents=written,
-            created_at=creation.created_at or self._engine.clock.now(),
+            created_at=creation.created_at or self._engine.trace.now(),
             freeze_s=self._participants.longest_freeze_s(),
             hold_s=creation.hold_s,
             records=self._dossier.kept,
