@@ -80,7 +80,9 @@ class HeldWrites:
             HoldTimeout: Writes were held too long, or the server did not say in time that it
                 holds them.
         """
-        server, set_id, trace = self.engine.server, self.open_set.id, self.engine.trace
+        set_id, trace = self.open_set.id, self.engine.trace
+        # Asked before anything is held: a server may fail at its own name, too.
+        name = self.engine.server.name
         block = ExitStack()
         try:
             self._hold = self._call_server(
@@ -90,8 +92,8 @@ class HeldWrites:
             )
         except NoAnswer as silent:
             raise HoldTimeout(
-                f"server {server.name} did not say in time that it holds writes",
-                context={"server": server.name},
+                f"server {name} did not say in time that it holds writes",
+                context={"server": name},
                 native=hresult("VSS_E_HOLD_WRITES_TIMEOUT"),
             ) from silent
         except BaseException:
@@ -99,11 +101,11 @@ class HeldWrites:
             self._call_server("ReleaseWrites", block.close, closing=True)
             raise
         self._since_s = self.engine.clock.monotonic()
-        trace.row("K", "HoldWrites", set_id=set_id, subject=server.name)
         outcome = ""
         try:
             with self._leaving(block):
                 try:
+                    trace.row("K", "HoldWrites", set_id=set_id, subject=name)
                     yield
                 finally:
                     self._clock_s()
@@ -115,7 +117,7 @@ class HeldWrites:
             self._hold = self._since_s = None
             if self.expired and not outcome:
                 outcome = str(held_too_long(self.held_s))
-            trace.row("K", "ReleaseWrites", set_id=set_id, subject=server.name, outcome=outcome)
+            trace.row("K", "ReleaseWrites", set_id=set_id, subject=name, outcome=outcome)
 
     def release_now(self) -> None:
         """Let writes pass at once, from any thread, while the block still runs."""
