@@ -140,7 +140,8 @@ class HardwareProvider(Protocol):
         """Present these targets to this provider's host; the coordinator rescans.
 
         Raises:
-            ProviderVeto: A target is unknown or cannot be presented.
+            ProviderVeto: A target is unknown, is seen by another host (it was imported there
+                [VSS-48]), or cannot be presented.
         """
         ...
 

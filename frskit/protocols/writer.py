@@ -42,6 +42,9 @@ class Writer(Protocol):
     def prepare_backup(self, session: WriterSession, *, budget: Budget) -> None:
         """A backup of these components begins; mark them.
 
+        Without components nothing of this writer is in the backup: then nothing has to be
+        remembered, for no other event of that session follows, not even its end [VSS-17].
+
         Raises:
             WriterVeto: Retryable if another backup of them is in progress [EXC-12].
         """

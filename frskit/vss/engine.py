@@ -158,6 +158,7 @@ class Engine:
         bare_server: The same, for calls that are made through `server_dog` with more to say.
         owed_sets: Given up while a provider hung in them. A late answer is undone by the id of its
             set, so no other set may have it.
+        imports_begun: Sets whose import was begun here: it may be tried again after a failure.
         arrival_s: How long an import waits for disks; Windows' figure is not published [VSS 3],
             60 s is frskit's choice.
         cleanup_s: Time for cleaning up after a failure, apart from the caller's budget.
@@ -176,6 +177,7 @@ class Engine:
     slot: SetSlot = field(factory=SetSlot)
     sessions: OpenSessions = field(factory=OpenSessions)
     owed_sets: set[SetId] = field(factory=set)
+    imports_begun: set[SetId] = field(factory=set)
     arrival_s: float = 60.0
     cleanup_s: float = 300.0
     strict: bool = False

@@ -7,14 +7,16 @@ of different times fit, or if the server itself holds writes.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from frskit.codes.hresult import hresult
-from frskit.errors import VolumeNotSupported
+from frskit.errors import FrskitError, HostError, ProviderError, VolumeNotSupported
 from frskit.model.components import Quiesce
+from frskit.watchdog import foreign
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from frskit.model.components import WriterMetadata
     from frskit.protocols import HardwareProvider, Server
@@ -55,11 +57,16 @@ def check_one_cut(
 
     Raises:
         VolumeNotSupported: They may not be; the reason names the writer.
+        ProviderError, HostError: One of them cannot say.
     """
-    if luns < 2 or not (isinstance(provider, ReliesOnHold) and provider.relies_on_hold):
+    if luns < 2:
         return
-    if isinstance(server, HoldsWrites) and server.holds_writes:
-        return
+    with _typed(ProviderError, "the provider"):
+        if not (isinstance(provider, ReliesOnHold) and provider.relies_on_hold):
+            return
+    with _typed(HostError, "the server"):
+        if isinstance(server, HoldsWrites) and server.holds_writes:
+            return
     loose = [each.name for each in writers if each.quiesce is Quiesce.INSTANT_ONLY]
     if not loose:
         return
@@ -71,3 +78,14 @@ def check_one_cut(
         "server hold writes.",
         native=hresult("VSS_E_VOLUME_NOT_SUPPORTED"),
     )
+
+
+@contextmanager
+def _typed(kind: type[FrskitError], party: str) -> Iterator[None]:
+    """What a stranger raises when it is asked what it is."""
+    try:
+        yield
+    except FrskitError:
+        raise
+    except Exception as error:
+        raise foreign(kind, party, "what it relies on", error) from error

@@ -44,6 +44,11 @@ class OpenSessions:
         # the locks that ending it takes.
         weakref.finalize(owner, _in_background, end).atexit = False
 
+    @property
+    def none_open(self) -> bool:
+        """Whether every object was released."""
+        return not self._left(dropped=False)
+
     def reap(self) -> None:
         """End what was dropped, and wait for that."""
         for end in self._left(dropped=True):

@@ -241,7 +241,7 @@ class EngineSession:
             components.prepare_for_backup()
             if components.writer_failures:
                 raise components.writer_failures[0]
-            created = components.do_snapshot_set(budget=budget)
+            created = components.do_snapshot_set(budget=budget, stop_at_veto=True)
             # The status must be gathered after each of these steps [VSS 0.6].
             components.gather_writer_status()
             components.save_as_xml()
@@ -289,7 +289,9 @@ class EngineSession:
         for component, succeeded in {**verdicts, **outcomes}.items():
             components.set_backup_succeeded(component, succeeded)
         components.backup_complete()
-        statuses = components.gather_writer_status()
+        # What a writer that takes no part answered concerns nobody [VSS-40].
+        known, taking_part = components.gather_writer_status(), components.taking_part
+        statuses = tuple(each for each in known if each.instance_id in taking_part)
         # A handler that ran out of time may have done its work all the same.
         unclear = [
             each for each in components.writer_failures if isinstance(each.__cause__, Stopped)

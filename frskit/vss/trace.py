@@ -2,6 +2,11 @@
 
 Between the first Freeze and the last Thaw no subscriber is called (design law 5): rows are
 collected and handed on when the application writes again.
+
+The wall clock may be set while a backup runs, by an hour inside of the hold as well. So it is read
+once, when a requestor object is made and no other one is open, and every time of that backup is
+the time that went by since then: rows never run backwards, and the instant of a set lies between
+the rows around it.
 """
 
 from __future__ import annotations
@@ -9,6 +14,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 
 from frskit.clock import Clock
 from frskit.events import EventBuffer, EventSink, ServiceTrace, Warned
@@ -30,6 +36,15 @@ class Tracer:
         self._clock = clock
         self._buffer = EventBuffer()
         self._quiet = 0
+        self.begin()
+
+    def begin(self) -> None:
+        """Read the wall clock; from now on its times are counted from here."""
+        self._began, self._began_s = self._clock.now(), self._clock.monotonic()
+
+    def now(self) -> datetime:
+        """The time of what happens now, in order with all others of the same backup."""
+        return self._began + timedelta(seconds=self._clock.monotonic() - self._began_s)
 
     def row(
         self, party: str, step: str, *, set_id: SetId | None, subject: str = "", outcome: str = ""
@@ -37,7 +52,7 @@ class Tracer:
         """One row: who (R, W, P, K, C), what, about whom, and what went wrong."""
         self._emit(
             ServiceTrace(
-                at=self._clock.now(),
+                at=self.now(),
                 set_id=set_id or "",
                 party=party,
                 step=step,
@@ -48,7 +63,7 @@ class Tracer:
 
     def warn(self, text: str) -> None:
         """Something that should be known."""
-        self._emit(Warned(at=self._clock.now(), text=text))
+        self._emit(Warned(at=self.now(), text=text))
 
     def _emit(self, event: ServiceTrace | Warned) -> None:
         self._buffer.emit(event)

@@ -157,7 +157,7 @@ class Roster:
             )
         name = f"writer {type(writer).__name__}"
         dog = Watchdog(name, self.clock, closing_s=self.closing_s)
-        self._members.append(Enrolled(writer=writer, dog=dog, since=self.clock.now()))
+        self._members.append(Enrolled(writer=writer, dog=dog, since=self.trace.now()))
 
     def unregister(self, writer: Writer) -> bool:
         """Remove a writer; False if it was not there."""
@@ -228,8 +228,13 @@ class Roster:
         session: WriterSession,
         call: Callable[[], None],
         limits: Limits | None = None,
+        *,
+        aside: bool = False,
     ) -> WriterError | None:
         """Send one event; return the typed failure, if any.
+
+        With `aside` the writer does not take part in the session: it keeps the session that it has,
+        and its state too unless it has none to serve.
 
         A writer that does not answer within the limits has failed with a time-out; what it answers
         later changes nothing.
@@ -237,9 +242,11 @@ class Roster:
         An interrupt (any exception that is not an `Exception`) counts as a failure of the handler
         and goes on to the caller.
         """
-        opens = event in (WriterEvent.PREPARE_FOR_BACKUP, WriterEvent.PRE_RESTORE)
+        opens = event in (WriterEvent.PREPARE_FOR_BACKUP, WriterEvent.PRE_RESTORE) and not aside
         # Late events of an older session reach the writer and leave its state alone [HAZ-12].
         drives = opens or member.session == session.session_id
+        if aside:
+            drives = not member.state.name.startswith("WAITING_")
         if drives and (event, member.state) not in WRITER_TABLE:
             raise BadState(
                 f"event {event.value} is not possible for writer {member.name} "
@@ -317,7 +324,7 @@ class Roster:
         member.state = state
         member.failure = failure
         member.reason = reason
-        member.since = self.clock.now()
+        member.since = self.trace.now()
 
 
 def _text(error: BaseException) -> str:

@@ -109,6 +109,8 @@ class ExchangeWriter:
     def prepare_backup(self, session: WriterSession, *, budget: Budget) -> None:
         """Mark the storage groups as being backed up [EXC-12, EXC-27].
 
+        A backup of nobody here is not remembered: its end is not told [VSS-17].
+
         Raises:
             WriterVeto: Retryable if another backup of a group, or with the 2003 profile of any
                 group, is in progress; not retryable if a component is no mounted storage
@@ -116,6 +118,8 @@ class ExchangeWriter:
         """
         if session.session_id in self._jobs:
             raise self._out_of_order("prepare_backup")
+        if not session.components:
+            return
         self._report(
             EventId.WRITER_ENGAGED, f"the writer takes part in backup {session.session_id}"
         )
@@ -242,7 +246,7 @@ class ExchangeWriter:
         """
         job = self._advance("backup_complete", session)
         # Forgotten first: whatever happens below, nothing can be completed twice.
-        del self._jobs[session.session_id]
+        self._jobs.pop(session.session_id, None)
         failed: FrskitError | None = None
         for each in job.groups:
             try:
@@ -326,6 +330,8 @@ class ExchangeWriter:
     def _advance(self, event: str, session: WriterSession) -> BackupJob:
         """The job of a session, moved on by an event; vetoes what is out of order [EXC-11]."""
         job = self._jobs.get(session.session_id)
+        if job is None and not session.components:
+            return BackupJob(request=session)
         if job is None:
             raise _veto(
                 WriterFailure.RETRYABLE,

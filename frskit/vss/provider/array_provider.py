@@ -411,14 +411,19 @@ class ArrayProvider:
     def locate_luns(self, luns: Sequence[LunInformation], *, budget: Budget) -> None:
         """Present these copies to this provider's host, read-only; each once.
 
+        A set is imported once [VSS-48]. What the array can say of that is who sees a copy now: one
+        that another host sees is refused, since two hosts would work on disks of one identity
+        [HAZ-02]. A copy that was hidden again leaves no trace, and can be imported again.
+
         Raises:
-            ProviderVeto: A copy is unknown, or cannot be presented; ``context["presented"]`` names
-                those that were, they stay so [VSS-50].
+            ProviderVeto: A copy is unknown, is seen by another host, or cannot be presented;
+                ``context["presented"]`` names those that were, they stay so [VSS-50].
         """
         presented: list[StorageId] = []
         wanted = list(dict.fromkeys(lun.storage for lun in luns))
         try:
             self._check_known(wanted)
+            self._check_unseen(wanted, budget)
             for storage in wanted:
                 self._array.present(storage, self._host, read_only=True, budget=budget)
                 presented.append(storage)
@@ -441,6 +446,17 @@ class ArrayProvider:
             return list(wanted)
         found |= {each.storage for each in shown if each.host == self._host}
         return [each for each in wanted if each in found]
+
+    def _check_unseen(self, storages: Sequence[StorageId], budget: Budget) -> None:
+        """Refuse copies that another host sees."""
+        for storage in storages:
+            others = [
+                each.host
+                for each in self._array.presentations(storage, budget=budget)
+                if each.host != self._host
+            ]
+            if others:
+                raise self._veto(f"host {others[0]} sees {storage} already")
 
     def _check_known(self, storages: Sequence[StorageId]) -> None:
         known = {each.id for each in self._array.storage(storages, budget=self._call())}

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
         import_document,
         surface,
     )
-    from frskit.vss.requestor.participants import Participant, Participants
+    from frskit.vss.requestor.participant import Participant
+    from frskit.vss.requestor.participants import Participants
     from frskit.vss.requestor.restore import Restoring
     from frskit.vss.requestor.set_builder import SetBuilder
     from frskit.vss.requestor.write_hold import HOLD_WINDOW_S
@@ -63,7 +64,7 @@ _HOMES = {
     "Creation": "frskit.vss.requestor.do_snapshot_set",
     "Dossier": "frskit.vss.requestor.dossier",
     "HOLD_WINDOW_S": "frskit.vss.requestor.write_hold",
-    "Participant": "frskit.vss.requestor.participants",
+    "Participant": "frskit.vss.requestor.participant",
     "Participants": "frskit.vss.requestor.participants",
     "Restoring": "frskit.vss.requestor.restore",
     "Selection": "frskit.vss.requestor.component_selection",

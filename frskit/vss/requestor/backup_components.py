@@ -85,7 +85,8 @@ class BackupComponents:
         service: The coordinator of the server.
 
     Attributes:
-        writer_failures: What writers answered to PrepareForBackup or BackupComplete, the last sent.
+        writer_failures: The vetoes of writers that take part, at PrepareForBackup, in
+            DoSnapshotSet or at BackupComplete, whichever was called last.
 
     Example:
         >>> from frskit.vss.state_tables import table_rows
@@ -96,6 +97,8 @@ class BackupComponents:
     def __init__(self, service: EngineOwner) -> None:
         engine = service.engine
         engine.sessions.reap()
+        if engine.sessions.none_open:
+            engine.trace.begin()
         self._engine = engine
         self._turn = threading.RLock()
         self._order = CallOrder(engine.trace)
@@ -258,27 +261,45 @@ class BackupComponents:
         self.writer_failures = self._builder.prepare_writers()
 
     @_in_turn
-    def do_snapshot_set(self, *, budget: Budget | None = None) -> ShadowSet:
+    def do_snapshot_set(
+        self, *, budget: Budget | None = None, stop_at_veto: bool = False
+    ) -> ShadowSet:
         """Create the shadow copies; returns thawed or raises thawed, with nothing left.
 
+        A veto is no error here, as at Windows [VSS 0.6]: the writer is left out from then on, its
+        files are in the copies as they happened to be, and the requestor sees it in
+        `gather_writer_status` and `writer_failures`, and decides. It hears no BackupComplete.
+
+        Args:
+            budget: How long it may take.
+            stop_at_veto: Raise the first veto instead; nothing is left. What sessions do.
+
         Raises:
-            WriterVeto, FreezeTimeout, HoldTimeout, ProviderVeto, ProviderError, ArrayError,
+            WriterVeto: See `stop_at_veto`.
+            FreezeTimeout, HoldTimeout, ProviderVeto, ProviderError, ArrayError, HostError,
             Stopped, ImportFailed: As the failing party said; call `abort_backup` afterwards.
         """
+        self._participants.goes_on = not stop_at_veto
         try:
             return self._builder.make(budget or Budget.of(self._engine.clock), self._documents)
         finally:
+            self.writer_failures = tuple(self._participants.refusals)
             self._end.made()
 
     # -- status, documents, end --------------------------------------------------------------
 
     @_in_turn
     def gather_writer_status(self) -> tuple[WriterStatus, ...]:
-        """Status of the writers: of those that take part, or of all before a backup began."""
+        """Status of the writers whose metadata was gathered, also of those that take no part."""
         self._order.enter(RequestorCall.GATHER_WRITER_STATUS)
-        if self._participants.entries:
-            return self._participants.statuses()
+        if self._participants.entries or self._participants.bystanders:
+            return self._participants.all_statuses([each for _, each in self._choice.writers])
         return self._engine.roster.statuses()
+
+    @property
+    def taking_part(self) -> frozenset[str]:
+        """The instance ids of the writers that take part in the backup; none before it began."""
+        return frozenset(each.metadata.instance_id for each in self._participants.entries)
 
     @_in_turn
     def save_as_xml(self) -> bytes:

@@ -63,6 +63,11 @@ class Arrival:
             raise self._failed(arrived, located)
         return arrived
 
+    def seen(self) -> bool:
+        """Whether the server has a disk of this set already, as of its last rescan."""
+        disks = [lun_information(each) for each in self.engine.server.disks()]
+        return any(_same(each.target, disk) for each in self.members for disk in disks)
+
     def _locate(
         self,
         provider_id: str,
@@ -162,7 +167,8 @@ def import_document(engine: Engine, document: BackupDocument, budget: Budget) ->
 
     Raises:
         DocumentError: It does not describe a transportable set [VSS-48].
-        ImportFailed: It was imported here before, or did not arrive.
+        ImportFailed: It was imported before, here or (as far as its provider can see) elsewhere; or
+            it did not arrive.
         ProviderNotRegistered: A provider of the set is not on this server.
     """
     set_id = document.set_id
@@ -172,15 +178,18 @@ def import_document(engine: Engine, document: BackupDocument, budget: Budget) ->
             native=hresult("VSS_E_NONTRANSPORTABLE_BCD"),
         )
     known = engine.records.get_set(set_id)
-    # Version 1 is the only one; bus and signature do not count [VSS 1.2].
-    if known is not None and known.life in (SetLife.IMPORTED, SetLife.BROKEN):
+    arrival = Arrival(engine=engine, set_id=set_id, members=document.shadows)
+    recorded = known is not None and known.life in (SetLife.IMPORTED, SetLife.BROKEN)
+    # A service that lost its memory sees the disks of an import that it does not remember.
+    if recorded or (set_id not in engine.imports_begun and arrival.seen()):
         raise ImportFailed(
             f"set {set_id} was imported on server {engine.server.name} before",
             context={"set": set_id, "server": engine.server.name, "presented": []},
             hint="A set can be imported once only; after a break its disks are managed elsewhere.",
             native=hresult("VSS_E_NO_SNAPSHOTS_IMPORTED"),
         )
-    Arrival(engine=engine, set_id=set_id, members=document.shadows).run(budget)
+    engine.imports_begun.add(set_id)
+    arrival.run(budget)
     attributes = int(creation_attributes(document.context) | Attribute.IMPORTED)
     record = SetRecord(
         id=set_id,

@@ -7,11 +7,15 @@ A writer that hangs is left at the end of the shortest window: all the others ge
 once, and the one that hangs gets it too, and again should it come back. A session may be given up
 from another thread at any time; a writer that was busy with an event meanwhile gets Abort again
 when it is done with it, and no further event [HAZ-12].
+
+A veto is a state of its writer, which a requestor reads after each step [VSS 0.6]; whether it also
+ends the creation is the requestor's choice (`Participants.goes_on`). A window that has passed
+always ends it: everybody was released then, and nobody can say of which instant a copy would be.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from attrs import define, evolve, field
@@ -19,7 +23,6 @@ from attrs import define, evolve, field
 from frskit.clock import Budget, CancelToken, Clock
 from frskit.errors import Cancelled, FreezeTimeout, WriterError, WriterUnstable
 from frskit.model.components import (
-    FREEZE_WINDOW_S,
     BackupType,
     ComponentId,
     WriterFailure,
@@ -31,67 +34,12 @@ from frskit.model.components import (
 )
 from frskit.model.ids import CopyKey, SetId, VolumeId
 from frskit.model.volumes import Volume
+from frskit.vss.requestor.participant import Participant
 from frskit.vss.state_tables import WriterEvent
 from frskit.vss.writers import Enrolled, Limits, Roster
 from frskit.watchdog import together
 
-__all__ = ["Participant", "Participants"]
-
-
-@define(eq=False)
-class Participant:
-    """One writer in one session.
-
-    Attributes:
-        member: The writer.
-        metadata: What it said when the session gathered metadata; never changes [EXC-09].
-        session: What it is told.
-        prepared: PrepareForBackup was sent, whatever came of it.
-        vetoed: It refused the backup; a requestor that goes on all the same goes on without it.
-        in_snapshot: PrepareForSnapshot was sent, so a failure has to be followed by Abort.
-        frozen_at: Clock reading when Freeze was sent; None before.
-        thawed_at: Clock reading when Thaw or Abort had been delivered after Freeze.
-        aborts: How often Abort was sent.
-        ended: It has answered Abort, and was told nothing since.
-        completed: BackupComplete was sent.
-        shut_down: BackupShutdown was sent.
-    """
-
-    member: Enrolled
-    metadata: WriterMetadata
-    session: WriterSession
-    prepared: bool = False
-    vetoed: bool = False
-    in_snapshot: bool = False
-    frozen_at: float | None = None
-    thawed_at: float | None = None
-    aborts: int = 0
-    ended: bool = False
-    completed: bool = False
-    shut_down: bool = False
-
-    @property
-    def window_s(self) -> float:
-        """How long it may be frozen: as it says, or else the service's default [VSS-42]."""
-        said_s = self.metadata.freeze_timeout_s
-        return FREEZE_WINDOW_S if said_s is None else said_s
-
-    @property
-    def frozen(self) -> bool:
-        """Whether it got Freeze and neither Thaw nor Abort yet."""
-        return self.frozen_at is not None and self.thawed_at is None
-
-    def remaining_s(self, now_s: float) -> float | None:
-        """Rest of its freeze window, None if it is not frozen; 0 counts as exceeded [R-7]."""
-        if self.frozen_at is None or not self.frozen:
-            return None
-        return max(0.0, self.window_s - (now_s - self.frozen_at))
-
-    def held_s(self) -> float:
-        """How long it was frozen."""
-        if self.frozen_at is None or self.thawed_at is None:
-            return 0.0
-        return self.thawed_at - self.frozen_at
+__all__ = ["Participants"]
 
 
 @define(eq=False)
@@ -99,6 +47,11 @@ class Participants:
     """All writers of one session, in order of registration.
 
     Attributes:
+        entries: Those that take part.
+        bystanders: Those of which nothing is backed up: they hear that a backup is prepared, and
+            nothing after it [VSS-17]; what they answer is in their status and nowhere else.
+        goes_on: A veto leaves out its writer, and the rest goes on.
+        refusals: The vetoes of the creation, where it goes on.
         over: The session was given up, perhaps by another thread: nobody is told anything but
             closing events any more.
     """
@@ -106,6 +59,9 @@ class Participants:
     roster: Roster
     clock: Clock
     entries: list[Participant] = field(factory=list)
+    bystanders: list[Participant] = field(factory=list)
+    goes_on: bool = False
+    refusals: list[WriterError] = field(factory=list)
     over: bool = False
     _caller: Budget | None = field(default=None, init=False)
     _latest_s: float | None = field(default=None, init=False)
@@ -121,8 +77,9 @@ class Participants:
         components: tuple[ComponentId, ...],
         previous_stamps: Mapping[ComponentId, str],
         key: CopyKey | None = None,
+        takes_part: bool = True,
     ) -> None:
-        """Add a writer with its explicit components."""
+        """Add a writer with its explicit components; without any it may be a bystander."""
         # A writer hears of its own components only.
         stamps = {key: value for key, value in previous_stamps.items() if key in components}
         session = WriterSession(
@@ -132,11 +89,12 @@ class Participants:
             previous_stamps=stamps,
             key=key,
         )
-        self.entries.append(Participant(member=member, metadata=metadata, session=session))
+        where = self.entries if takes_part else self.bystanders
+        where.append(Participant(member=member, metadata=metadata, session=session))
 
     @property
     def active(self) -> list[Participant]:
-        """Those that did not refuse the backup."""
+        """Those that did not refuse an event."""
         return [entry for entry in self.entries if not entry.vetoed]
 
     def set_volumes(self, wanted: Iterable[VolumeId], mounted: Iterable[Volume] = ()) -> None:
@@ -178,12 +136,39 @@ class Participants:
         )
 
     def prepare_backup(self) -> list[WriterError]:
-        """PrepareForBackup to everybody; the failures."""
-        return self._broadcast(WriterEvent.PREPARE_FOR_BACKUP)
+        """PrepareForBackup to everybody, bystanders too; the failures of those that take part."""
+        failures = self._broadcast(WriterEvent.PREPARE_FOR_BACKUP)
+        for entry in self.bystanders:
+            self.check_over()
+            budget = self._time()
+            handler = entry.member.writer.prepare_backup
+            # Nothing has to be undone should it come back late: it was asked for nothing.
+            self.roster.deliver(
+                entry.member,
+                WriterEvent.PREPARE_FOR_BACKUP,
+                entry.session,
+                partial(handler, entry.session, budget=budget),
+                evolve(self._limits(entry, budget), on_late=None),
+                aside=True,
+            )
+        return failures
 
-    def prepare_snapshot(self) -> list[WriterError]:
-        """PrepareForSnapshot to everybody; the failures. No Abort follows by itself [VSS-37]."""
-        return self._broadcast(WriterEvent.PREPARE_FOR_SNAPSHOT)
+    def prepare_snapshot(self) -> None:
+        """PrepareForSnapshot to everybody. No Abort follows by itself [VSS-37].
+
+        Raises:
+            WriterVeto: The first one, when all were told; not if the creation goes on without them.
+        """
+        failures = self._broadcast(WriterEvent.PREPARE_FOR_SNAPSHOT)
+        self.check_over()
+        self._note_refusals(failures)
+
+    def _note_refusals(self, failures: Iterable[WriterError]) -> None:
+        """Raise the first failure, unless the creation goes on without those that failed."""
+        for failure in failures:
+            if not self.goes_on or isinstance(failure, FreezeTimeout):
+                raise failure
+            self.refusals.append(failure)
 
     def bound(self, budget: Budget, on_expiry: Callable[[], None]) -> None:
         """What holds from the first Freeze to the last Thaw.
@@ -208,6 +193,9 @@ class Participants:
     def freeze(self, budget: Budget) -> None:
         """Freeze by level, front end first [VSS-03]; stops at the first failure.
 
+        If the creation goes on, a writer with a veto counts as frozen until `thaw`: it may have
+        frozen half of itself, and gets Abort there [VSS-37], when it can delay nobody.
+
         Raises:
             WriterVeto, FreezeTimeout: The caller aborts everybody.
             Cancelled: The session was given up in between.
@@ -225,7 +213,8 @@ class Participants:
                 self._window_limits(entry, budget.token),
             )
             if failure is not None:
-                raise failure
+                self._note_refusals([failure])
+                entry.vetoed = True
             self.check_windows()
 
     def check_windows(self) -> None:
@@ -266,9 +255,16 @@ class Participants:
             if entry.thawed_at is None:
                 entry.thawed_at = self.clock.monotonic()
             if failure is not None:
+                entry.vetoed = self.goes_on
                 failures.append(failure)
-        if failures:
-            raise failures[0]
+        self._note_refusals(failures)
+        self._abort_refused()
+
+    def _abort_refused(self) -> None:
+        """Abort for those whose Freeze or Thaw failed while the others went on [VSS-37]."""
+        for entry in self.entries:
+            if entry.vetoed and entry.frozen_at is not None and not entry.ended:
+                self._abort_again(entry)
 
     def _window_limits(self, entry: Participant, token: CancelToken | None = None) -> Limits:
         return Limits(
@@ -285,8 +281,12 @@ class Participants:
         if entry.remaining_s(self.clock.monotonic()) == 0.0:
             raise self._too_long(entry)
 
-    def post_snapshot(self) -> tuple[list[WriterRecord], list[WriterError]]:
-        """PostSnapshot to everybody: what they want kept, and the failures [VSS-37]."""
+    def post_snapshot(self) -> list[WriterRecord]:
+        """PostSnapshot to everybody: what they want kept. No Abort follows by itself [VSS-37].
+
+        Raises:
+            WriterVeto: The first one, when all were told; not if the creation goes on without them.
+        """
         records: list[WriterRecord] = []
         failures = []
         for entry in self.active:
@@ -301,7 +301,10 @@ class Participants:
             failure = self._send(entry, WriterEvent.POST_SNAPSHOT, call, limits)
             if failure is not None:
                 failures.append(failure)
-        return records, failures
+                entry.vetoed = self.goes_on
+        self.check_over()
+        self._note_refusals(failures)
+        return records
 
     def backup_complete(self, outcomes: Mapping[ComponentId, bool]) -> list[WriterError]:
         """BackupComplete with the outcome per component; the failures.
@@ -392,12 +395,18 @@ class Participants:
         return [*self.abort(), *self.shut_down()]
 
     def longest_freeze_s(self) -> float:
-        """The longest freeze-to-thaw of any writer."""
-        return max((entry.held_s() for entry in self.entries), default=0.0)
+        """The longest freeze-to-thaw of any writer that is in the copy."""
+        return max((entry.held_s() for entry in self.active), default=0.0)
 
     def statuses(self) -> tuple[WriterStatus, ...]:
         """Status of every writer that takes part; one that is not itself any more is UNKNOWN."""
         return tuple(self._status(entry) for entry in self.entries)
+
+    def all_statuses(self, order: Sequence[WriterMetadata]) -> tuple[WriterStatus, ...]:
+        """Those of all writers that were gathered, bystanders too, in that order [VSS-39]."""
+        known = {each.metadata.instance_id: each for each in (*self.entries, *self.bystanders)}
+        found = [known[each.instance_id] for each in order if each.instance_id in known]
+        return tuple(self._status(entry) for entry in found)
 
     def _status(self, entry: Participant) -> WriterStatus:
         status = evolve(
@@ -472,7 +481,7 @@ class Participants:
             call = partial(handler, entry.session, budget=budget)
             failure = self._send(entry, event, call, self._limits(entry, budget))
             if failure is not None:
-                entry.vetoed = event is WriterEvent.PREPARE_FOR_BACKUP
+                entry.vetoed = first or self.goes_on
                 failures.append(failure)
         return failures
 

@@ -185,19 +185,22 @@ class SetBuilder:
         return tuple(self._participants.prepare_backup())
 
     def _join_writers(self, open_set: OpenSet) -> None:
-        """In component mode only writers with explicit components take part [VSS-17]."""
+        """In component mode only writers with explicit components take part [VSS-17].
+
+        The others hear PrepareForBackup without components, as at Windows: events end *after* it.
+        """
         for member, metadata in self._choice.writers:
             mine = tuple(each.id for each in self._choice.of_writer(metadata))
-            if mine or not self._choice.component_mode:
-                self._participants.join(
-                    member,
-                    metadata,
-                    set_id=open_set.id,
-                    backup_type=self._dossier.backup_type or BackupType.FULL,
-                    components=mine,
-                    previous_stamps=self._choice.stamps,
-                    key=open_set.key,
-                )
+            self._participants.join(
+                member,
+                metadata,
+                set_id=open_set.id,
+                backup_type=self._dossier.backup_type or BackupType.FULL,
+                components=mine,
+                previous_stamps=self._choice.stamps,
+                key=open_set.key,
+                takes_part=bool(mine) or not self._choice.component_mode,
+            )
 
     def _remember_session(self, open_set: OpenSet) -> None:
         """Durable before any writer hears of it, so that a restart can tell them the end."""
@@ -274,7 +277,7 @@ class SetBuilder:
             id=open_set.id,
             shadows=tuple(each.shadow for each in record.members),
             documents=written,
-            created_at=creation.created_at or self._engine.clock.now(),
+            created_at=creation.created_at or self._engine.trace.now(),
             freeze_s=self._participants.longest_freeze_s(),
             hold_s=creation.hold_s,
             records=self._dossier.kept,

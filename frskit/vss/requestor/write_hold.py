@@ -8,7 +8,7 @@ more, and every call of the server is left at that moment.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import TypeVar
 
@@ -46,7 +46,8 @@ class HeldWrites:
         engine, open_set, participants: With what, for what, and whose windows end it.
         on_expiry: Releases everybody when the server hangs at the end of the window.
         on_late: Undoes what else the server was told, when it comes back after that.
-        held_s: How long writes were held.
+        held_s: How long writes were held: by the service's own clock, or longer if the server says
+            so. A server that forgets to measure is judged all the same [VSS-44].
     """
 
     engine: Engine
@@ -57,6 +58,7 @@ class HeldWrites:
     held_s: float = 0.0
     _hold: WriteHold | None = field(default=None, init=False)
     _since_s: float | None = field(default=None, init=False)
+    _told: bool = field(default=False, init=False)
 
     def end_s(self) -> float | None:
         """The reading of the clock at which nobody may be frozen or held any more."""
@@ -78,7 +80,9 @@ class HeldWrites:
             HoldTimeout: Writes were held too long, or the server did not say in time that it
                 holds them.
         """
-        server, set_id, trace = self.engine.server, self.open_set.id, self.engine.trace
+        set_id, trace = self.open_set.id, self.engine.trace
+        # Asked before anything is held: a server may fail at its own name, too.
+        name = self.engine.server.name
         block = ExitStack()
         try:
             self._hold = self._call_server(
@@ -88,8 +92,8 @@ class HeldWrites:
             )
         except NoAnswer as silent:
             raise HoldTimeout(
-                f"server {server.name} did not say in time that it holds writes",
-                context={"server": server.name},
+                f"server {name} did not say in time that it holds writes",
+                context={"server": name},
                 native=hresult("VSS_E_HOLD_WRITES_TIMEOUT"),
             ) from silent
         except BaseException:
@@ -97,11 +101,14 @@ class HeldWrites:
             self._call_server("ReleaseWrites", block.close, closing=True)
             raise
         self._since_s = self.engine.clock.monotonic()
-        trace.row("K", "HoldWrites", set_id=set_id, subject=server.name)
         outcome = ""
         try:
             with self._leaving(block):
-                yield
+                try:
+                    trace.row("K", "HoldWrites", set_id=set_id, subject=name)
+                    yield
+                finally:
+                    self._clock_s()
         except HoldTimeout as error:
             outcome = str(error)
             raise
@@ -110,28 +117,32 @@ class HeldWrites:
             self._hold = self._since_s = None
             if self.expired and not outcome:
                 outcome = str(held_too_long(self.held_s))
-            trace.row("K", "ReleaseWrites", set_id=set_id, subject=server.name, outcome=outcome)
+            trace.row("K", "ReleaseWrites", set_id=set_id, subject=name, outcome=outcome)
 
     def release_now(self) -> None:
         """Let writes pass at once, from any thread, while the block still runs."""
         hold = self._hold
         if hold is None:
             return
+        self._clock_s()
         try:
             self._call_server("ReleaseWrites", hold.release, closing=True)
         finally:
             self._measure()
 
     def _measure(self) -> None:
-        """Note how long writes have been held: by the server's word, or else by the clock."""
+        """Note how long writes have been held: the server's word, if it is no less than the clock's."""
         if self._hold is None or self._since_s is None:
             return
-        by_clock_s = self.engine.clock.monotonic() - self._since_s
-        try:
-            said_s = self._hold.held_s
-        except Exception:  # noqa: BLE001  a stranger's property; the clock is enough
-            said_s = by_clock_s
-        self.held_s = max(self.held_s, said_s)
+        self._clock_s()
+        with suppress(Exception):  # a stranger's property; the clock is enough
+            self.held_s = max(self.held_s, self._hold.held_s)
+
+    def _clock_s(self) -> None:
+        """What is certain: from when the server said that it holds to when it is told to release."""
+        if self._since_s is not None and not self._told:
+            self.held_s = max(self.held_s, self.engine.clock.monotonic() - self._since_s)
+            self._told = True
 
     def _enter(self, block: ExitStack, budget: Budget) -> WriteHold:
         server = self.engine.bare_server

@@ -14,13 +14,13 @@ from frskit.ese import read_database_header
 from frskit.exchange import WRITER_ID
 from frskit.exchange.log_analysis.truncation import truncation_range
 from frskit.exchange.store.log_writer import LogStream
-from frskit.model.components import BackupSchema, BackupType, WriterFailure
+from frskit.model.components import BackupSchema, BackupType, WriterFailure, WriterSession
 from frskit.model.ese_structures import BackupRange
+from frskit.model.ids import SetId
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from frskit.model.components import WriterSession
     from frskit.model.ese_files import DatabaseHeader
 
 LOGS = "L:\\exchsrvr\\sg1"
@@ -63,6 +63,19 @@ def test_no_service_no_writer(world) -> None:
     world.exchange.stop()
     with pytest.raises(WriterNotFound):
         world.writer.identify(budget=Budget.unlimited())
+
+
+@pytest.mark.rule("VSS-17")
+def test_a_backup_of_something_else_leaves_nothing_behind(world) -> None:
+    """The writer hears that it begins, and never of its end; in the other mode it hears all."""
+    other = WriterSession(session_id=SetId("s"), backup_type=BackupType.FULL, components=())
+    seen = len(world.event_ids())
+    world.writer.prepare_backup(other, budget=Budget.unlimited())
+    assert world.writer._jobs == {}
+    assert len(world.event_ids()) == seen
+    for event in ("prepare_snapshot", "freeze", "thaw", "post_snapshot", "backup_complete"):
+        getattr(world.writer, event)(other, budget=Budget.unlimited())
+    world.writer.backup_shutdown(other)
 
 
 def test_metadata_declares_schema_and_window(world) -> None:

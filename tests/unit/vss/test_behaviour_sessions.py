@@ -198,25 +198,6 @@ def test_another_set_in_progress_is_worth_a_retry():
     second.release()
 
 
-@pytest.mark.parametrize("event", ["prepare_snapshot", "freeze", "thaw", "post_snapshot"])
-def test_a_writers_refusal_is_an_error_of_the_step_and_in_its_status(event):
-    """The service's own way: it does not leave copies whose writer said no."""
-    site = SmallSite()
-    veto = WriterVeto("no", native=WriterFailure.NONRETRYABLE.value)
-    site.script.on(f"writer-2.{event}", veto)
-    with prepared(site) as found:
-        found.prepare_for_backup()
-        with pytest.raises(WriterVeto):
-            found.do_snapshot_set()
-        status = found.gather_writer_status()[1]
-        assert status.failure == WriterFailure.NONRETRYABLE.value
-        assert status.state.name.startswith("FAILED_AT_")
-        with pytest.raises(BadState):
-            found.backup_complete()
-    assert site.copies() == []
-    assert site.unrest() == []
-
-
 def test_after_a_failed_creation_only_the_end_is_legal():
     """The error says what is."""
     site = SmallSite()

@@ -139,7 +139,7 @@ def test_vetoes_without_abort(site, event):
         components.add_to_snapshot_set("M:\\")
         components.prepare_for_backup()
         with pytest.raises(WriterVeto):
-            components.do_snapshot_set()
+            components.do_snapshot_set(stop_at_veto=True)
         assert "abort" not in site.script.of("writer-1") + site.script.of("writer-2")
         if event == "prepare_snapshot":
             assert "writer-2.freeze" not in site.script.steps

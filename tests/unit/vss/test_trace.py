@@ -183,11 +183,12 @@ def test_copies_carry_the_flags_and_originals_lose_them(site):
 
 @pytest.mark.rule("VSS-17")
 def test_component_mode(site):
-    """A writer without explicit components hears nothing but Identify."""
+    """A writer without explicit components hears PrepareForBackup, and nothing after it."""
     with site.service.session(site.request("writer-2-0")) as session:
         session.create(budget=site.budget())
         session.complete({}, budget=site.budget())
-    assert set(site.script.of("writer-1")) == {"identify"}
+    heard = [each for each in site.script.of("writer-1") if each != "identify"]
+    assert heard == ["prepare_backup"]
     assert "freeze" in site.script.of("writer-2")
 
 

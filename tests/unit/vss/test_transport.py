@@ -20,7 +20,7 @@ from frskit.errors import (
 )
 from frskit.model.shadows import LunInformation, ShadowDocuments
 from frskit.model.volumes import DiskFlags
-from frskit.vss import ArrayProvider, BackupComponents, read_backup_components
+from frskit.vss import ArrayProvider, BackupComponents, Coordinator, read_backup_components
 from frskit.vss.context_flags import Attribute
 from frskit.vss.requestor import import_break_delete
 
@@ -88,6 +88,51 @@ def test_second_import_fails(site):
         assert caught.value.context["presented"] == []
         if site.far.shadows(budget=site.budget()):
             site.far.break_set(made.id, budget=site.budget())
+
+
+@pytest.mark.rule("VSS-48", "HAZ-02")
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_set_that_one_server_has_is_imported_by_no_other(site, broken):
+    """Two servers would work on disks of one identity; the first keeps what it has."""
+    made = create(site)
+    imported = site.far.import_set(made.documents, budget=site.budget())
+    if broken:
+        site.far.break_set(made.id, budget=site.budget())
+    shown = site.array.presentations()
+    with pytest.raises(ImportFailed, match="did not arrive") as caught:
+        site.service.import_set(made.documents, budget=site.budget())
+    assert "frs1 sees" in caught.value.context["reason"]
+    assert caught.value.context["presented"] == []
+    assert site.array.presentations() == shown
+    assert len(imported.shadows) == 2
+
+
+@pytest.mark.rule("VSS-48")
+def test_a_service_that_lost_its_memory_does_not_import_again(site):
+    """The server has the disks already; nothing is presented, nothing is to be hidden.
+
+    What nobody can see leaves no trace: a set that was imported and hidden again can be imported
+    once more. To remember that would need a mark on the array, which arrays do not have.
+    """
+    made = create(site)
+    site.far.import_set(made.documents, budget=site.budget())
+    again = Coordinator(
+        site.recovery,
+        clock=site.clock,
+        ids=site.ids,
+        sink=site.sink,
+        providers=[site.far_provider],
+    )
+    presents = site.script.steps.count("array.present")
+    with pytest.raises(ImportFailed, match="before") as caught:
+        again.import_set(made.documents, budget=site.budget())
+    assert caught.value.context["presented"] == []
+    assert site.script.steps.count("array.present") == presents
+    for shown in site.array.presentations():
+        if shown.host == site.recovery.host:
+            site.array.unpresent(shown, budget=site.budget())
+    site.recovery.rescan(budget=site.budget())
+    assert len(again.import_set(made.documents, budget=site.budget()).shadows) == 2
 
 
 @pytest.mark.rule("VSS-48")
