@@ -95,8 +95,9 @@ class DiskArray(Protocol):
         """Prepare a copy set; may be slow, must not be visible to the sources.
 
         Idempotent: the same key with the same requests returns the same staging, or after the
-        commit a value that `commit_copies` takes. Survives a restart, or is gone without trace;
-        never half. All checks come before anything is made.
+        commit a value that `commit_copies` takes. A key of which nothing is left, staged or copied,
+        may come again with other requests. Survives a restart, or is gone without trace; never
+        half. All checks come before anything is made.
 
         Raises:
             UsageError: No requests, one source twice, or an impossible name.

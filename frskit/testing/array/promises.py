@@ -199,8 +199,9 @@ def _numbers(world: ArrayWorld, report: KitReport) -> None:
     first, second = world.storages[:2]
 
     def show(storage: StorageId, number: int) -> object:
+        # Writable, as production has it: where the flag is the storage's there is no other way.
         return array.present(
-            storage, world.host, read_only=True, number=number, budget=UNLIMITED
+            storage, world.host, read_only=False, number=number, budget=UNLIMITED
         ).access
 
     before = state_of(array)
