@@ -67,7 +67,9 @@ def place():
         clock=clock,
     )
     with site:
-        yield SimpleNamespace(array=array, exchange=exchange, frs=site.frs, clock=clock, far=far)
+        yield SimpleNamespace(
+            array=array, exchange=exchange, frs=site.frs, clock=clock, far=far, server=server
+        )
         exchange.stop(clean=True)
 
 
@@ -146,18 +148,23 @@ def test_production_cannot_be_shown_read_only_to_somebody(place):
     assert items(place) == 3
 
 
-def test_a_bit_in_a_page_of_a_copy_is_seen_through_this_array_too(place, monkeypatch):
+def test_damage_in_a_page_of_a_copy_is_seen_through_this_array_too(place, monkeypatch):
     """The check reads what the array gives it."""
     deliver(place, 20)
     real = ContainerArray.commit_copies
 
+    def page():
+        """A page of the database as production has it now."""
+        at = place.server.resolve("M:\\mdb\\mbx1.edb")
+        with place.server.files(at.volume).open(at.path) as file:
+            pages = (file.read_at(offset, 4096) for offset in range(8192, file.size_bytes, 4096))
+            return next(each for each in pages if any(each[2048:]))
+
     def rots(self, staged, *, budget):
-        made = real(self, staged, budget=budget)
+        made, good = real(self, staged, budget=budget), page()
         for each in made:
             data = self._inside.boxes[each.id].data
-            if len(data) == POINTS["M:\\"]:
-                place_of_page = data.find(b"mail 7")
-                data[place_of_page] ^= 4
+            data[:] = data.replace(good, bytes(each ^ 0x5A for each in good))
         return made
 
     monkeypatch.setattr(ContainerArray, "commit_copies", rots)
