@@ -501,8 +501,8 @@ class KvWorld:
 
     def __init__(self, root, *, hot=False, checker=None, state=True, policy=None):
         array = DirectoryArray(root / "array", clock=CLOCK, hosts=(PROD, VAULT))
-        machine, service = _server(PROD, root, array)
-        vault, vault_service = _server(VAULT, root, array)
+        machine, service = linux_server(PROD, root, array)
+        vault, vault_service = linux_server(VAULT, root, array)
         budget, at = Budget.of(CLOCK), {}
         for name in ("data", "logs"):
             disk = array.add_storage(name)
@@ -546,7 +546,8 @@ class KvWorld:
         return {each.name for each in (self.root / "state" / "late").glob("??/*")}
 
 
-def _server(host, root, array):
+def linux_server(host, root, array):
+    """A server of this machine with its shadow copy service."""
     machine = LinuxServer(host, host, clock=CLOCK, arrays=[array], mounts=root / "mounts" / host)
     service = Coordinator(machine, clock=CLOCK, ids=IdFactory(), sink=FanOut())
     service.register_provider(ArrayProvider(array, host))
