@@ -160,10 +160,10 @@ class HeldWrites:
             yield
         except BaseException as error:
             leave = partial(block.__exit__, type(error), error, error.__traceback__)
-            if not self._call_server("ReleaseWrites", leave, closing=True):
+            if not self._call_server("ReleaseWrites", leave, closing=True, frees=True):
                 raise
         else:
-            self._call_server("ReleaseWrites", block.close, closing=True)
+            self._call_server("ReleaseWrites", block.close, closing=True, frees=True)
 
     def _call_server(
         self,
@@ -172,13 +172,14 @@ class HeldWrites:
         *,
         on_late: Callable[[], None] | None = None,
         closing: bool = False,
+        frees: bool = False,
     ) -> T:
-        """A call of the server inside the window."""
+        """A call of the server inside the window; `frees`: everybody else, should it hang."""
         return self.engine.server_dog.call(
             what,
             function,
             deadline_s=None if closing else self.end_s(),
-            on_expiry=None if closing else self.on_expiry,
+            on_expiry=self.on_expiry if frees or not closing else None,
             on_late=on_late,
             closing=closing,
         )

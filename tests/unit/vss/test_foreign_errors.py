@@ -7,6 +7,7 @@ held, nothing is left unnamed, and the next backup works.
 from __future__ import annotations
 
 import pytest
+from support.watched import Watched, names
 
 from frskit.errors import ArrayError, FrskitError, HostError
 from frskit.protocols import DiskArray, Server
@@ -19,76 +20,13 @@ class Foreign(Exception):
     """Of no library."""
 
 
-def names(seam):
-    """Methods and properties of a protocol, so that a new one cannot be forgotten."""
-    return sorted(each for each in vars(seam) if not each.startswith("_"))
+def breaks(error=Foreign):
+    """What a use does: raise this."""
 
+    def act(name):
+        raise error(f"{name} broke")
 
-class Watched:
-    """A party of which each use is counted; one of them raises, before or after its effect."""
-
-    def __init__(self, party, prefix, at=None, *, after=False, error=Foreign):
-        self.__dict__.update(_party=party, _prefix=prefix, _at=at, _after=after, _error=error)
-        self.__dict__.update(_uses=[], _on=False, _seen=set())
-
-    def _use(self, name, *, before):
-        if not self._on:
-            return
-        if before:
-            self._uses.append(name)
-        if len(self._uses) - 1 == self._at and self._after is not before:
-            self._at = None
-            raise self._error(f"{name} broke")
-
-    def __getattr__(self, name):
-        value = getattr(self._party, name)
-        if name.startswith("_"):
-            return value
-        if not callable(value):
-            self._use(name, before=True)
-            return value
-
-        def call(*words, **named):
-            self._use(name, before=True)
-            answer = value(*words, **named)
-            self._use(name, before=False)
-            return Block(answer, self) if name == "hold_writes" else answer
-
-        return call
-
-    def __setattr__(self, name, value):
-        if name in self.__dict__:
-            self.__dict__[name] = value
-        else:
-            setattr(self._party, name, value)
-
-
-class Block:
-    """The server's hold: entering, leaving, measuring and releasing are uses of it as well."""
-
-    def __init__(self, block, watch):
-        self._block, self._watch = block, watch
-
-    def __enter__(self):
-        self._watch._use("hold: enter", before=True)
-        self._hold = self._block.__enter__()
-        return self
-
-    def __exit__(self, *words):
-        answer = self._block.__exit__(*words)
-        self._watch._use("hold: exit", before=True)
-        return answer
-
-    @property
-    def held_s(self):
-        """Measured."""
-        self._watch._use("hold: held_s", before=True)
-        return self._hold.held_s
-
-    def release(self):
-        """Released."""
-        self._hold.release()
-        self._watch._use("hold: release", before=True)
+    return act
 
 
 class ServerSite(SmallSite):
@@ -102,7 +40,7 @@ class ServerSite(SmallSite):
         server = super()._server(name)
         if name != "evs1":
             return server
-        self.watch = Watched(server, name, **self._words)
+        self.watch = Watched(server, **self._words)
         return self.watch
 
 
@@ -121,9 +59,9 @@ def backup(site, key, **wish):
 def uses(transportable):
     """Every use of the server in a good backup, in order."""
     site = ServerSite()
-    site.watch._on = True
+    site.watch.on = True
     assert backup(site, KEYS[0], transportable=transportable) is None
-    return list(site.watch._uses)
+    return list(site.watch.uses)
 
 
 SWEEP = [
@@ -146,10 +84,10 @@ def test_the_sweep_has_every_call_of_a_server_in_a_backup():
 @pytest.mark.parametrize(("transportable", "number", "after"), SWEEP)
 def test_a_foreign_exception_of_the_server_is_typed(transportable, number, after):
     """Also of its hold: everybody writes again, and the next backup works."""
-    site = ServerSite(at=number, after=after)
-    site.watch._on = True
+    site = ServerSite(at=number, after=after, act=breaks())
+    site.watch.on = True
     error = backup(site, KEYS[1], transportable=transportable)
-    site.watch._on = False
+    site.watch.on = False
     if error is not None:
         assert isinstance(error, HostError), error
         assert "Foreign" in str(error)
@@ -176,7 +114,7 @@ class ArraySite(SmallSite):
 
     def coordinator(self, *, strict=False):
         """With the watched array behind the provider."""
-        self.watch = Watched(self.array, "array", **self._words)
+        self.watch = Watched(self.array, **self._words)
         self.provider._array = self.watch
         return super().coordinator(strict=strict)
 
@@ -184,13 +122,13 @@ class ArraySite(SmallSite):
 def array_uses(*, failing):
     """Every use of the array in a backup that works, or in one that is taken back."""
     site = ArraySite()
-    site.watch._on = True
+    site.watch.on = True
     if failing:
         site.script.on("writer-2.post_snapshot", ValueError("no"))
     assert (backup(site, KEYS[0], transportable=False) is None) is not failing
     if not failing:
         site.service.delete_set(KEYS[0], budget=site.budget())
-    return list(site.watch._uses)
+    return list(site.watch.uses)
 
 
 ARRAY_SWEEP = [
@@ -214,8 +152,8 @@ def test_an_exception_of_the_array_is_typed_and_leaves_nothing_unnamed(
     failing, number, after, kind
 ):
     """In each call, before and after its effect: a copy that exists is told of, or is none."""
-    site = ArraySite(at=number, after=after, error=kind)
-    site.watch._on = True
+    site = ArraySite(at=number, after=after, act=breaks(kind))
+    site.watch.on = True
     if failing:
         site.script.on("writer-2.post_snapshot", ValueError("no"))
     error = backup(site, KEYS[1], transportable=False)
@@ -223,7 +161,7 @@ def test_an_exception_of_the_array_is_typed_and_leaves_nothing_unnamed(
         site.service.delete_set(KEYS[1], budget=site.budget())
     except Exception as late:  # noqa: BLE001  the tests look at its type
         error = error or late
-    site.watch._on = False
+    site.watch.on = False
     assert error is None or isinstance(error, FrskitError)
     assert site.unrest() == []
     site.script.faults.clear()

@@ -15,6 +15,7 @@ import time
 
 import pytest
 from attrs import evolve
+from support.watched import Watched, methods
 
 from frskit.clock import Budget, CancelToken, SystemClock
 from frskit.errors import (
@@ -26,6 +27,7 @@ from frskit.errors import (
     WriterVeto,
 )
 from frskit.model.shadows import RestoreRequest
+from frskit.protocols import DiskArray, HardwareProvider, Server, Writer
 from frskit.testing.fakes.parties import SmallWriter
 from frskit.testing.fakes.site import SmallSite
 from frskit.watchdog import silent_parties
@@ -388,3 +390,137 @@ def listen(monkeypatch, name, seen):
         return real(self, *words, budget=budget)
 
     monkeypatch.setattr(SmallWriter, name, call)
+
+
+# --- each method of each party, as the seams have them -------------------------------------------
+
+PARTIES = {"provider": HardwareProvider, "array": DiskArray, "server": Server, "writer": Writer}
+
+NOT_CALLED = {
+    "server": {"files", "attach"},  # the requestor's: in the sweep of the requestor's parties
+}
+"""What the shadow copy service has no need of."""
+
+
+class SweptSite(SmallSite):
+    """A site on which one party can hang in any of its calls.
+
+    Args:
+        who: The party.
+        at, after, act: As of `Watched`.
+    """
+
+    def __init__(self, who, at=None, *, after=False, act=None):
+        self._who = who
+        self._how = {"at": at, "after": after, "act": act, "properties": False}
+        super().__init__()
+        timed(self)
+
+    def _watched(self, party):
+        self.watch = Watched(party, **self._how)
+        return self.watch
+
+    def _server(self, name):
+        server = super()._server(name)
+        return self._watched(server) if (self._who, name) == ("server", "evs1") else server
+
+    def coordinator(self, *, strict=False):
+        """With the party in its place."""
+        if self._who == "array":
+            self.provider._array = self._watched(self.array)
+        if self._who == "provider":
+            self.provider = self._watched(self.provider)
+        if self._who == "writer":
+            watched = self._watched(self.writers[0])
+            service = super().coordinator(strict=strict)
+            service.unregister(self.writers[0])
+            service.register_writer(watched)
+            return service
+        return super().coordinator(strict=strict)
+
+
+def whole_life(site):
+    """A backup that is undone, one that travels, one that stays; break, restore, delete, unload.
+
+    Whatever fails, the next step is tried: the error of each.
+    """
+    errors = []
+
+    def step(action):
+        try:
+            return action()
+        except FrskitError as error:
+            errors.append(error)
+
+    def backup(key, **wish):
+        with site.service.session(site.request(key=key, **wish)) as session:
+            made = session.create(budget=site.budget())
+            chosen = [each.id for each in session.plan(budget=site.budget()).explicit]
+            session.complete(dict.fromkeys(chosen, True), budget=site.budget())
+        return made
+
+    site.script.on("writer-2.post_snapshot", ValueError("no"))
+    step(lambda: backup(KEYS[0]))
+    site.script.faults.clear()
+    made = step(lambda: backup(KEYS[1], transportable=False))
+    if made is not None:
+        wanted = RestoreRequest(
+            documents=made.documents, components=(site.writers[0].metadata.components[0].id,)
+        )
+        step(lambda: site.service.restore_session(wanted).__enter__().__exit__(None, None, None))
+    step(lambda: site.service.delete_set(KEYS[1], budget=site.budget()))
+    made = step(lambda: backup(KEYS[2]))
+    if made is not None:
+        step(lambda: site.service.import_set(made.documents, budget=site.budget()))
+        step(lambda: site.service.break_set(made.id, budget=site.budget()))
+    step(lambda: site.service.abort_all(budget=site.budget()))
+    step(lambda: site.service.unregister(site.service.engine.providers.all()[0]))
+    return errors
+
+
+def lives():
+    """Every use of every party in that life."""
+    found = {}
+    for who in PARTIES:
+        site = SweptSite(who)
+        site.watch.on = True
+        (wanted,) = whole_life(site)
+        assert isinstance(wanted, WriterVeto)
+        found[who] = list(site.watch.uses)
+    return found
+
+
+LIVES = lives()
+
+
+@pytest.mark.parametrize("who", PARTIES)
+def test_the_sweep_has_each_method_of_a_party(who):
+    """Derived from the seam: whoever adds a method to it has it swept, or says why not."""
+    assert set(methods(PARTIES[who])) - NOT_CALLED.get(who, set()) <= set(LIVES[who])
+
+
+@pytest.mark.rule("VSS-07", "VSS-42", "VSS-44", "VSS-36")
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(
+    ("who", "number"),
+    [
+        pytest.param(who, number, id=f"{who}-{number}-{name}")
+        for who, uses in LIVES.items()
+        for number, name in enumerate(uses)
+    ],
+)
+def test_virtual_time_ends_a_hang_in_each_method_of_each_party(who, number, after):
+    """A day in any call, before or after its effect: nobody else is frozen for longer than 20 s."""
+    site = SweptSite(who, number, after=after, act=lambda name: site.clock.sleep(86_400.0))
+    site.watch.on = True
+    errors = whole_life(site)
+    site.watch.on = False
+    assert all(isinstance(each, FrskitError) for each in errors)
+    for each in site.writers[who == "writer" :]:
+        assert each.longest_s <= 20.0
+    assert site.unrest() == []
+    if site.provider.info.id not in {each.info.id for each in site.service.engine.providers.all()}:
+        site.service.register_provider(site.provider)
+    site.service.abort_all(budget=site.budget())
+    assert attempt(site, "00000009-1111-4111-8111-111111111111") is None
+    assert site.unrest() == []
