@@ -30,7 +30,7 @@ from frskit import (
 )
 from frskit.hosts import LinuxServer
 from frskit.local import DirectoryArray
-from frskit.spi import FanOut, HostRef, IdFactory
+from frskit.spi import HostRef, IdFactory
 from frskit.storage import ArrayCopyStore
 from frskit.vss import ArrayProvider, Coordinator
 
@@ -61,7 +61,7 @@ def damage(path: Path) -> None:
 def server(host: HostRef, root: Path, array) -> tuple[LinuxServer, Coordinator]:
     """A server of this machine with a shadow copy service that knows the array."""
     machine = LinuxServer(host, host, clock=CLOCK, arrays=[array], mounts=root / "mounts" / host)
-    service = Coordinator(machine, clock=CLOCK, ids=IdFactory(), sink=FanOut())
+    service = Coordinator(machine, clock=CLOCK, ids=IdFactory())
     service.register_provider(ArrayProvider(array, host))
     return machine, service
 

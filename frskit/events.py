@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from attrs import asdict, frozen
 
@@ -24,6 +24,7 @@ __all__ = [
     "LogSink",
     "NullSink",
     "Progress",
+    "Publisher",
     "RecoveryStage",
     "ServiceTrace",
     "Warned",
@@ -142,6 +143,15 @@ class LogSink:
         """Log at INFO, warnings at WARNING."""
         level = logging.WARNING if isinstance(event, Warned) else logging.INFO
         self._logger.log(level, event.name, extra={"frskit": event.to_dict()})
+
+
+@runtime_checkable
+class Publisher(Protocol):
+    """A party that has events of its own; `frskit.compose` hands them to the site's subscribers."""
+
+    def subscribe(self, sink: EventSink) -> None:
+        """Hand every later event to `sink`, too; one that has them already gets them once."""
+        ...
 
 
 class EventBuffer:

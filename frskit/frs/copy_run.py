@@ -44,6 +44,7 @@ from frskit.frs.set_lookup import (
 from frskit.frs.state.journal_words import CopyStep, RequestorOperation
 from frskit.frs.truncation_ledger import bounds, disappeared, log_files, outcomes
 from frskit.model.checks import FileVerdict
+from frskit.model.components import WriterState
 from frskit.model.copies import Completion, Copy, CopyLife, CopyMember, Verdict
 from frskit.model.ids import SetId, StorageId, canonical_guid
 from frskit.scopes import Releases, attached, told
@@ -55,11 +56,18 @@ if TYPE_CHECKING:
     from frskit.frs.deployment import Parts, Production
     from frskit.frs.state.journal import JournalOperation
     from frskit.model.checks import IntegrityReport
-    from frskit.model.components import Component, ComponentId
+    from frskit.model.components import Component, ComponentId, WriterStatus
     from frskit.model.shadows import SetPlan, Shadow, ShadowSet
     from frskit.protocols import ShadowSession
 
 __all__ = ["CopyRun", "recoverable_names"]
+
+
+def _unstable(writers: Sequence[WriterStatus]) -> str:
+    """Which writers did not take the outcome, and what they say."""
+    bad = [each for each in writers if each.failure or each.state is not WriterState.STABLE]
+    said = [f"{each.name} ({each.reason or each.state.name})" for each in bad]
+    return f"the outcome was not taken by {', '.join(said) or 'every writer'}"
 
 
 def _typed(error: BaseException) -> BaseException:
@@ -465,19 +473,27 @@ class CopyRun:
                 report = session.complete(success, budget=Budget.of(self._parts.clock))
         except OutcomeUnknown as error:
             completion = Completion.UNKNOWN
-            self._warn(f"it is not known whether the writers got the outcome: {error}")
+            reason = f"it is not known whether the writers got the outcome: {error}"
         except FrskitError as error:
             completion = Completion.FAILED
-            self._warn(f"the writers could not be told the outcome: {error}")
+            reason = f"the writers could not be told the outcome: {error}"
         except Exception as error:  # noqa: BLE001 - a foreign error says nothing of what was told
             completion = Completion.UNKNOWN
-            self._warn(f"it is not known whether the writers got the outcome: {told(error)}")
+            reason = f"it is not known whether the writers got the outcome: {told(error)}"
         else:
             # A writer that was told of a failure has completed nothing.
             completion = Completion.DONE if want and report.completed else Completion.FAILED
+            reason = "" if report.completed else _unstable(report.writers)
             if report.documents is not None:
                 self.copy = evolve(self.copy, documents=report.documents)
         self.copy = evolve(self.copy, completion=completion)
+        if reason:
+            self._warn(reason)
+        if want and reason:
+            # The copy is as good as before; that its writers do not know so is on its record.
+            self.copy = evolve(
+                self.copy, failure=self.copy.failure or f"{WriterError.code}: {reason}"
+            )
 
     def _park(self) -> None:
         """Let go of the set: from now on the copy is managed by the identity of its members."""

@@ -7,13 +7,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from frskit.clock import Clock, SystemClock
-from frskit.events import FanOut, LogSink
+from frskit.events import FanOut, LogSink, Publisher
 from frskit.frs import (
     FastRecovery,
     Journal,
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from frskit.events import EventSink
+    from frskit.protocols import ShadowCopyService
 
 __all__ = ["Site", "compose"]
 
@@ -114,7 +115,8 @@ def compose(
         state: Directory for catalog, journal and locks; None keeps them in memory.
         policy: The site's choices.
         executor: Where checks run; None = the checker's own threads.
-        sink: Events of the parties, so that the requestor's subscribers see them too.
+        sink: Where events go. Those of services that publish them (`frskit.events.Publisher`) are
+            handed to it as well.
         on_close: Called once when the site is closed.
 
     Raises:
@@ -137,4 +139,13 @@ def compose(
         # Last: nothing that may fail comes after it, so that it is always closed.
         catalog=SqliteCatalog(None if state is None else state / "catalog.sqlite"),
     )
+    for service in _services(parts):
+        if isinstance(service, Publisher):
+            service.subscribe(parts.sink)
     return Site(parts, on_close=on_close)
+
+
+def _services(parts: Parts) -> Iterator[ShadowCopyService]:
+    for each in parts.productions.values():
+        yield each.service
+    yield parts.recovery.service

@@ -53,7 +53,7 @@ class Coordinator:
         server: The server.
         clock: Time for windows and events.
         ids: Makes GUIDs.
-        sink: Takes the trace; never called between Freeze and Thaw.
+        sink: Takes the trace; never called between Freeze and Thaw. Others may `subscribe`.
         providers: Hardware providers, in the order in which they are tried.
         memory: Keeps sets and open sessions over restarts; None forgets them with the process.
         strict: Components must be named before StartSnapshotSet, as Windows documents it.
@@ -69,7 +69,7 @@ class Coordinator:
         *,
         clock: Clock,
         ids: IdFactory,
-        sink: EventSink,
+        sink: EventSink | None = None,
         providers: Sequence[HardwareProvider] = (),
         memory: MutableMapping[str, bytes] | None = None,
         strict: bool = False,
@@ -113,6 +113,10 @@ class Coordinator:
             transportable=True,
             proven_on="frskit's own engine, with simulated arrays and directories",
         )
+
+    def subscribe(self, sink: EventSink) -> None:
+        """Hand the trace to this sink as well, from now on."""
+        self.engine.trace.subscribe(sink)
 
     # -- registration ------------------------------------------------------------------------
 

@@ -27,16 +27,22 @@ class Tracer:
     """Emits rows with the time at which they happened.
 
     Args:
-        sink: Where they go; one that raises is logged and never disturbs the service.
+        sink: Where they go; one that raises is logged and never disturbs the service. None: nowhere,
+            until somebody subscribes.
         clock: Tells the time of each row.
     """
 
-    def __init__(self, sink: EventSink, clock: Clock) -> None:
-        self._sink = sink
+    def __init__(self, sink: EventSink | None, clock: Clock) -> None:
+        self._sinks = [] if sink is None else [sink]
         self._clock = clock
         self._buffer = EventBuffer()
         self._quiet = 0
         self.begin()
+
+    def subscribe(self, sink: EventSink) -> None:
+        """Hand rows to this sink as well, once."""
+        if not any(each is sink for each in self._sinks):
+            self._sinks.append(sink)
 
     def begin(self) -> None:
         """Read the wall clock; from now on its times are counted from here."""
@@ -71,11 +77,14 @@ class Tracer:
             self._drain()
 
     def _drain(self) -> None:
-        try:
-            self._buffer.drain(self._sink)
-        # A subscriber's failure must not become the backup's.
-        except Exception:
-            logging.getLogger(__name__).exception("the event sink of a coordinator failed")
+        events, self._buffer.events = self._buffer.events, []
+        for sink in self._sinks:
+            try:
+                for event in events:
+                    sink.emit(event)
+            # A subscriber's failure must not become the backup's.
+            except Exception:
+                logging.getLogger(__name__).exception("the event sink of a coordinator failed")
 
     @contextmanager
     def quiet(self) -> Iterator[None]:

@@ -16,7 +16,6 @@ import zlib
 from pathlib import Path
 
 from attrs import frozen
-from support.kv_party import CLOCK, PROD, VAULT, linux_server
 
 from frskit import Budget, Production, Recovery, compose
 from frskit.errors import RecoveryPrecondition, StorageGroupNotRecognized, StoreError, WriterVeto
@@ -51,6 +50,7 @@ from frskit.model.plans import (
 )
 from frskit.model.server_paths import as_relative
 from frskit.storage import ArrayCopyStore
+from support.kv_party import CLOCK, PROD, VAULT, linux_server
 
 WRITER_ID = "c1c7a8b0-1111-4a4a-9b9b-0d5b3f6b9a02"
 PIT = RecoveryMode.POINT_IN_TIME

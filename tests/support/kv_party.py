@@ -42,7 +42,6 @@ from frskit.model.plans import (
     RecoveryMethod,
     RecoveryMode,
 )
-from frskit.spi import FanOut
 from frskit.storage import ArrayCopyStore
 from frskit.vss import ArrayProvider, Coordinator
 
@@ -549,6 +548,6 @@ class KvWorld:
 def linux_server(host, root, array):
     """A server of this machine with its shadow copy service."""
     machine = LinuxServer(host, host, clock=CLOCK, arrays=[array], mounts=root / "mounts" / host)
-    service = Coordinator(machine, clock=CLOCK, ids=IdFactory(), sink=FanOut())
+    service = Coordinator(machine, clock=CLOCK, ids=IdFactory())
     service.register_provider(ArrayProvider(array, host))
     return machine, service

@@ -284,6 +284,22 @@ def test_a_lost_completion_leaves_a_verified_copy(site, monkeypatch, error, comp
     )
     assert not any(each.count for each in copy.truncated)
     assert copy.recoverable
+    # The reason is on the record, and the copy is as good as before.
+    assert str(error) in copy.failure
+    assert str(error) in site.frs.copy(copy.id).failure
+
+
+def test_a_writer_that_fails_at_the_outcome_is_named_on_the_record(site, monkeypatch):
+    """Its own words, not a mere 'failed'."""
+    writer = type(site.exchange.writer)
+
+    def complete(self, session, *, budget):
+        raise WriterError("the disk of the logs is gone")
+
+    monkeypatch.setattr(writer, "backup_complete", complete)
+    copy = site.frs.create_copy("evs1", ["sg1"], backup_type=FULL)
+    assert (copy.verdict, copy.completion) == (Verdict.VERIFIED, Completion.FAILED)
+    assert "the disk of the logs is gone" in copy.failure
 
 
 @pytest.mark.rule("FRS-44")

@@ -7,9 +7,9 @@ import shutil
 import pytest
 from attrs import evolve
 from support.faults import Fault
-from support.hot_backup_party import HotWorld, boundary, place, unpack_page
+from support.hot_backup_party import HotWorld, place, unpack_page
 
-from frskit import Completion, CopyLife, RecoveryMethod, RecoveryMode, Verdict
+from frskit import Completion, RecoveryMethod, RecoveryMode, Verdict
 from frskit.clock import Budget, SystemClock
 from frskit.errors import (
     IntegrityError,
@@ -307,9 +307,7 @@ def test_without_its_late_files_the_copy_does_not_start(world, method, missing):
     copy = world.copy()
     expected = world.store.rows()
     real = world.application.file_actions
-    late = [
-        each.path for each in copy.late if each.path.endswith("label") is (missing == "label")
-    ]
+    late = [each.path for each in copy.late if each.path.endswith("label") is (missing == "label")]
     world.application.file_actions = lambda *a, **k: [
         each
         for each in real(*a, **k)
