@@ -11,10 +11,11 @@ import hashlib
 import os
 import shutil
 import stat
+import uuid
 from pathlib import Path
 from urllib.parse import quote
 
-from attrs import define, evolve, field
+from attrs import define, field
 from cattrs.preconf.json import make_converter
 
 from frskit.spi import (
@@ -28,8 +29,10 @@ from frskit.spi import (
     CopyRequest,
     CopyState,
     HostPath,
+    NameInUse,
     Presentation,
     PresentationFailed,
+    ReadOnlyScope,
     SetAtomicity,
     StagedCopies,
     StillPresented,
@@ -56,6 +59,7 @@ class Entry:
 @define
 class Index:
     disks: dict[StorageId, ArrayCopy | None] = field(factory=dict)  # None: not a copy
+    names: dict[StorageId, str] = field(factory=dict)
     manifests: dict[StorageId, dict[str, Entry]] = field(
         factory=dict
     )  # absent: the directory counts
@@ -69,6 +73,7 @@ class BlobArray(ArrayBase):
         kinds=frozenset({KIND}),
         access=frozenset({AccessKind.HOST_PATH}),
         set_atomicity=SetAtomicity.WITHIN_HOLD,
+        read_only=ReadOnlyScope.NONE,  # a path is a path: servers have to mount it read-only
     )
 
     def __init__(self, root: Path, *, clock, hosts) -> None:
@@ -91,10 +96,14 @@ class BlobArray(ArrayBase):
         found = self.directory(storage).rglob("*")
         return [x for x in found if x.is_file() and not x.is_symlink()]
 
+    @staticmethod
+    def new_id() -> StorageId:
+        return StorageId(f"blob:{uuid.uuid4()}")  # never of a name: names come again, ids must not
+
     def add_storage(self, name: str) -> StorageId:
-        storage = StorageId(f"blob:{name}")
+        storage = self.new_id()
         self.directory(storage).mkdir(parents=True)
-        self.index.disks[storage] = None
+        self.index.disks[storage], self.index.names[storage] = None, name
         self.save()
         return storage
 
@@ -104,7 +113,8 @@ class BlobArray(ArrayBase):
 
     def storage(self, ids=None, *, budget=None):
         wanted = [each for each in self.index.disks if ids is None or each in set(ids)]
-        return [Storage(id=x, name=x[5:], size_bytes=self.size(x)) for x in wanted]
+        names = self.index.names
+        return [Storage(id=x, name=names[x], size_bytes=self.size(x)) for x in wanted]
 
     def copies(self, *, key=None, budget=None):
         return [each for each in self.index.disks.values() if each and key in (None, each.key)]
@@ -114,6 +124,16 @@ class BlobArray(ArrayBase):
             raise UnsupportedKind(f"{request.kind.value} is not for a content store")
         if request.source not in self.index.disks:
             raise StorageNotFound(f"there is no {request.source}")
+        if request.name in self.index.names.values():
+            raise NameInUse(f"the name {request.name} is taken")
+        if request.source not in self.index.manifests:  # else it was scanned, and is no device
+            for path in self.directory(request.source).rglob("*"):
+                self.check_kind(path, path.lstat())
+
+    @staticmethod
+    def check_kind(path, facts) -> None:
+        if stat.S_ISBLK(facts.st_mode) or stat.S_ISCHR(facts.st_mode):
+            raise UnsupportedKind(f"{path} is a device: a content store cannot keep it")
 
     def commit_copies(self, staged, *, budget):
         budget.check("committing copies")
@@ -121,9 +141,8 @@ class BlobArray(ArrayBase):
             if self._staged.get(staged.key) != staged:
                 raise CopyConflict(f"{staged.key} is not staged")
             made = [self.make(staged.key, *each) for each in enumerate(staged.requests)]
-            if any(copy.id in self.index.disks for copy, _ in made):
-                raise CopyConflict("a name is taken")
             self.index.disks |= {copy.id: copy for copy, _ in made}
+            self.index.names |= {copy.id: copy.name for copy, _ in made}
             self.index.manifests |= {copy.id: manifest for copy, manifest in made}
             self.index.sets[staged.key] = staged.requests
             self.save()  # all members or none
@@ -135,7 +154,7 @@ class BlobArray(ArrayBase):
         name, source = request.name or f"{key}-{number}", request.source
         manifest = self.index.manifests.get(source) or self.scan(self.directory(source))
         facts = {"kind": KIND, "state": CopyState.INDEPENDENT, "created_at": self.clock.now()}
-        facts |= {"id": StorageId(f"blob:{name}"), "size_bytes": self.size(source)}
+        facts |= {"id": self.new_id(), "size_bytes": self.size(source)}
         return ArrayCopy(source=source, key=key, name=name, **facts), manifest
 
     def scan(self, top: Path) -> dict[str, Entry]:
@@ -144,8 +163,7 @@ class BlobArray(ArrayBase):
         for path in [top, *sorted(top.rglob("*"))]:
             facts, name = path.lstat(), str(path.relative_to(top))
             entry = Entry(facts.st_mode, facts.st_uid, facts.st_gid, facts.st_mtime_ns)
-            if stat.S_ISBLK(facts.st_mode) or stat.S_ISCHR(facts.st_mode):
-                raise UnsupportedKind(f"{path} is a device: a content store cannot keep it")
+            self.check_kind(path, facts)
             if stat.S_ISDIR(facts.st_mode) or stat.S_ISREG(facts.st_mode):
                 keys = [each for each in os.listxattr(path) if each.startswith("user.")]
                 entry.xattrs = {key: os.getxattr(path, key).hex() for key in keys}
@@ -197,6 +215,7 @@ class BlobArray(ArrayBase):
         if self.presentations(storage):
             raise StillPresented(f"{storage} is presented")
         self.index.disks.pop(storage, None)
+        self.index.names.pop(storage, None)
         self.index.manifests.pop(storage, None)
         self.index.sets = {k: each for k, each in self.index.sets.items() if self.copies(key=k)}
         self.save()
@@ -213,17 +232,17 @@ class BlobArray(ArrayBase):
             raise StorageNotFound(f"there is no {storage} or no host {host}")
         top, shown = self.directory(storage), self.presentations(storage)
         place = HostPath(path=str(top))
-        wanted = Presentation(storage=storage, host=host, access=place, read_only=read_only)
-        if evolve(wanted, read_only=not read_only) in shown:
-            raise PresentationFailed(f"{storage} is presented to {host} in another way")
+        wanted = Presentation(
+            storage=storage, host=host, access=place
+        )  # nobody is kept from writing
         if storage in self.index.manifests and not shown:
             shutil.rmtree(top, ignore_errors=True)  # left from an earlier presentation
             self.lay_out(self.index.manifests[storage], top)
         if wanted not in shown:
             self.index.shown.append(wanted)
-            if not read_only:
-                self.index.manifests.pop(storage, None)  # from now on the directory counts
-            self.save()
+        if not read_only:
+            self.index.manifests.pop(storage, None)  # from now on the directory counts
+        self.save()
         return wanted
 
     def unpresent(self, presentation, *, budget) -> None:

@@ -49,7 +49,7 @@ from frskit.hosts.hold import HOLD_WINDOW_S, MeasuredHold
 from frskit.hosts.mount_table import MountRecord, MountTable
 from frskit.hosts.runners.local import LocalRunner
 from frskit.model.ids import IdFactory, VolumeId, guid
-from frskit.model.storage import HostPath
+from frskit.model.storage import HostPath, StorageState
 from frskit.model.volumes import Disk, Extent, Volume, VolumePath
 from frskit.storage import PathFileSystem
 
@@ -157,6 +157,9 @@ class LinuxServer:
                 if each.host == self._host and isinstance(each.access, HostPath)
             }
             for storage in array.storage(mine, budget=budget):
+                # What lies in the place of a lost object is another one, and no disk of ours.
+                if storage.state is StorageState.FAILED:
+                    continue
                 presentation = mine[storage.id]
                 assert isinstance(presentation.access, HostPath)
                 # By its real place, which no link can change behind our back.

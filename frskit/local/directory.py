@@ -15,8 +15,12 @@ system can, else copied), and presenting it is telling a host its path.
 What it is not: an instant. The members of a set, and the files of one member, are copied one after
 the other, so the copies are consistent only if the application holds its writes meanwhile:
 ``SetAtomicity.WITHIN_HOLD`` [R-27]. Nor is it protection against a broken disk: copies lie beside
-their originals. Nor does it enforce that a presentation is read-only: servers of frskit obey, the
-kernel knows nothing of it.
+their originals. Nor does it keep anybody from writing (``ReadOnlyScope.NONE``): servers of frskit
+mount read-only, the kernel knows nothing of it.
+
+An id names one object for ever, and an object is one directory: one that somebody removed and made
+anew under its name is not copied, shown, overwritten or deleted in its place (see
+`frskit.local.identity`). An array that was moved or restored as a whole is itself again.
 
 Trap: closing any descriptor of a file drops all POSIX record locks that the *same process* holds on
 it. An application whose hold is such a lock (SQLite) must hold it in another process than the one
@@ -52,6 +56,7 @@ from frskit.errors import (
     UnsupportedKind,
 )
 from frskit.local.directory_storage import NAMES, DirectoryStorage
+from frskit.local.identity import directory_identity
 from frskit.local.records import (
     NEW,
     ArrayRecords,
@@ -63,7 +68,6 @@ from frskit.local.records import (
     file_name,
 )
 from frskit.local.reflink import TreeFacts, clone_tree, measure_tree, sync_tree
-from frskit.model.ids import StorageId
 from frskit.model.storage import (
     AccessKind,
     ArrayCapabilities,
@@ -72,8 +76,10 @@ from frskit.model.storage import (
     CopyState,
     HostPath,
     Presentation,
+    ReadOnlyScope,
     SetAtomicity,
     StagedCopies,
+    StorageState,
 )
 
 if TYPE_CHECKING:
@@ -81,7 +87,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from frskit.clock import Budget
-    from frskit.model.ids import CopyKey, HostRef
+    from frskit.model.ids import CopyKey, HostRef, StorageId
     from frskit.model.storage import CopyRequest
     from frskit.protocols import DiskArray
 
@@ -104,8 +110,11 @@ class DirectoryArray(DirectoryStorage):
         root: Where everything lies; made if it is not there.
         clock: Time of the copies, and the way to wait for the lock.
         name: Name for messages.
-        hosts: Names under which this machine may be presented to; None = any.
+        hosts: Names under which this machine may be presented to; every other one is refused. None
+            accepts any name, also one with a slip of the pen, and has to be said; leaving it out
+            means the same and is deprecated.
         lock_timeout_s: How long a call waits for another process, at most.
+        ids: Makes the ids of new storage and copies.
 
     Raises:
         ArrayDamaged: ``array.json`` cannot be read.
@@ -120,6 +129,7 @@ class DirectoryArray(DirectoryStorage):
             access=frozenset({AccessKind.HOST_PATH}),
             set_atomicity=SetAtomicity.WITHIN_HOLD,
             names=NAMES,
+            read_only=ReadOnlyScope.NONE,
             proven_on="Linux: ext4 (copied), btrfs and xfs (reflinked)",
         )
 
@@ -161,6 +171,9 @@ class DirectoryArray(DirectoryStorage):
             copied_bytes=copy.size_bytes if state is CopyState.INDEPENDENT else None,
             name=record.name,
             created_at=record.created_at,
+            storage_state=(
+                StorageState.FAILED if state is CopyState.INVALID else StorageState.READY
+            ),
         )
 
     @override
@@ -195,6 +208,9 @@ class DirectoryArray(DirectoryStorage):
             raise NameInUse("two members of the set have one name", context={"names": names})
         for name in names:
             self._check_name(records, name)
+            place = self._root / "copies" / file_name(name)
+            if place.exists():
+                raise NameInUse(f"{place} exists and is not of this array", context={"name": name})
         found = TreeFacts()
         for request in requests:
             if request.kind is not CopyKind.SNAPCLONE:
@@ -287,11 +303,12 @@ class DirectoryArray(DirectoryStorage):
         if boot is None:  # a machine that stopped could not be noticed later
             sync_tree(target)
         return StorageRecord(
-            id=StorageId(f"file:{name}"),
+            id=self._new_id(name),
             name=name,
             directory=f"copies/{short}",
             created_at=now,
             comment=request.comment,
+            identity=directory_identity(target),
             copy=CopyRecord(
                 source=request.source,
                 key=staged.key,
@@ -339,8 +356,9 @@ class DirectoryArray(DirectoryStorage):
         """Tell a host where the directory is; several hosts may know.
 
         A copy that is not on the disk yet is shown all the same: who needs it there looks at the
-        `copies` until it is independent. `read_only` is kept by servers of frskit, which open no
-        file for writing there.
+        `copies` until it is independent. `read_only` is refused nobody here, which the result
+        says: the server has to mount it read-only, and `LinuxServer` then opens nothing for writing
+        there.
         """
         if number is not None or access not in (None, AccessKind.HOST_PATH):
             raise PresentationFailed(
@@ -353,13 +371,9 @@ class DirectoryArray(DirectoryStorage):
         with self._change(budget) as change:
             records = change.records
             record, _ = self._existing(records, storage)
-            for each in records.presentations:
-                if each.storage == storage and each.host == host and each != wanted:
-                    raise PresentationFailed(
-                        f"{storage} is presented to {host} with read_only={each.read_only}",
-                        context={"storage": storage, "host": host},
-                    )
-            if wanted not in records.presentations:
+            # Both ways of asking get the same thing, so there is nothing in which they could differ.
+            known = ((each.storage, each.host) for each in records.presentations)
+            if (storage, host) not in known:
                 change.save(evolve(records, presentations=(*records.presentations, wanted)))
         return self._presentation(wanted, record)
 
@@ -390,8 +404,8 @@ class DirectoryArray(DirectoryStorage):
         return Presentation(
             storage=each.storage,
             host=each.host,
-            access=HostPath(path=str(self._root / record.directory)),
-            read_only=each.read_only,
+            access=HostPath(path=str(record.locate(self._root) or self._root / record.directory)),
+            read_only=False,
         )
 
 

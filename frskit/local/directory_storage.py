@@ -7,6 +7,7 @@ and whom they are presented to.
 from __future__ import annotations
 
 import threading
+import warnings
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 from weakref import WeakValueDictionary
@@ -26,6 +27,7 @@ from frskit.errors import (
     StorageNotFound,
     UsageError,
 )
+from frskit.local.identity import directory_identity
 from frskit.local.records import (
     ArrayRecords,
     RecordsFile,
@@ -33,9 +35,9 @@ from frskit.local.records import (
     file_name,
     load_records,
 )
-from frskit.local.reflink import can_reflink, measure_tree, sync_tree
-from frskit.model.ids import StorageId
-from frskit.model.storage import NameRule, Storage
+from frskit.local.reflink import TreeFacts, can_reflink, measure_tree, sync_tree
+from frskit.model.ids import HostRef, IdFactory, StorageId
+from frskit.model.storage import NameRule, Storage, StorageState
 from frskit.storage import file_lock, require_posix, sync_directory
 
 if TYPE_CHECKING:
@@ -44,7 +46,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from frskit.clock import Clock
-    from frskit.model.ids import HostRef
 
 __all__ = ["NAMES", "DirectoryStorage"]
 
@@ -53,6 +54,8 @@ __all__ = ["NAMES", "DirectoryStorage"]
 # because the disk knows no other, and few, because the caller comes again.
 _MOMENT_S: Final = 1.0
 _TURNS: Final[WeakValueDictionary[str, threading.Lock]] = WeakValueDictionary()
+# In the place of hosts that nobody named.
+_UNSAID: Final = frozenset({HostRef("")})
 NAMES: Final = NameRule(max_bytes=200)
 """What a storage object may be called."""
 
@@ -69,11 +72,21 @@ class DirectoryStorage(ArrayBase):
         *,
         clock: Clock,
         name: str = "local",
-        hosts: Collection[HostRef] | None = None,
+        hosts: Collection[HostRef] | None = _UNSAID,
         lock_timeout_s: float = 10.0,
+        ids: IdFactory | None = None,
     ) -> None:
         require_posix("an array of directories")
         super().__init__()
+        if hosts is _UNSAID:
+            warnings.warn(
+                "a DirectoryArray without hosts is presented to whoever is named: name the hosts, "
+                "or say hosts=None for any",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            hosts = None
+        self._ids = ids or IdFactory()
         self._root = root.absolute()
         self._clock = clock
         self._name = name
@@ -86,7 +99,7 @@ class DirectoryStorage(ArrayBase):
         self._refused: dict[StorageId, Exception] = {}
         for folder in ("storage", "copies"):
             (self._root / folder).mkdir(parents=True, exist_ok=True)
-        with self._change(Budget(clock=clock)):
+        with self._change(Budget(clock=clock), opening=True):
             self._reflinks = can_reflink(self._root)
         # It is on record which copy is invalid by that; Busy: another process sees to it.
         with suppress(ArrayError, Busy):
@@ -110,7 +123,7 @@ class DirectoryStorage(ArrayBase):
     # -- records -------------------------------------------------------------------------------
 
     @contextmanager
-    def _change(self, budget: Budget) -> Iterator[RecordsFile]:
+    def _change(self, budget: Budget, *, opening: bool = False) -> Iterator[RecordsFile]:
         """The records, locked, after whatever a dead process left was settled."""
         # The caller's budget, but never longer than the array lets anybody wait for its lock.
         waiting = budget.at_most(self._lock_timeout_s)
@@ -120,6 +133,8 @@ class DirectoryStorage(ArrayBase):
         try:
             with file_lock(self._root / "lock", "changing the array", budget=waiting):
                 change = RecordsFile(self._root)
+                if opening:
+                    change.identify()
                 change.settle()
                 yield change
         finally:
@@ -152,8 +167,9 @@ class DirectoryStorage(ArrayBase):
             raise CopyInvalid(
                 f"{storage} was not on the disk when the machine stopped, or the disk refused it"
                 if record.is_lost
-                else f"the directory of {storage} is gone",
-                context={"storage": storage},
+                else f"the directory of {storage} is gone, or another one has taken its place",
+                hint="Delete the storage; what lies in its place now is left alone.",
+                context={"storage": storage, "directory": str(self._root / record.directory)},
             )
         return record, path
 
@@ -270,7 +286,7 @@ class DirectoryStorage(ArrayBase):
             self._check_name(records, name)
             now = self._now(records)
             record = StorageRecord(
-                id=StorageId(f"file:{name}"),
+                id=self._new_id(name),
                 name=name,
                 directory=f"storage/{file_name(name)}",
                 created_at=now,
@@ -281,8 +297,16 @@ class DirectoryStorage(ArrayBase):
                 raise NameInUse(f"{path} exists and is not of this array")
             path.mkdir()
             sync_directory(path.parent)
+            record = evolve(record, identity=directory_identity(path))
             change.save(evolve(records, storages=(*records.storages, record), last_time=now))
         return record.id
+
+    def _new_id(self, name: str) -> StorageId:
+        """An id that nothing else ever has; the name is in it for people.
+
+        Records from before have ``file:<name>``, and keep it.
+        """
+        return StorageId(f"file:{name}:{self._ids.guid()}")
 
     def _check_name(self, records: ArrayRecords, name: str) -> None:
         NAMES.check(name, "storage")
@@ -295,7 +319,10 @@ class DirectoryStorage(ArrayBase):
     def storage(
         self, ids: Iterable[StorageId] | None = None, *, budget: Budget | None = None
     ) -> Sequence[Storage]:
-        """The storage objects with these ids; sizes are counted now, file by file."""
+        """The storage objects with these ids; sizes are counted now, file by file.
+
+        FAILED is one whose directory is gone, or not the one that it was, or a lost copy.
+        """
         if budget is not None:
             budget.check("listing storage")
         wanted = None if ids is None else set(ids)
@@ -306,7 +333,8 @@ class DirectoryStorage(ArrayBase):
         )
 
     def _storage(self, record: StorageRecord) -> Storage:
-        facts = measure_tree(self._root / record.directory)
+        path = record.locate(self._root)
+        facts = TreeFacts() if path is None else measure_tree(path)
         return Storage(
             id=record.id,
             name=record.name,
@@ -314,10 +342,13 @@ class DirectoryStorage(ArrayBase):
             allocated_bytes=None if self._reflinks else facts.allocated_bytes,
             comment=record.comment,
             created_at=record.created_at,
+            state=StorageState.READY if path is not None else StorageState.FAILED,
         )
 
     def delete_storage(self, storage: StorageId, *, budget: Budget) -> None:
         """Delete a storage object and its files. Unknown ids are fine.
+
+        A directory that somebody made in its place is left alone.
 
         Raises:
             StillPresented: A host knows it.

@@ -20,6 +20,7 @@ from urllib.parse import quote
 from attrs import evolve, field, frozen
 
 from frskit.errors import ArrayDamaged
+from frskit.local.identity import directory_identity, is_same_directory
 from frskit.local.reflink import remove_tree
 from frskit.model.ids import CopyKey, HostRef, StorageId
 from frskit.model.json_records import UPGRADES, dump, load
@@ -84,7 +85,11 @@ class CopyRecord:
 
 @frozen(kw_only=True)
 class StorageRecord:
-    """One storage object: its directory is `directory`, relative to the array's root."""
+    """One storage object: its directory is `directory`, relative to the array's root.
+
+    `identity` tells that directory from another one under its name; None in records from before
+    they had it, until an array is opened on them.
+    """
 
     id: StorageId
     name: str
@@ -92,6 +97,7 @@ class StorageRecord:
     created_at: datetime
     comment: str = ""
     copy: CopyRecord | None = None
+    identity: str | None = None
 
     @property
     def is_unsynced(self) -> bool:
@@ -112,17 +118,24 @@ class StorageRecord:
         assert self.copy is not None
         return evolve(self, copy=evolve(self.copy, unsynced=LOST if as_lost else None))
 
+    def identified(self, root: Path, *, again: bool) -> StorageRecord:
+        """The record with the identity of its directory as it is, if it has none or anew."""
+        if self.identity is not None and not again:
+            return self
+        bare = evolve(self, identity=None)
+        path = bare.locate(root)
+        return bare if path is None else evolve(bare, identity=directory_identity(path))
+
     def locate(self, root: Path) -> Path | None:
         """Where the files are; a copy just recorded may still have its temporary name.
 
-        None if they are gone or lost.
+        None if they are gone or lost, or another directory has taken their place.
         """
         if self.is_lost:
             return None
         path = root / self.directory
-        return next(
-            (each for each in (path, path.with_name(NEW + path.name)) if each.is_dir()), None
-        )
+        places = (path, path.with_name(NEW + path.name))
+        return next((each for each in places if is_same_directory(each, self.identity)), None)
 
 
 @frozen(kw_only=True)
@@ -143,6 +156,10 @@ class ArrayRecords:
         presentations: Who sees what.
         sets: The requests of every committed set that still has members.
         doomed: Directories, relative to the root, whose removal has begun.
+        doomed_identities: Who they are, where that is known: what somebody makes in their place is
+            not removed.
+        home: Who the root was when the identities were taken; an array that was moved to another
+            disk, or came back from a backup, has new ones.
         last_time: Highest time that was given out; the array's clock never goes back [R-32].
     """
 
@@ -150,6 +167,8 @@ class ArrayRecords:
     presentations: tuple[PresentationRecord, ...] = ()
     sets: dict[CopyKey, tuple[CopyRequest, ...]] = field(factory=dict, hash=False)
     doomed: tuple[str, ...] = ()
+    doomed_identities: dict[str, str] = field(factory=dict, hash=False)
+    home: str | None = None
     last_time: datetime | None = None
 
     def find(self, storage: StorageId) -> StorageRecord | None:
@@ -179,6 +198,26 @@ class ArrayRecords:
             storages=storages,
             sets={key: requests for key, requests in self.sets.items() if key in held},
             doomed=(*self.doomed, record.directory),
+            doomed_identities=self.doomed_identities
+            | ({} if record.identity is None else {record.directory: record.identity}),
+        )
+
+    def identified(self, root: Path) -> ArrayRecords:
+        """The records with the identities of all directories, if they are not known.
+
+        Those of an array that was moved as a whole are taken anew: its directories are copies of
+        what they were, and nobody exchanged one of them alone.
+        """
+        home = directory_identity(root)
+        moved = self.home is not None and not is_same_directory(root, self.home)
+        storages = tuple(each.identified(root, again=moved) for each in self.storages)
+        if storages == self.storages and not moved:
+            return self
+        return evolve(
+            self,
+            storages=storages,
+            home=home,
+            doomed_identities={} if moved else self.doomed_identities,
         )
 
 
@@ -224,29 +263,50 @@ class RecordsFile:
 
     def save(self, records: ArrayRecords) -> None:
         """The instant of the change."""
+        if records.home is None:
+            records = evolve(records, home=directory_identity(self._root))
         save_records(self._path, records)
         self.records = records
+
+    def identify(self) -> None:
+        """Take the identities that are not on record yet."""
+        known = self.records.identified(self._root)
+        if known is not self.records:
+            self.save(known)
 
     def settle(self) -> None:
         """Finish what was recorded: removals, and the naming of new copies; then sweep."""
         # The trees first: removing once more what is gone already does no harm.
         for directory in self.records.doomed:
-            remove_tree(self._root / directory)
+            place = self._root / directory
+            identity = self.records.doomed_identities.get(directory)
+            if identity is None or is_same_directory(place, identity):
+                remove_tree(place)
         if self.records.doomed:
-            self.save(evolve(self.records, doomed=()))
+            self.save(evolve(self.records, doomed=(), doomed_identities={}))
         for new in (self._root / "copies").glob(NEW + "*"):
             final = new.with_name(new.name.removeprefix(NEW))
-            recorded = any(
-                each.directory == f"copies/{final.name}" for each in self.records.storages
-            )
-            if recorded and not final.exists():
+            if self._is_recorded(new) and not final.exists():
                 new.rename(final)  # not synced: both names are good, see `StorageRecord.locate`
         self.sweep()
+
+    def _is_recorded(self, new: Path) -> bool:
+        """Whether a directory with a temporary name is a copy on record."""
+        directory = f"copies/{new.name.removeprefix(NEW)}"
+        # Who has no identity is what has the final name.
+        return any(
+            is_same_directory(new, each.identity)
+            for each in self.records.storages
+            if each.directory == directory
+            and (each.identity is not None or not (self._root / directory).exists())
+        )
 
     def sweep(self) -> None:
         """Remove the copies that nobody recorded."""
         for new in (self._root / "copies").glob(NEW + "*"):
-            remove_tree(new)
+            # One that is recorded keeps this name while somebody's directory is in its place.
+            if not self._is_recorded(new):
+                remove_tree(new)
 
 
 def file_name(name: str) -> str:

@@ -16,7 +16,7 @@ from support.zlib_array import ZlibArray
 from frskit.clock import Budget, VirtualClock
 from frskit.errors import DeviceError
 from frskit.local import DirectoryArray
-from frskit.model.ids import HostRef
+from frskit.model.ids import HostRef, StorageId
 from frskit.storage.directory_filesystem import PathFileSystem
 from frskit.testing.array import plant_tree, read_tree
 from frskit.testing.array.kit import check_disk_array
@@ -165,12 +165,17 @@ def kept_record(monkeypatch):
     monkeypatch.setattr("frskit.local.records.ArrayRecords.without", lambda self, _record: self)
 
 
-def shown_to_all(monkeypatch):
-    """Read-only presentations are handed out as writable ones."""
+def ids_of_names(monkeypatch):
+    """Ids that come again with the name."""
+    monkeypatch.setattr(DirectoryArray, "_new_id", lambda _self, name: StorageId(f"file:{name}"))
+
+
+def said_to_be_enforced(monkeypatch):
+    """What was asked for is handed out as if somebody saw to it."""
     real = DirectoryArray._presentation
 
     def presentation(self, each, record):
-        return evolve(real(self, each, record), read_only=False)
+        return evolve(real(self, each, record), read_only=each.read_only)
 
     monkeypatch.setattr(DirectoryArray, "_presentation", presentation)
 
@@ -182,7 +187,8 @@ def shown_to_all(monkeypatch):
         (hard_links, "differs from its instant"),
         (one_by_one, "a failed set has members"),
         (kept_record, "deleted storage is still listed"),
-        (shown_to_all, "read_only is False where the capabilities say presentation"),
+        (ids_of_names, "names a second object"),
+        (said_to_be_enforced, "read_only is True where the capabilities say none"),
     ],
 )
 def test_plausible_mistakes_do_not_pass(worlds, monkeypatch, mutant, complaint):
@@ -190,3 +196,18 @@ def test_plausible_mistakes_do_not_pass(worlds, monkeypatch, mutant, complaint):
     mutant(monkeypatch)
     with pytest.raises(AssertionError, match=complaint):
         check_disk_array(worlds(directory_array), max_examples=10, steps=20, shrink=False)
+
+
+@pytest.mark.breaks
+def test_ids_of_names_do_not_pass_in_the_example(worlds, monkeypatch):
+    """A content store that calls its objects by their names is caught as well."""
+    kind = type(worlds(third_party_array)().array)
+    real = kind.make
+
+    def make(self, key, number, request):
+        copy, manifest = real(self, key, number, request)
+        return evolve(copy, id=StorageId(f"blob:{copy.name}")), manifest
+
+    monkeypatch.setattr(kind, "make", make)
+    with pytest.raises(AssertionError, match="names a second object"):
+        check_disk_array(worlds(third_party_array), max_examples=10, steps=20, shrink=False)

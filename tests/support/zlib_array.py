@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 import threading
+import uuid
 import zlib
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -28,6 +30,7 @@ from frskit.model.storage import (
     CopyState,
     HostPath,
     Presentation,
+    ReadOnlyScope,
     SetAtomicity,
     StagedCopies,
     Storage,
@@ -64,6 +67,7 @@ class ZlibArray:
             kinds=frozenset({CopyKind.SNAPCLONE}),
             access=frozenset({AccessKind.HOST_PATH}),
             set_atomicity=SetAtomicity.WITHIN_HOLD,
+            read_only=ReadOnlyScope.NONE,
             proven_on="the integrator's tests",
         )
 
@@ -143,8 +147,9 @@ class ZlibArray:
                 for number, request in enumerate(staged.requests):
                     self._check(request)
                     name = request.name or f"{staged.key}-{number}"
-                    copy_id = f"zlib:{name}"
-                    if copy_id in self._db["disks"] or copy_id in disks:
+                    copy_id = f"zlib:{uuid.uuid4()}"
+                    taken = [*self._db["disks"].values(), *disks.values()]
+                    if name in [each["name"] for each in taken]:
                         raise errors.CopyConflict(f"{name} is taken")
                     size = self._size(request.source)
                     self._compress(request.source, copy_id)
@@ -207,14 +212,12 @@ class ZlibArray:
                 raise errors.StorageNotFound(f"no {storage} or no {host}")
             for each in self._db["shown"]:
                 if each["storage"] == storage and each["host"] == host:
-                    if each["read_only"] != read_only:
-                        raise errors.PresentationFailed(f"{storage} is presented in another way")
                     return self._presentation(each)
+            # Nobody is kept from writing a path, so the directory counts from now on.
             if self._db["disks"][storage]["packed"]:
                 self._expand(storage)
-                if not read_only:
-                    self._db["disks"][storage]["packed"] = False  # the directory counts from now on
-            entry = {"storage": storage, "host": host, "read_only": read_only}
+                self._db["disks"][storage]["packed"] = False
+            entry = {"storage": storage, "host": host}
             self._db["shown"].append(entry)
             self._save()
             return self._presentation(entry)
@@ -234,7 +237,7 @@ class ZlibArray:
 
     def add_storage(self, name: str) -> StorageId:
         with self._lock:
-            storage = StorageId(f"zlib:{name}")
+            storage = StorageId(f"zlib:{uuid.uuid4()}")
             self._live(storage).mkdir(parents=True)
             self._db["disks"][storage] = {"name": name, "comment": "", "packed": False}
             self._save()
@@ -259,20 +262,70 @@ class ZlibArray:
             return
         top, out = self._live(source), self._packed(target)
         out.mkdir(parents=True)
-        names: list[str] = []
-        for each in sorted(top.rglob("*")):
-            if each.is_file():
-                (out / f"{len(names)}.z").write_bytes(zlib.compress(each.read_bytes(), 1))
-                names.append(str(each.relative_to(top)))
-        (out / "names.json").write_text(json.dumps(names))
+        entries: list[dict[str, Any]] = []
+        seen: dict[tuple[int, int], str] = {}
+        for number, path in enumerate([top, *sorted(top.rglob("*"))]):
+            facts, name = path.lstat(), str(path.relative_to(top))
+            entry: dict[str, Any] = {
+                "name": name,
+                "mode": facts.st_mode,
+                "owner": [facts.st_uid, facts.st_gid],
+                "time": [facts.st_atime_ns, facts.st_mtime_ns],
+            }
+            if not stat.S_ISDIR(facts.st_mode):
+                entry["same_as"] = seen.setdefault((facts.st_dev, facts.st_ino), name)
+            if stat.S_ISLNK(facts.st_mode):
+                entry["target"] = str(path.readlink())
+            elif entry.get("same_as", name) == name:
+                entry["attributes"] = {
+                    each: os.getxattr(path, each).hex()
+                    for each in os.listxattr(path)
+                    if each.startswith("user.")
+                }
+                if stat.S_ISREG(facts.st_mode):
+                    entry["data"] = f"{number}.z"
+                    (out / entry["data"]).write_bytes(zlib.compress(path.read_bytes(), 1))
+            entries.append(entry)
+        (out / "names.json").write_text(json.dumps(entries))
 
     def _expand(self, storage: str) -> None:
         top, packed = self._live(storage), self._packed(storage)
         shutil.rmtree(top, ignore_errors=True)
-        top.mkdir(parents=True)
-        for number, name in enumerate(json.loads((packed / "names.json").read_text())):
-            (top / name).parent.mkdir(parents=True, exist_ok=True)
-            (top / name).write_bytes(zlib.decompress((packed / f"{number}.z").read_bytes()))
+        entries = json.loads((packed / "names.json").read_text())
+        for entry in entries:
+            self._make(top, packed, entry)
+        # From below: what is made in a directory changes its time.
+        for entry in reversed(entries):
+            self._dress(top / entry["name"], entry)
+
+    @staticmethod
+    def _make(top: Path, packed: Path, entry: dict[str, Any]) -> None:
+        path, mode = top / entry["name"], entry["mode"]
+        if stat.S_ISDIR(mode):
+            path.mkdir(parents=True)
+        elif entry["same_as"] != entry["name"]:
+            os.link(top / entry["same_as"], path, follow_symlinks=False)
+        elif stat.S_ISLNK(mode):
+            path.symlink_to(entry["target"])
+        elif stat.S_ISREG(mode):
+            data = zlib.decompress((packed / entry["data"]).read_bytes())
+            with path.open("wb") as file:
+                for at in range(0, len(data), 4096):
+                    if any(data[at : at + 4096]):
+                        file.seek(at)
+                        file.write(data[at : at + 4096])
+                file.truncate(len(data))
+        else:
+            os.mknod(path, stat.S_IFMT(mode) | 0o600)
+
+    @staticmethod
+    def _dress(path: Path, entry: dict[str, Any]) -> None:
+        os.chown(path, *entry["owner"], follow_symlinks=False)
+        if not stat.S_ISLNK(entry["mode"]):
+            for name, value in entry.get("attributes", {}).items():
+                os.setxattr(path, name, bytes.fromhex(value))
+            path.chmod(stat.S_IMODE(entry["mode"]))
+        os.utime(path, ns=tuple(entry["time"]), follow_symlinks=False)
 
     def _check(self, request: CopyRequest) -> None:
         if request.kind is not CopyKind.SNAPCLONE:
@@ -307,7 +360,6 @@ class ZlibArray:
             storage=StorageId(each["storage"]),
             host=HostRef(each["host"]),
             access=HostPath(path=str(self._live(each["storage"]))),
-            read_only=each["read_only"],
         )
 
     def _save(self) -> None:

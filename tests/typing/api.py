@@ -486,7 +486,7 @@ def parties(robot: TapeRobot) -> None:
     arrays: list[DiskArray] = [
         robot,
         eva.SimulatedEva(clock=VirtualClock(), rng=random.Random(1)),
-        local.DirectoryArray(Path("/srv/array"), clock=SystemClock()),
+        local.DirectoryArray(Path("/srv/array"), clock=SystemClock(), hosts=None),
     ]
     writers: list[Writer] = [ShortWriter(), WholeWriter()]
     simulated = eva.SimulatedEva(

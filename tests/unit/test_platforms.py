@@ -64,7 +64,7 @@ def test_the_lab_runs_without_posix():
 @pytest.mark.parametrize(
     "use",
     [
-        "frskit.local.DirectoryArray(pathlib.Path(place), clock=frskit.SystemClock())",
+        "frskit.local.DirectoryArray(pathlib.Path(place), clock=frskit.SystemClock(), hosts=None)",
         "frskit.storage.directory_filesystem.PathFileSystem(place)",
         "frskit.lab(place + '/lab')",
     ],

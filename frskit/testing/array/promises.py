@@ -116,6 +116,18 @@ def _repeated_commit(world: ArrayWorld, report: KitReport) -> None:
     report.ran("commit again after a deletion")
 
 
+def _fresh_ids(world: ArrayWorld, report: KitReport) -> None:
+    """An id is one object's: the same name, set or key gives another id after a deletion."""
+    array, used = world.array, {each.id for each in world.array.storage(budget=UNLIMITED)}
+    for _ in range(3):
+        made = take_set(array, kit_key(1), world.storages[:1], some_kind(array))
+        again = sorted(used & {each.id for each in made})
+        demand(not again, f"the id {again} names a second object")
+        used |= {each.id for each in made}
+        _clear(world, kit_key(1))
+    report.ran("ids are never used again")
+
+
 def _no_set(world: ArrayWorld, report: KitReport) -> None:
     """No members, or one source twice, is the caller's mistake, and nothing is made."""
     array, before = world.array, state_of(world.array)
@@ -268,6 +280,7 @@ def _other_hosts(world: ArrayWorld, report: KitReport) -> None:
 PROMISES: Final = (
     _late_commit,
     _repeated_commit,
+    _fresh_ids,
     _no_set,
     _conflict,
     _staging_shows,

@@ -209,7 +209,7 @@ class FromBelow:
 def served(disk, tmp_path, array, **words):
     """A server with one volume on the disk."""
     clock = SystemClock()
-    real = DirectoryArray(disk / "array", clock=clock)
+    real = DirectoryArray(disk / "array", clock=clock, hosts=None)
     storage = real.add_storage("data")
     real.present(storage, HOST, read_only=False, budget=Budget.of(clock))
     server = LinuxServer(

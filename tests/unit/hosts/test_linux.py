@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from attrs import evolve
+from support.counting_ids import CountingIds, storage_id
 
 from frskit.clock import Budget, VirtualClock
 from frskit.errors import (
@@ -29,7 +32,7 @@ from frskit.model.storage import CopyKind, CopyRequest
 from frskit.model.volumes import DiskFlags
 from frskit.storage.file_locks import file_lock
 
-DATA, LOGS = StorageId("file:data"), StorageId("file:logs")
+DATA, LOGS = storage_id("data", 1), storage_id("logs", 2)
 HOST = HostRef("prod")
 
 
@@ -40,7 +43,7 @@ class World:
         self.root = root
         self.clock = VirtualClock()
         self.budget = Budget.of(self.clock)
-        self.array = DirectoryArray(root / "array", clock=self.clock)
+        self.array = DirectoryArray(root / "array", clock=self.clock, hosts=None, ids=CountingIds())
         for name in ("data", "logs"):
             storage = self.array.add_storage(name)
             (self.array.directory(storage) / "file").write_bytes(name.encode())
@@ -148,12 +151,27 @@ def test_a_copy_has_its_originals_volume_id_and_the_id_is_not_shown(world, serve
     assert (world.array.directory(copy) / IDENTITY_FILE).exists()
 
 
-def test_a_read_only_volume_refuses_changes(world, server):
-    """Presented or attached read-only, files() refuses to write and leaves no id behind."""
+def enforcing(monkeypatch, array, storage):
+    """Let the array say that it keeps everybody from writing this storage."""
+    real = array.presentations
+
+    def presentations(wanted=None, *, budget=None):
+        return [
+            evolve(each, read_only=each.storage == storage) for each in real(wanted, budget=budget)
+        ]
+
+    monkeypatch.setattr(array, "presentations", presentations)
+
+
+@pytest.mark.parametrize("enforced", [True, False])
+def test_a_read_only_volume_refuses_changes(world, server, monkeypatch, enforced):
+    """Whether the array sees to it or only the server: nothing is written, no id left behind."""
     world.unpresent(LOGS)
     world.present(LOGS, read_only=True)
+    if enforced:
+        enforcing(monkeypatch, world.array, LOGS)
     server.rescan(budget=world.budget)
-    (volume,) = server.attach({LOGS: "logs"}, read_only=False, budget=world.budget)
+    (volume,) = server.attach({LOGS: "logs"}, read_only=not enforced, budget=world.budget)
     assert volume.read_only
     with pytest.raises(WriteProtected):
         server.files(volume.id).create("x")
@@ -163,20 +181,32 @@ def test_a_read_only_volume_refuses_changes(world, server):
         file.write_at(0, b"x")
 
 
+def test_what_lies_in_the_place_of_a_presented_directory_is_no_disk(world, server):
+    """Somebody removed it and made another one: a server that looks anew does not find it."""
+    place = world.array.directory(LOGS)
+    shutil.rmtree(place)
+    place.mkdir()
+    fresh = LinuxServer(
+        "prod", HOST, clock=world.clock, arrays=[world.array], mounts=world.root / "others"
+    )
+    assert [each.storage for each in fresh.disks()] == [DATA]
+
+
 @pytest.mark.rule("HAZ-02")
 def test_two_copies_of_one_volume_are_refused_and_nothing_is_mounted(world, server):
     """A server never has two disks of one signature online."""
-    for name in ("c0", "c1"):
-        world.present(world.copy(name), HostRef("rec"), read_only=True)
+    first, second = (world.copy(name) for name in ("c0", "c1"))
+    for copy in (first, second):
+        world.present(copy, HostRef("rec"), read_only=True)
     recovery = world.server("rec")
-    at = {StorageId("file:c0"): "0", StorageId("file:c1"): "1"}
+    at = {first: "0", second: "1"}
     with pytest.raises(DuplicateSignature):
         recovery.attach(at, read_only=True, budget=world.budget)
     assert recovery.volumes() == ()
     assert not (recovery.mounts / "0").is_symlink()
-    recovery.attach({StorageId("file:c0"): "0"}, read_only=True, budget=world.budget)
+    recovery.attach({first: "0"}, read_only=True, budget=world.budget)
     with pytest.raises(DuplicateSignature):
-        recovery.attach({StorageId("file:c1"): "1"}, read_only=True, budget=world.budget)
+        recovery.attach({second: "1"}, read_only=True, budget=world.budget)
     assert len(recovery.volumes()) == 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -15,6 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 from attrs import evolve
+from support.counting_ids import CountingIds, storage_id
 
 import frskit
 from frskit.clock import Budget, CancelToken, VirtualClock
@@ -30,7 +32,6 @@ from frskit.errors import (
     LimitExceeded,
     NameInUse,
     OutcomeUnknown,
-    PresentationFailed,
     StillPresented,
     StorageNotFound,
     TimedOut,
@@ -38,10 +39,17 @@ from frskit.errors import (
     UsageError,
 )
 from frskit.local import DirectoryArray
-from frskit.local.records import save_records
+from frskit.local.records import load_records, save_records
 from frskit.local.reflink import clone_file, clone_tree
 from frskit.model.ids import CopyKey, HostRef, StorageId
-from frskit.model.storage import CopyKind, CopyRequest, CopyState, SetAtomicity
+from frskit.model.storage import (
+    CopyKind,
+    CopyRequest,
+    CopyState,
+    ReadOnlyScope,
+    SetAtomicity,
+    StorageState,
+)
 from frskit.storage import file_lock
 from frskit.testing.array import plant_tree, read_tree
 
@@ -70,7 +78,7 @@ def budget(clock):
 @pytest.fixture
 def array(tmp_path, clock):
     """An array with the storages ``data`` and ``logs``."""
-    array = DirectoryArray(tmp_path / "array", clock=clock)
+    array = DirectoryArray(tmp_path / "array", clock=clock, hosts=None, ids=CountingIds())
     for name in ("data", "logs"):
         storage = array.add_storage(name)
         (array.directory(storage) / "file").write_bytes(name.encode())
@@ -88,13 +96,17 @@ def names(array, folder="copies"):
     return sorted(each.name for each in (array.root / folder).iterdir())
 
 
-DATA, LOGS = StorageId("file:data"), StorageId("file:logs")
+DATA, LOGS = storage_id("data", 1), storage_id("logs", 2)
 
 
 def test_a_copy_has_the_bytes_and_stands_alone(array, budget, clock):
     """A copy is whole at once, and independent when it is on the disk; the source may change."""
     first, second = make(array, budget, request(DATA, "c0"), request(LOGS, "c1"))
-    assert (first.id, first.source, first.state) == ("file:c0", DATA, CopyState.NORMALIZING)
+    assert (first.id, first.source, first.state) == (
+        storage_id("c0", 3),
+        DATA,
+        CopyState.NORMALIZING,
+    )
     assert (first.size_bytes, first.copied_bytes, first.created_at) == (4, None, clock.now())
     settled = tuple(
         evolve(each, state=CopyState.INDEPENDENT, copied_bytes=4) for each in (first, second)
@@ -211,7 +223,7 @@ def test_staging_and_commit_are_idempotent_by_key(array, budget, tmp_path, clock
     array.commit_copies(staged, budget=budget)
     made = array.copies(key=KEY)
     assert array.commit_copies(staged, budget=budget) == made
-    again = DirectoryArray(tmp_path / "array", clock=clock)
+    again = DirectoryArray(tmp_path / "array", clock=clock, hosts=None)
     restaged = again.stage_copies(wanted, key=KEY, budget=budget)
     assert (restaged.requests, restaged.estimate_commit_s) == (wanted, 0.0)
     assert again.commit_copies(staged, budget=budget) == made
@@ -347,12 +359,11 @@ def test_names_cannot_leave_the_array(array, budget):
 
 
 def test_presenting_is_idempotent_and_says_the_path(array, budget):
-    """One presentation per host; another access mode is refused; hiding twice is fine."""
+    """One presentation per host, however it was asked for; hiding twice is fine."""
     shown = array.present(DATA, HOST, read_only=False, budget=budget)
     assert shown.access.path == str(array.directory(DATA))
     assert array.present(DATA, HOST, read_only=False, budget=budget) == shown
-    with pytest.raises(PresentationFailed):
-        array.present(DATA, HOST, read_only=True, budget=budget)
+    assert array.present(DATA, HOST, read_only=True, budget=budget) == shown
     other = array.present(DATA, HostRef("recovery"), read_only=True, budget=budget)
     assert array.presentations() == (shown, other)
     assert array.presentations(LOGS) == ()
@@ -405,10 +416,10 @@ def test_a_copy_whose_directory_is_gone_is_invalid(array, budget):
 def test_the_arrays_time_never_goes_back(tmp_path):
     """A clock that jumped back gives copies no earlier time than their predecessors [R-32]."""
     late = VirtualClock(elapsed_s=1000)
-    array = DirectoryArray(tmp_path, clock=late)
+    array = DirectoryArray(tmp_path, clock=late, hosts=None)
     data = array.add_storage("data")
     early = VirtualClock()
-    array = DirectoryArray(tmp_path, clock=early)
+    array = DirectoryArray(tmp_path, clock=early, hosts=None)
     (copy,) = make(array, Budget.of(early), request(data))
     assert copy.created_at == late.now()
 
@@ -421,7 +432,7 @@ def test_a_damaged_record_file_is_refused(array, tmp_path, clock, text):
     (tmp_path / "array" / "copies" / ".new-x").mkdir()
     (tmp_path / "array" / "array.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(ArrayDamaged):
-        DirectoryArray(tmp_path / "array", clock=clock)
+        DirectoryArray(tmp_path / "array", clock=clock, hosts=None)
     assert names(array) == [".new-x"]
 
 
@@ -465,13 +476,13 @@ CHILD = textwrap.dedent(
     from pathlib import Path
     from frskit.clock import Budget, SystemClock
     from frskit.local import DirectoryArray
-    from frskit.model.ids import CopyKey, StorageId
+    from frskit.model.ids import CopyKey
     from frskit.model.storage import CopyKind, CopyRequest
 
     root, dies_at, what = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     clock = SystemClock()
     budget = Budget.of(clock)
-    array = DirectoryArray(root, clock=clock)
+    array = DirectoryArray(root, clock=clock, hosts=None)
     calls = 0
 
     def deadly(name):
@@ -486,15 +497,16 @@ CHILD = textwrap.dedent(
 
     for name in ("mkdir", "fsync", "replace", "rename", "utime", "rmdir", "unlink"):
         deadly(name)
+    known = {each.name: each.id for each in array.storage()}
     if what == "commit":
         requests = [
-            CopyRequest(source=StorageId(f"file:{name}"), kind=CopyKind.SNAPCLONE, name=f"c-{name}")
+            CopyRequest(source=known[name], kind=CopyKind.SNAPCLONE, name=f"c-{name}")
             for name in ("data", "logs")
         ]
         staged = array.stage_copies(requests, key=CopyKey("k"), budget=budget)
         array.commit_copies(staged, budget=budget)
     else:
-        array.delete_storage(StorageId("file:c-data"), budget=budget)
+        array.delete_storage(known["c-data"], budget=budget)
     """
 )
 
@@ -513,11 +525,11 @@ def test_a_kill_at_any_call_leaves_all_members_or_none(tmp_path, clock):
     seen = set()
     for dies_at in range(1, 60, 2):
         root = tmp_path / str(dies_at)
-        array = DirectoryArray(root, clock=clock)
+        array = DirectoryArray(root, clock=clock, hosts=None)
         for name in ("data", "logs"):
             (array.directory(array.add_storage(name)) / "file").write_bytes(name.encode())
         killed = run_child(root, dies_at, "commit")
-        array = DirectoryArray(root, clock=clock)
+        array = DirectoryArray(root, clock=clock, hosts=None)
         copies = array.copies(key=CopyKey("k"))
         assert len(copies) in (0, 2)
         assert killed or len(copies) == 2
@@ -537,19 +549,166 @@ def test_a_kill_at_any_call_of_a_deletion_is_finished_later(tmp_path, clock, bud
     seen = set()
     for dies_at in range(1, 40, 2):
         root = tmp_path / str(dies_at)
-        array = DirectoryArray(root, clock=clock)
-        (array.directory(array.add_storage("data")) / "file").write_bytes(b"data")
-        make(array, budget, request(DATA, "c-data"))
+        array = DirectoryArray(root, clock=clock, hosts=None)
+        source = array.add_storage("data")
+        (array.directory(source) / "file").write_bytes(b"data")
+        (copy,) = make(array, budget, request(source, "c-data"))
         killed = run_child(root, dies_at, "delete")
-        array = DirectoryArray(root, clock=clock)
+        array = DirectoryArray(root, clock=clock, hosts=None)
         there = bool(array.copies())
         assert names(array) == (["c-data"] if there else [])
         if there:
-            assert (array.directory(StorageId("file:c-data")) / "file").read_bytes() == b"data"
+            assert (array.directory(copy.id) / "file").read_bytes() == b"data"
         seen.add((killed, there))
         if not killed:
             break
     assert seen == {(True, True), (True, False), (False, False)}
+
+
+def replaced(directory):
+    """Remove a directory and make another one under its name, as somebody might by hand."""
+    shutil.rmtree(directory)
+    directory.mkdir()
+    (directory / "file").write_bytes(b"somebody's")
+    return directory
+
+
+def test_a_name_is_given_again_and_an_id_never(array, budget):
+    """Storage, copies and whole sets: the same names and key, other objects."""
+    (copy,) = make(array, budget, request(DATA, "c0"))
+    assert array.copies(key=KEY)  # on the disk, so that it may go
+    array.delete_storage(copy.id, budget=budget)
+    array.delete_storage(DATA, budget=budget)
+    again = array.add_storage("data")
+    (second,) = make(array, budget, request(again, "c0"))
+    assert len({DATA, LOGS, again, copy.id, second.id}) == 5
+    assert not array.storage([DATA, copy.id])
+    with pytest.raises(StorageNotFound):
+        array.stage_copies([request(DATA, "c1")], key=CopyKey("k2"), budget=budget)
+
+
+def test_a_source_made_anew_under_its_name_is_not_copied(array, budget):
+    """Not after its staging, not before one, and not shown to anybody."""
+    staged = array.stage_copies([request(DATA, "c0")], key=KEY, budget=budget)
+    place = replaced(array.directory(DATA))
+    with pytest.raises(CopyConflict, match="another one has taken its place"):
+        array.commit_copies(staged, budget=budget)
+    assert (array.copies(), names(array)) == ((), [])
+    array.discard_staged(KEY)
+    with pytest.raises(CopyInvalid, match="another one has taken its place"):
+        array.stage_copies([request(DATA, "c0")], key=KEY, budget=budget)
+    with pytest.raises(CopyInvalid):
+        array.present(DATA, HOST, read_only=True, budget=budget)
+    (told,) = array.storage([DATA])
+    assert (told.state, told.size_bytes) == (StorageState.FAILED, 0)
+    array.delete_storage(DATA, budget=budget)
+    assert (place / "file").read_bytes() == b"somebody's"
+    with pytest.raises(NameInUse):
+        array.add_storage("data")
+
+
+def test_what_lies_in_the_place_of_a_copy_is_nobodys_copy(array, budget, tmp_path, clock):
+    """It is invalid; what lies there is neither shown, nor deleted, nor overwritten."""
+    (copy,) = make(array, budget, request(DATA, "c0"))
+    place = replaced(array.directory(copy.id))
+    (told,) = array.copies()
+    assert (told.state, told.storage_state) == (CopyState.INVALID, StorageState.FAILED)
+    array.delete_storage(copy.id, budget=budget)
+    array = DirectoryArray(tmp_path / "array", clock=clock, hosts=None)
+    assert array.copies() == ()
+    assert (place / "file").read_bytes() == b"somebody's"
+    with pytest.raises(NameInUse, match="not of this array"):
+        make(array, budget, request(LOGS, "c0"))
+    assert (place / "file").read_bytes() == b"somebody's"
+
+
+def test_a_removal_that_was_begun_spares_what_was_made_in_its_place(array, budget, tmp_path, clock):
+    """The process died after it had recorded a deletion; somebody used the name meanwhile."""
+    (copy,) = make(array, budget, request(DATA, "c0"))
+    path = tmp_path / "array" / "array.json"
+    records = load_records(path)
+    save_records(path, records.without(records.find(copy.id)))
+    place = replaced(tmp_path / "array" / "copies" / "c0")
+    array = DirectoryArray(tmp_path / "array", clock=clock, hosts=None)
+    assert array.copies() == ()
+    assert (place / "file").read_bytes() == b"somebody's"
+
+
+def test_a_copy_keeps_its_first_name_while_its_place_is_taken(array, budget, tmp_path, clock):
+    """A process died between record and renaming; the copy is found, and nothing overwritten."""
+    (copy,) = make(array, budget, request(DATA, "c0"))
+    place = array.directory(copy.id)
+    place.rename(place.with_name(".new-c0"))
+    place.mkdir()
+    array = DirectoryArray(tmp_path / "array", clock=clock, hosts=None)
+    assert array.copies()[0].state is CopyState.INDEPENDENT
+    assert (array.directory(copy.id) / "file").read_bytes() == b"data"
+    assert list(place.iterdir()) == []
+    array.delete_storage(copy.id, budget=budget)
+    assert names(array) == ["c0"]
+
+
+def test_an_array_moved_as_a_whole_is_itself_again(array, budget, tmp_path, clock):
+    """All its directories are new ones then, and still its own; from then on as before."""
+    (copy,) = make(array, budget, request(DATA, "c0"))
+    shutil.copytree(tmp_path / "array", tmp_path / "moved")
+    moved = DirectoryArray(tmp_path / "moved", clock=clock, hosts=None)
+    assert moved.copies()[0].state is CopyState.INDEPENDENT
+    assert (moved.directory(copy.id) / "file").read_bytes() == b"data"
+    replaced(moved.directory(DATA))
+    with pytest.raises(CopyInvalid):
+        moved.directory(DATA)
+
+
+def test_records_from_before_are_read_and_get_identities(array, budget, tmp_path, clock):
+    """Ids of names stay what they are; what is made now has one of its own, under any name."""
+    old = {"data": StorageId("file:data"), "c0": StorageId("file:c0")}
+    (copy,) = make(array, budget, request(DATA, "c0"))
+    assert array.copies()
+    path = tmp_path / "array" / "array.json"
+    text = path.read_text().replace(copy.id, old["c0"]).replace(DATA, old["data"])
+    plain = json.loads(text)
+    for record in plain["records"]["storages"]:
+        del record["identity"]
+    for word in ("home", "doomed_identities"):
+        del plain["records"][word]
+    path.write_text(json.dumps(plain))
+    array = DirectoryArray(tmp_path / "array", clock=clock, hosts=None)
+    assert [(each.id, each.source, each.state) for each in array.copies()] == [
+        (old["c0"], old["data"], CopyState.INDEPENDENT)
+    ]
+    assert (array.directory(old["c0"]) / "file").read_bytes() == b"data"
+    replaced(array.directory(old["data"]))
+    with pytest.raises(CopyInvalid):
+        array.stage_copies([request(old["data"], "c1")], key=CopyKey("k2"), budget=budget)
+    array.delete_storage(old["c0"], budget=budget)
+    (new,) = make(array, budget, request(LOGS, "c0"), key=CopyKey("k3"))
+    assert new.id not in old.values()
+
+
+def test_hosts_are_named_or_any_is_said(tmp_path, clock, budget):
+    """A host that nobody named is refused; to take any name has to be said."""
+    strict = DirectoryArray(tmp_path / "a", clock=clock, hosts=[HOST])
+    storage = strict.add_storage("data")
+    with pytest.raises(StorageNotFound):
+        strict.present(storage, HostRef("pord"), read_only=True, budget=budget)
+    assert strict.presentations() == ()
+    anybody = DirectoryArray(tmp_path / "b", clock=clock, hosts=None)
+    assert anybody.present(
+        anybody.add_storage("data"), HostRef("pord"), read_only=True, budget=budget
+    )
+    with pytest.warns(DeprecationWarning, match="hosts=None"):
+        DirectoryArray(tmp_path / "c", clock=clock)
+
+
+def test_a_read_only_presentation_can_be_written_and_says_so(array, budget):
+    """Nobody is kept from a path of this machine; capabilities and result tell the truth."""
+    (copy,) = make(array, budget, request(DATA, "c0"))
+    shown = array.present(copy.id, HOST, read_only=True, budget=budget)
+    assert array.capabilities.read_only is ReadOnlyScope.NONE
+    assert not shown.read_only
+    assert array.presentations() == (shown,)
+    (Path(shown.access.path) / "file").write_text("overwritten")
 
 
 def test_reflinks_are_found_by_trying(array, tmp_path):
@@ -571,7 +730,7 @@ def test_where_reflinks_work_they_are_used(tmp_path, clock, budget, monkeypatch)
         return 0
 
     monkeypatch.setattr("fcntl.ioctl", ioctl)
-    array = DirectoryArray(tmp_path, clock=clock)
+    array = DirectoryArray(tmp_path, clock=clock, hosts=None)
     data = array.add_storage("data")
     (array.directory(data) / "file").write_bytes(b"data")
     monkeypatch.setattr(os, "copy_file_range", None)
@@ -597,7 +756,7 @@ def test_copying_without_copy_file_range(array, budget, monkeypatch):
 def test_relative_roots_survive_a_change_of_directory(tmp_path, clock, monkeypatch):
     """The root is fixed when the array is opened."""
     monkeypatch.chdir(tmp_path)
-    array = DirectoryArray(Path("array"), clock=clock)
+    array = DirectoryArray(Path("array"), clock=clock, hosts=None)
     data = array.add_storage("data")
     monkeypatch.chdir("/")
     assert array.directory(data) == tmp_path / "array" / "storage" / "data"
@@ -833,7 +992,7 @@ def test_a_copy_that_the_machine_may_have_lost_is_invalid(
     array.make_durable(sure.id, budget=budget)
     (array.directory(unsure.id) / "file").write_bytes(b"\0\0\0\0")  # what a file system may do
     boots(monkeypatch, "another")
-    again = DirectoryArray(tmp_path / "array", clock=clock)
+    again = DirectoryArray(tmp_path / "array", clock=clock, hosts=None)
     states = {each.id: each.state for each in again.copies(key=KEY)}
     assert states == {sure.id: CopyState.INDEPENDENT, unsure.id: CopyState.INVALID}
     again.present(sure.id, HOST, read_only=True, budget=budget)
@@ -851,7 +1010,7 @@ def test_a_copy_of_a_dead_process_becomes_durable_at_the_next_opening(
 ):
     """The death of the process loses nothing; whoever opens the array makes up for it."""
     (copy,) = make(array, budget, request(DATA, "c0"))
-    DirectoryArray(tmp_path / "array", clock=clock)
+    DirectoryArray(tmp_path / "array", clock=clock, hosts=None)
     boots(monkeypatch, "another")
     assert array.copies()[0].state is CopyState.INDEPENDENT
     assert (array.directory(copy.id) / "file").read_bytes() == b"data"
@@ -861,7 +1020,7 @@ def test_opening_does_not_wait_for_who_is_at_it(array, budget, clock, tmp_path):
     """Another process brings the copies to the disk: they normalize until it has."""
     make(array, budget, request(DATA, "c0"))
     with file_lock(tmp_path / "array" / "sync.lock", "the other one"):
-        again = DirectoryArray(tmp_path / "array", clock=clock)
+        again = DirectoryArray(tmp_path / "array", clock=clock, hosts=None)
         assert [each.state for each in again.copies()] == [CopyState.NORMALIZING]
     assert [each.state for each in settled(again)] == [CopyState.INDEPENDENT]
 
@@ -882,7 +1041,7 @@ def test_a_copy_that_the_disk_refuses_is_invalid_for_good(
         patch.setattr(os, "fsync", fsync)
         with pytest.raises(ArrayError, match="refused"):
             array.make_durable(copy.id, budget=budget)
-    for each in (array, DirectoryArray(tmp_path / "array", clock=clock)):
+    for each in (array, DirectoryArray(tmp_path / "array", clock=clock, hosts=None)):
         with pytest.raises(CopyInvalid, match="refused"):
             each.present(copy.id, HOST, read_only=True, budget=budget)
         assert each.copies()[0].state is CopyState.INVALID
@@ -899,7 +1058,7 @@ def test_a_refused_copy_does_not_keep_the_array_from_opening(
             raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr("frskit.local.directory_storage.sync_tree", refuse)
-    again = DirectoryArray(tmp_path / "array", clock=clock)
+    again = DirectoryArray(tmp_path / "array", clock=clock, hosts=None)
     assert [each.state for each in again.copies()] == [CopyState.INVALID, CopyState.INDEPENDENT]
 
 
@@ -928,4 +1087,4 @@ def test_records_of_the_first_version_are_of_durable_copies(array, budget, tmp_p
     for each in document["records"]["storages"]:
         (each["copy"] or {}).pop("unsynced", None)
     path.write_text(json.dumps(document))
-    assert DirectoryArray(tmp_path / "array", clock=clock).copies() == (copy,)
+    assert DirectoryArray(tmp_path / "array", clock=clock, hosts=None).copies() == (copy,)

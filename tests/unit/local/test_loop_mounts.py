@@ -61,7 +61,7 @@ def without_space(tree):
 def test_a_tree_survives_on_every_file_system(mounted):
     """Copied on ext4, reflinked on btrfs and xfs: the copy is the tree, and becomes independent."""
     kind, point = mounted
-    array = DirectoryArray(point / "array", clock=SystemClock())
+    array = DirectoryArray(point / "array", clock=SystemClock(), hosts=None)
     assert array.reflinks == (kind != "ext4")
     source = array.add_storage("data")
     plant_tree(array.directory(source), special=True)
