@@ -20,7 +20,7 @@ from frskit.errors import ArrayDamaged
 from frskit.eva.identifiers import Numbering, ObjectIdentity
 from frskit.eva.models import ProtectionLevel, Vraid
 from frskit.model.ids import CopyKey, HostRef, StorageId
-from frskit.model.json_records import dump, load
+from frskit.model.json_records import UPGRADES, dump, load
 from frskit.model.storage import CopyKind, CopyRequest, CopyState
 
 if TYPE_CHECKING:
@@ -203,26 +203,37 @@ class ArrayRecord:
 
 
 _SCHEMAS: Final = {
-    "array": ("frskit.eva.array", ArrayRecord),
-    "group": ("frskit.eva.group", GroupRecord),
-    "host": ("frskit.eva.host", HostRecord),
-    "disk": ("frskit.eva.disk", VirtualDisk),
-    "lun": ("frskit.eva.lun", LunRecord),
-    "set": ("frskit.eva.set", CopySet),
+    "array": ("frskit.eva.array", 1, ArrayRecord),
+    "group": ("frskit.eva.group", 1, GroupRecord),
+    "host": ("frskit.eva.host", 1, HostRecord),
+    "disk": ("frskit.eva.disk", 2, VirtualDisk),
+    "lun": ("frskit.eva.lun", 1, LunRecord),
+    "set": ("frskit.eva.set", 2, CopySet),
 }
+"""By table: name and version of the schema, and what the records are."""
+
+
+def _unchanged(plain: dict[str, Any]) -> dict[str, Any]:
+    """Version 2 only adds a field: a disk's world wide LUN name, where one was asked for."""
+    return plain
+
+
+UPGRADES["frskit.eva.disk"] = {1: _unchanged}
+UPGRADES["frskit.eva.set"] = {1: _unchanged}
 
 
 def _encode(table: str, value: object) -> bytes:
-    schema, _ = _SCHEMAS[table]
-    return dump(value, schema, under="record", sort_keys=True).encode()
+    schema, version, _ = _SCHEMAS[table]
+    return dump(value, schema, version, under="record", sort_keys=True).encode()
 
 
 def _decode(table: str, key: str, raw: bytes) -> Any:
-    schema, kind = _SCHEMAS[table]
+    schema, version, kind = _SCHEMAS[table]
     return load(
         raw,
         kind,
         schema,
+        version,
         under="record",
         strict=True,
         what=f"the record {key!r} of the array",
