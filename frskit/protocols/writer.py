@@ -43,7 +43,7 @@ class Writer(Protocol):
         """A backup of these components begins; mark them.
 
         Without components nothing of this writer is in the backup: then nothing has to be
-        remembered, for no other event of that session follows, not even its end [VSS-17].
+        remembered, for no other event of that session follows but `backup_shutdown` [VSS-17].
 
         Raises:
             WriterVeto: Retryable if another backup of them is in progress [EXC-12].

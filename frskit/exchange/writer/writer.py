@@ -109,7 +109,7 @@ class ExchangeWriter:
     def prepare_backup(self, session: WriterSession, *, budget: Budget) -> None:
         """Mark the storage groups as being backed up [EXC-12, EXC-27].
 
-        A backup of nobody here is not remembered: its end is not told [VSS-17].
+        A backup of nobody here is not remembered, and no event of it is written [VSS-17].
 
         Raises:
             WriterVeto: Retryable if another backup of a group, or with the 2003 profile of any
@@ -269,6 +269,8 @@ class ExchangeWriter:
     def backup_shutdown(self, session: WriterSession) -> None:
         """The requestor is gone: release everything of this backup; never truncates [R-4]."""
         self.abort(session)
+        if not session.components:
+            return
         self._report(EventId.WRITER_SHUTDOWN, f"backup {session.session_id} has ended")
 
     def abort(self, session: WriterSession) -> None:

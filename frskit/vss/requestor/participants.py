@@ -48,8 +48,10 @@ class Participants:
 
     Attributes:
         entries: Those that take part.
-        bystanders: Those of which nothing is backed up: they hear that a backup is prepared, and
-            nothing after it [VSS-17]; what they answer is in their status and nowhere else.
+        bystanders: Those of which nothing is backed up: they hear that a backup is prepared, and no
+            event of its creation [VSS-17]; what they answer is in their status and nowhere else.
+            They hear the end as well, which is frskit's choice: a writer that remembers every
+            session that it hears of would refuse all later ones.
         goes_on: A veto leaves out its writer, and the rest goes on.
         refusals: The vetoes of the creation, where it goes on.
         over: The session was given up, perhaps by another thread: nobody is told anything but
@@ -140,6 +142,7 @@ class Participants:
         failures = self._broadcast(WriterEvent.PREPARE_FOR_BACKUP)
         for entry in self.bystanders:
             self.check_over()
+            entry.prepared = True
             budget = self._time()
             handler = entry.member.writer.prepare_backup
             # Nothing has to be undone should it come back late: it was asked for nothing.
@@ -377,7 +380,7 @@ class Participants:
     def shut_down(self) -> list[BaseException]:
         """BackupShutdown, once, to everybody who was told of the session [VSS-09]."""
         failures: list[BaseException] = []
-        for entry in self.entries:
+        for entry in (*self.entries, *self.bystanders):
             if entry.prepared and not entry.shut_down:
                 # Set before the call: it comes once, even to a writer that fails at it [VSS-09].
                 entry.shut_down = True

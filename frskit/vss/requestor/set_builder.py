@@ -188,6 +188,7 @@ class SetBuilder:
         """In component mode only writers with explicit components take part [VSS-17].
 
         The others hear PrepareForBackup without components, as at Windows: events end *after* it.
+        After a restart of the service they hear nothing; they hold nothing.
         """
         for member, metadata in self._choice.writers:
             mine = tuple(each.id for each in self._choice.of_writer(metadata))

@@ -67,15 +67,15 @@ def test_no_service_no_writer(world) -> None:
 
 @pytest.mark.rule("VSS-17")
 def test_a_backup_of_something_else_leaves_nothing_behind(world) -> None:
-    """The writer hears that it begins, and never of its end; in the other mode it hears all."""
+    """Not in its memory and not in the event log, whether it hears of the end or not."""
     other = WriterSession(session_id=SetId("s"), backup_type=BackupType.FULL, components=())
     seen = len(world.event_ids())
     world.writer.prepare_backup(other, budget=Budget.unlimited())
     assert world.writer._jobs == {}
+    world.writer.backup_shutdown(other)
     assert len(world.event_ids()) == seen
     for event in ("prepare_snapshot", "freeze", "thaw", "post_snapshot", "backup_complete"):
         getattr(world.writer, event)(other, budget=Budget.unlimited())
-    world.writer.backup_shutdown(other)
 
 
 def test_metadata_declares_schema_and_window(world) -> None:

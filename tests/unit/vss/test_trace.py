@@ -183,12 +183,12 @@ def test_copies_carry_the_flags_and_originals_lose_them(site):
 
 @pytest.mark.rule("VSS-17")
 def test_component_mode(site):
-    """A writer without explicit components hears PrepareForBackup, and nothing after it."""
+    """A writer without explicit components hears PrepareForBackup, and no more than the end."""
     with site.service.session(site.request("writer-2-0")) as session:
         session.create(budget=site.budget())
         session.complete({}, budget=site.budget())
     heard = [each for each in site.script.of("writer-1") if each != "identify"]
-    assert heard == ["prepare_backup"]
+    assert heard == ["prepare_backup", "backup_shutdown"]
     assert "freeze" in site.script.of("writer-2")
 
 

@@ -75,7 +75,7 @@ def test_each_instance_is_told_of_its_own_outcome():
 
 
 def test_an_instance_that_nobody_asked_for_hears_nothing():
-    """But for the word that a backup begins, of which nothing is its own [VSS-17]."""
+    """But for the word that a backup begins, of which nothing is its own, and ends [VSS-17]."""
     site = twins()
     cid = site.writers[0].metadata.components[0].id
     with BackupComponents(site.service) as backup:
@@ -91,7 +91,7 @@ def test_an_instance_that_nobody_asked_for_hears_nothing():
         backup.set_backup_succeeded(cid, succeeded=True)
         backup.backup_complete()
     assert site.writers[0].truncated == [cid]
-    assert events(site.writers[2]) == ["prepare_backup"]
+    assert events(site.writers[2]) == ["prepare_backup", "backup_shutdown"]
     assert site.writers[2].sessions[0][1].components == ()
     assert site.writers[2].truncated == []
 
