@@ -146,7 +146,7 @@ class Freezer:
         self._holders: list[_Holder] = []
         self._lock = threading.Lock()
         self._frozen: list[_Holder] = []
-        self.lost = False
+        self.lost: bool = False
         try:
             for path in paths:
                 self._holders.append(_Holder(path))
@@ -180,7 +180,8 @@ class Freezer:
     def thaw(self) -> None:
         """Thaw all of them now. Idempotent, from any thread; waits two seconds at most."""
         with self._lock:
-            frozen, self._frozen = self._frozen, []
+            frozen = list(self._frozen)
+            self._frozen.clear()
             for each in frozen:
                 each.tell("thaw")
             for each in frozen:
@@ -192,7 +193,8 @@ class Freezer:
     def close(self) -> None:
         """Thaw, and let go of the children."""
         self.thaw()
-        holders, self._holders = self._holders, []
+        holders = list(self._holders)
+        self._holders.clear()
         for each in holders:
             each.close()
 
