@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from frskit.frs.state.catalog import SqliteCatalog
     from frskit.frs.state.journal import Journal
     from frskit.frs.state.journal_words import Phase, RecoveryStep, RequestorOperation
+    from frskit.frs.state.late_files import LateFiles
     from frskit.frs.state.locks import Locks
     from frskit.model.copies import Resumed
 
@@ -29,6 +30,7 @@ __all__ = [
     "LEGALITY",
     "FastRecovery",
     "Journal",
+    "LateFiles",
     "Locks",
     "Parts",
     "Patience",
@@ -51,6 +53,7 @@ _HOMES = {
     "RequestorOperation": "frskit.frs.state.journal_words",
     "Parts": "frskit.frs.deployment",
     "Patience": "frskit.frs.guards",
+    "LateFiles": "frskit.frs.state.late_files",
     "Phase": "frskit.frs.state.journal_words",
     "Policy": "frskit.frs.deployment",
     "Production": "frskit.frs.deployment",
