@@ -16,7 +16,6 @@ import zlib
 from pathlib import Path
 
 from attrs import frozen
-from support.kv_party import CLOCK, PROD, VAULT, linux_server
 
 from frskit import Budget, Production, Recovery, compose
 from frskit.errors import RecoveryPrecondition, StorageGroupNotRecognized, StoreError, WriterVeto
@@ -51,6 +50,7 @@ from frskit.model.plans import (
 )
 from frskit.model.server_paths import as_relative
 from frskit.storage import ArrayCopyStore
+from support.kv_party import CLOCK, PROD, VAULT, linux_server
 
 WRITER_ID = "c1c7a8b0-1111-4a4a-9b9b-0d5b3f6b9a02"
 PIT = RecoveryMode.POINT_IN_TIME
@@ -226,6 +226,10 @@ class HotStore:
     def page_path(self, number):
         """Where a page lies."""
         return self.data / "heap" / f"{number:04d}"
+
+    def heap(self):
+        """The files of pages; what a recovery keeps beside them for its undo is none of them."""
+        return sorted(each for each in (self.data / "heap").iterdir() if each.name.isdigit())
 
     def rows(self):
         """All of them."""
@@ -404,7 +408,7 @@ class HotStore:
         problem = why_not(found, target)
         if problem:
             raise ValueError(problem)
-        for path in sorted((self.data / "heap").iterdir()):
+        for path in self.heap():
             if int(path.name) not in self.pages:
                 self.pages[int(path.name)] = unpack_page(path.read_bytes(), path.name)
         replayed = (place(self.timeline, start), place(self.timeline, found.end))
@@ -656,6 +660,10 @@ class HotApplication:
             if target.mode is PIT:
                 paths += [path for path, _ in copy.find(logs)]
                 stale += _files(self.store.wal)
+                # A store that is up writes one more record as it goes down, perhaps in a new file.
+                ahead = (0, SEGMENT_BYTES) if self.store.online else ()
+                names = (segment(self.store.timeline, self.store.lsn + each) for each in ahead)
+                stale += [str(self.store.wal / each) for each in names]
         paths = dict.fromkeys((*paths, *late))
         stale = sorted({each for each in stale if each not in paths})
         return (
@@ -771,7 +779,7 @@ class HotChecker:
             clone.signal.write_text(json.dumps(signal))
             try:
                 clone.start()
-                for each in sorted((data / "heap").iterdir()):
+                for each in clone.heap():
                     unpack_page(each.read_bytes(), each.name)
             except (ValueError, OSError) as error:
                 return str(error)
