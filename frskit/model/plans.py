@@ -99,6 +99,9 @@ class FileActionKind(Enum):
     is kept until the recovery has succeeded, and put back by the undo. SET_ASIDE renames for good,
     and never deletes. DELETE keeps the file until the recovery has succeeded, then it is gone; a
     file that is not there is fine.
+
+    What is kept lies beside its place, as ``NAME.frskit-undo``, also while the application replays:
+    one that lists a directory of its own must pass over names that end so.
     """
 
     COPY_IN = "copy-in"

@@ -196,7 +196,9 @@ class Application(Protocol):
         path, late files like those of the image; where the image has been brought otherwise, it may
         name late files only. No two actions may make or delete a file of the same path. The same
         question in the same situation gives the same answer: a plan whose actions differ later is
-        refused.
+        refused. Before files are copied back it is asked once more, with the component offline, and
+        a path that the plan did not name ends the recovery: name what `take_offline` will still
+        write, for a DELETE of a file that is not there is fine.
 
         Raises:
             RecoveryPrecondition, StorageGroupNotRecognized, Cancelled, TimedOut: As for `analyze`.

@@ -227,6 +227,10 @@ class HotStore:
         """Where a page lies."""
         return self.data / "heap" / f"{number:04d}"
 
+    def heap(self):
+        """The files of pages; what a recovery keeps beside them for its undo is none of them."""
+        return sorted(each for each in (self.data / "heap").iterdir() if each.name.isdigit())
+
     def rows(self):
         """All of them."""
         return {key: value for _, rows in self.pages.values() for key, value in rows.items()}
@@ -404,7 +408,7 @@ class HotStore:
         problem = why_not(found, target)
         if problem:
             raise ValueError(problem)
-        for path in sorted((self.data / "heap").iterdir()):
+        for path in self.heap():
             if int(path.name) not in self.pages:
                 self.pages[int(path.name)] = unpack_page(path.read_bytes(), path.name)
         replayed = (place(self.timeline, start), place(self.timeline, found.end))
@@ -656,6 +660,10 @@ class HotApplication:
             if target.mode is PIT:
                 paths += [path for path, _ in copy.find(logs)]
                 stale += _files(self.store.wal)
+                # A store that is up writes one more record as it goes down, perhaps in a new file.
+                ahead = (0, SEGMENT_BYTES) if self.store.online else ()
+                names = (segment(self.store.timeline, self.store.lsn + each) for each in ahead)
+                stale += [str(self.store.wal / each) for each in names]
         paths = dict.fromkeys((*paths, *late))
         stale = sorted({each for each in stale if each not in paths})
         return (
@@ -771,7 +779,7 @@ class HotChecker:
             clone.signal.write_text(json.dumps(signal))
             try:
                 clone.start()
-                for each in sorted((data / "heap").iterdir()):
+                for each in clone.heap():
                     unpack_page(each.read_bytes(), each.name)
             except (ValueError, OSError) as error:
                 return str(error)

@@ -38,6 +38,7 @@ from frskit.frs.recovery.writer_session import restore_session
 from frskit.frs.state.journal_words import RECOVERING, Phase, RecoveryStep, RequestorOperation
 from frskit.model.copies import CopyLife, MemberLife
 from frskit.model.plans import OnlineReport, RecoveryMethod, RecoveryReport
+from frskit.model.server_paths import same_path
 from frskit.scopes import Releases, told
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from frskit.model.copies import Copy, CopyMember
     from frskit.model.ids import StorageId
     from frskit.model.plans import ComponentStatus, RecoveryPlan
-    from frskit.protocols import Server
+    from frskit.protocols import CopyFiles, Server
 
 __all__ = ["RecoveryRun"]
 
@@ -353,7 +354,30 @@ class RecoveryRun:
             self._act(production.server, LateOnly(late_refs(self._parts, copy)), journal)
             return
         with mounted(self._parts, production, copy, self._budget) as source:
+            self._same_files(production, source)
             self._act(production.server, source, journal)
+
+    def _same_files(self, production: Production, source: CopyFiles) -> None:
+        """P-11: the plan names every file that has to go or come, now that the stores are down.
+
+        Clients write until then: a file that came after the plan was made would stay among those
+        of the copy, and what is in it would be taken for a part of the past. That the plan names
+        more is fine: an application foresees what its dismount may make.
+        """
+        plan = self._plan
+        fresh = production.application.file_actions(
+            plan.component, source, plan.target, plan.method, budget=self._budget
+        )
+        named = {each.path for each in plan.file_actions}
+        # Other spellings of a path are looked for only where its own is not there: files are many.
+        for action in (each for each in fresh if each.path not in named):
+            if not any(same_path(action.path, each) for each in named):
+                raise RecoveryPrecondition(
+                    f"P-11: {action.path} came while {plan.component} went offline, "
+                    f"and the plan does not {action.kind.value} it",
+                    hint="Make a new plan while the stores are down, or nobody writes to them.",
+                    context={"condition": "P-11", "path": action.path},
+                )
 
     def _act(self, server: Server, source: CopySource, journal: JournalOperation) -> None:
         for action in self._plan.file_actions:

@@ -18,6 +18,7 @@ from frskit.errors import (
     StoreError,
     VolumeNotSupported,
 )
+from frskit.frs.recovery import execution
 from frskit.model.components import Quiesce
 from frskit.model.plans import FileActionKind, LogVerdict
 from frskit.testing.writer import check_writer
@@ -344,3 +345,169 @@ def test_a_recovery_that_fails_in_replay_is_undone(world, monkeypatch, method, m
 
 class Killed(BaseException):
     """The process dies here."""
+
+
+# A process that died at any of these places; what a resume then makes of it.
+DEATHS = {
+    "offline": ("take_offline", False, "undone"),
+    "before replay": ("bring_online", False, "ended"),
+    "after replay": ("bring_online", True, "ended"),
+}
+
+
+@pytest.mark.crash
+@METHODS
+@pytest.mark.parametrize(("call", "after", "outcome"), DEATHS.values(), ids=DEATHS)
+def test_a_recovery_that_dies_is_ended_by_a_resume(
+    world, monkeypatch, method, call, after, outcome
+):
+    """Back to all rows, or on to the copy's; with no file of a recovery left."""
+    copy = world.copy()
+    copied = world.store.rows()
+    world.store.fill(500, 520, "later")
+    now = world.store.rows()
+    plan = world.frs.plan_recovery(copy.id, mode=PIT, method=method)
+    die(world, monkeypatch, call, plan, after=after)
+    (resumed,) = world.frs.resume()
+    assert resumed.ended
+    assert world.store.online
+    assert world.store.rows() == (now if outcome == "undone" else copied)
+    assert untouched(world)
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("kind", ["delete", "copy-in", "create"])
+@METHODS
+def test_a_recovery_that_dies_among_its_files_is_undone_by_a_resume(
+    world, monkeypatch, method, kind
+):
+    """After the last change of each kind: created files go, deleted ones and former ones return."""
+    copy = world.copy()
+    world.store.fill(500, 520, "later")
+    world.store.checkpoint()
+    expected = world.store.rows()
+    plan = world.frs.plan_recovery(copy.id, mode=PIT, method=method)
+    kinds = [each.kind.value for each in plan.file_actions]
+    if kind not in kinds:
+        assert method is SWAP
+        return
+    last = len(kinds) - kinds[::-1].index(kind)
+    with monkeypatch.context() as patch:
+        no_cleanup(patch)
+        Fault(execution, "run_action", Killed, at=last, after=True, patch=patch)
+        with pytest.raises(Killed):
+            world.frs.recover(plan)
+    (resumed,) = world.frs.resume()
+    assert resumed.ended
+    assert world.store.rows() == expected
+    assert world.store.timeline == 1
+    assert untouched(world)
+
+
+def no_cleanup(patch):
+    """Nothing runs after the death of a process."""
+    patch.setattr(execution.RecoveryRun, "_undo_all", lambda _, error, __: error)
+
+
+def die(world, monkeypatch, call, plan, *, after):
+    """The process dies in a call of the application."""
+    with monkeypatch.context() as patch:
+        no_cleanup(patch)
+        Fault(world.application, call, Killed, after=after, patch=patch)
+        with pytest.raises(Killed):
+            world.frs.recover(plan)
+
+
+def test_pages_that_come_at_the_last_moment_do_not_survive_a_copy_back(world, monkeypatch):
+    """Clients write until the store is down: its files are other ones then than in the plan."""
+    copy = world.copy()
+    copied = world.store.rows()
+    plan = world.frs.plan_recovery(copy.id, mode=PIT, method=COPY_BACK)
+    real = world.application.take_offline
+
+    def late_client(component, *, for_restore, budget):
+        if world.store.online:
+            world.store.fill(700, 705, "at the last moment")
+        real(component, for_restore=for_restore, budget=budget)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.application, "take_offline", late_client)
+        with pytest.raises(RecoveryFailed, match="P-11") as caught:
+            world.frs.recover(plan)
+    assert caught.value.context["undone"]
+    assert len(world.store.rows()) == len(copied) + 5
+    # With the store down nothing can come in between.
+    world.store.stop()
+    world.recover(copy, PIT, COPY_BACK)
+    assert world.store.rows() == copied
+    assert untouched(world)
+
+
+# --- timelines
+
+
+@METHODS
+def test_after_a_recovery_an_older_copy_says_where_its_timeline_ends(world, method):
+    """Partial, with the place; and what it reaches is what it gives."""
+    first, second = world.copy(), world.copy()
+    world.store.fill(500, 510, "later")
+    old = world.store.rows()
+    world.recover(second, PIT, method)
+    world.store.fill(800, 810, "on the second timeline")
+    third = world.copy()
+    assert third.records[0].logs_needed.first.stream == "timeline 2"
+    plan = world.frs.plan_recovery(first.id, mode=RF, method=COPY_BACK)
+    assert plan.analysis.verdict is LogVerdict.PARTIAL
+    assert plan.analysis.gap_at.stream == "timeline 2"
+    assert plan.analysis.gap_at.before(plan.analysis.reaches) is None
+    assert any("breaks at" in each for each in plan.warnings)
+    # The new one goes on to the end of all.
+    now = world.store.rows()
+    forward = world.frs.plan_recovery(third.id, mode=RF, method=COPY_BACK)
+    assert forward.analysis.verdict is LogVerdict.OK
+    world.store.fill(820, 830, "and on")
+    now = world.store.rows()
+    world.recover(third, RF, COPY_BACK)
+    assert world.store.rows() == now
+    assert world.store.timeline == 3
+    plan = world.frs.plan_recovery(first.id, mode=RF, method=COPY_BACK)
+    assert plan.analysis.verdict is LogVerdict.PARTIAL
+    world.frs.recover(plan)
+    seen = world.store.rows()
+    assert not any(value in ("on the second timeline", "and on") for value in seen.values())
+    assert set(seen) <= set(old)
+    assert world.store.timeline == 4
+
+
+def test_a_hole_in_the_archive_ends_a_roll_forward_honestly(world):
+    """A stop behind the hole cannot be reached; the copy itself needs no archive."""
+    copy = world.copy()
+    world.store.fill(500, 620, "later")
+    lsn = world.store.put(3, "wanted")
+    world.store.checkpoint()
+    kept = world.store.reader(archive=True)
+    end = copy.records[0].logs_needed.last
+    hole = world.store.archive / f"{1:08X}{boundary(end.rank) // 4096:08X}"
+    assert kept(hole.name) is not None
+    hole.unlink()
+    (world.store.wal / hole.name).unlink(missing_ok=True)
+    stop = str(place(1, lsn))
+    with pytest.raises(RecoveryPrecondition, match=f"before lsn {stop}"):
+        world.frs.plan_recovery(copy.id, mode=RF, stop_kind="lsn", stop=stop)
+    world.frs.plan_recovery(copy.id, mode=PIT)
+
+
+# --- retention
+
+
+def test_late_files_go_with_the_copy_that_names_them(world):
+    """The label and log of the other one stay, and it recovers."""
+    doomed, kept = world.copy(), world.copy()
+    expected = world.store.rows()
+    assert world.blobs() == {each.sha256 for copy in (doomed, kept) for each in copy.late}
+    world.frs.delete_copy(doomed.id)
+    assert world.frs.copy(doomed.id).life is CopyLife.DELETED
+    assert world.blobs() == {each.sha256 for each in kept.late}
+    world.store.put(3, "later")
+    world.recover(kept)
+    assert world.store.rows() == expected
