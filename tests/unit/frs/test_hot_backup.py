@@ -7,9 +7,9 @@ import shutil
 import pytest
 from attrs import evolve
 from support.faults import Fault
-from support.hot_backup_party import HotWorld, place, unpack_page
+from support.hot_backup_party import HotWorld, boundary, place, unpack_page
 
-from frskit import Completion, RecoveryMethod, RecoveryMode, Verdict
+from frskit import Completion, CopyLife, RecoveryMethod, RecoveryMode, Verdict
 from frskit.clock import Budget, SystemClock
 from frskit.errors import (
     IntegrityError,
