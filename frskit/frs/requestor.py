@@ -25,7 +25,7 @@ from frskit.model.components import BackupType
 from frskit.model.copies import Copy, CopyFilter, CopyLife, MemberLife, Resumed, Verdict
 from frskit.model.ids import CopyId, canonical_guid, guid
 from frskit.model.plans import CopyPlan, PlanStep, RecoveryMethod, RecoveryMode, RecoveryTarget
-from frskit.model.storage import CopyKind
+from frskit.model.storage import LONGEST_COMMIT_S, ArrayCapabilities, CopyKind, ReadOnlyScope
 
 if TYPE_CHECKING:
     from frskit.events import EventSink
@@ -94,11 +94,6 @@ class FastRecovery:
             canonical_guid(volume.id): (volume.mount_points or ("",))[0]
             for volume in production.server.volumes()
         }
-        warnings = (
-            ()
-            if wish.kind is CopyKind.SNAPCLONE
-            else ("only a snapclone can take the place of production's LUNs in a recovery",)
-        )
         return CopyPlan(
             server=wish.server,
             components=recoverable_names(production, plan.explicit, Budget.of(self.parts.clock)),
@@ -110,9 +105,30 @@ class FastRecovery:
             storages=storages_of(plan, production.server),
             recovery_server=self.parts.recovery.server.name,
             excluded=tuple(f"{each.component.full_path}: {each.reason}" for each in plan.excluded),
-            warnings=warnings,
+            warnings=self._copy_warnings(wish, production),
             steps=tuple(PlanStep(title=title, detail=detail) for title, detail in _FLOW),
         )
+
+    def _copy_warnings(self, wish: CopyWish, production: Production) -> tuple[str, ...]:
+        """What is worth knowing before: of the kind, and of what the array says that it can do."""
+        found = []
+        if wish.kind is not CopyKind.SNAPCLONE:
+            found.append("only a snapclone can take the place of production's LUNs in a recovery")
+        # A store of somebody else need not tell.
+        can = getattr(production.store, "capabilities", None)
+        if isinstance(can, ArrayCapabilities):
+            expected_s = can.estimate_commit_s
+            if expected_s is not None and expected_s > LONGEST_COMMIT_S:
+                found.append(
+                    f"the array expects {expected_s:.1f} s for the instant and writes are held "
+                    f"for {LONGEST_COMMIT_S:.0f} s at most: the copy will be refused"
+                )
+            if can.read_only is ReadOnlyScope.NONE:
+                found.append(
+                    "the array keeps nobody from writing the copy: "
+                    f"{self.parts.recovery.server.name} mounts it read-only"
+                )
+        return tuple(found)
 
     def create_copy(
         self,

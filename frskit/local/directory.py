@@ -55,6 +55,7 @@ from frskit.errors import (
     StorageNotFound,
     UnsupportedKind,
 )
+from frskit.local.copyable import check_copyable
 from frskit.local.directory_storage import NAMES, DirectoryStorage
 from frskit.local.identity import directory_identity
 from frskit.local.records import (
@@ -182,7 +183,8 @@ class DirectoryArray(DirectoryStorage):
     ) -> StagedCopies:
         """Check sources, names and free space, and count what there is to copy.
 
-        Names are not reserved against other processes. The estimate is made of the number of
+        Names are not reserved against other processes. What this process may not make anew, such as
+        devices and files of other owners, is refused here with its name. The estimate is made of the number of
         files and their bytes as they are now.
         """
         budget.check("staging copies")
@@ -194,6 +196,9 @@ class DirectoryArray(DirectoryStorage):
             raise CopyConflict(f"key {key} was used for other requests", context={"key": key})
         if held is None and known is None:
             estimate_s = self._check_set(records, key, wanted)
+            # Slow, so not once more when writes are held: what comes later fails the commit.
+            for each in wanted:
+                check_copyable(self._existing(records, each.source)[1], self._root)
             held = StagedCopies(key=key, requests=wanted, estimate_commit_s=estimate_s)
             self._staged[key] = held
         return held or StagedCopies(key=key, requests=wanted, estimate_commit_s=0.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from enum import Enum, StrEnum
+from typing import Final
 
 from attrs import field, frozen
 
@@ -33,6 +34,11 @@ __all__ = [
     "Storage",
     "StorageState",
 ]
+
+
+LONGEST_COMMIT_S: Final = 9.0
+"""What is expected to take longer is not begun: writes are held for 10 s [VSS-44], and the service
+needs a little of it around the commit (frskit's choice)."""
 
 
 class CopyKind(Enum):
@@ -148,13 +154,15 @@ class HostPath(Value):
     too; mode, owner and group; times of change, to the unit of the file system; symbolic links as
     links, unfollowed; several names of one file (hard links) as such; extended attributes of
     users; holes, so that a sparse file costs no more than before. A pipe, socket or device is
-    made anew in the copy, or `DiskArray.stage_copies` or `commit_copies` refuses the set with an
-    error that names it; nothing is left out silently. A copy that the array may not give its
-    owner or attributes is refused as well. The array kit checks it (`frskit.testing.array.trees`).
+    made anew in the copy, or `DiskArray.stage_copies` refuses the set with an error that names it,
+    before anybody is frozen; `commit_copies` does so only for what came since. Nothing is left out
+    silently. A copy that the array may not give its owner or attributes is refused as well. The
+    array kit checks it (`frskit.testing.array.trees`).
 
     Who enforces ``read_only``: nobody must. An array of directories of this machine cannot keep
-    other programs from writing below the path; `LinuxServer` mounts what is presented read-only
-    so that its own `FileSystem` refuses changes, and the kernel knows nothing of it.
+    other programs from writing below the path and says `ReadOnlyScope.NONE`; `LinuxServer` mounts
+    what it is told to so that its own `FileSystem` refuses changes, and the kernel knows nothing of
+    it.
 
     Attributes:
         path: Absolute, in the host's own notation; the same for as long as it is presented.
@@ -353,7 +361,7 @@ class StagedCopies(Value):
         key: The caller's key.
         requests: What was asked for.
         estimate_commit_s: Seconds that the commit will take, from what was found while staging;
-            None = as the capabilities say.
+            None = as the capabilities say. Above `LONGEST_COMMIT_S` nobody is frozen for it.
         visible: Objects that show in `DiskArray.storage` before the commit, with `staged_for`; one
             of them may become a copy under the same id.
     """

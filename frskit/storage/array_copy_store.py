@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import warnings
 from itertools import count
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from frskit.clock import Budget
 from frskit.errors import (
@@ -32,12 +32,14 @@ if TYPE_CHECKING:
 
     from frskit._typing import TypeIs
     from frskit.model.ids import CopyKey, StorageId
-    from frskit.model.storage import ArrayCopy, Presentation
+    from frskit.model.storage import ArrayCapabilities, ArrayCopy, Presentation
     from frskit.protocols import CopyStore, DiskArray, SupportsRestore
 
 __all__ = ["ArrayCopyStore", "can_restore"]
 
 _T = TypeVar("_T")
+# How often a number that another process took first is replaced by the next one (ours).
+_RACES: Final = 5
 
 
 class ArrayCopyStore:
@@ -59,6 +61,11 @@ class ArrayCopyStore:
             if name != "restore_storage":
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
             return self._array.restore_storage
+
+    @property
+    def capabilities(self) -> ArrayCapabilities:
+        """What the array under it can do, for plans."""
+        return self._array.capabilities
 
     def present(
         self,
@@ -107,12 +114,23 @@ class ArrayCopyStore:
         budget: Budget,
     ) -> None:
         """Show one member to every host; `shown` grows with each call, so that it can be undone."""
-        number = self._common_number(storage, hosts, budget) if len(hosts) > 1 else None
-        for host in hosts:
-            made = self._array.present(
-                storage, host, read_only=read_only, number=number, budget=budget
-            )
-            shown.append(made)
+        taken: set[int] = set()
+        while True:
+            number, chosen = self._number_for(storage, hosts, taken, budget)
+            try:
+                for host in hosts:
+                    made = self._array.present(
+                        storage, host, read_only=read_only, number=number, budget=budget
+                    )
+                    shown.append(made)
+                break
+            except PresentationFailed:
+                if number is None or not chosen or len(taken) >= _RACES:
+                    raise
+                if not self._is_taken(storage, hosts, number, budget):
+                    raise
+                taken.add(number)
+                self._take_back(storage, hosts, shown, budget)
         if len({_number(each) for each in shown[-len(hosts) :]}) > 1:
             raise PresentationFailed(
                 f"{storage} would have different numbers on {', '.join(hosts)}",
@@ -120,23 +138,55 @@ class ArrayCopyStore:
                 context={"storage": storage, "hosts": list(hosts)},
             )
 
-    def _common_number(
-        self, storage: StorageId, hosts: Sequence[HostRef], budget: Budget
-    ) -> int | None:
+    def _number_for(
+        self, storage: StorageId, hosts: Sequence[HostRef], taken: set[int], budget: Budget
+    ) -> tuple[int | None, bool]:
         """The number of the storage on one of the hosts, else the lowest that is free on all.
 
-        Another process may take it first: the array refuses it then, and the caller may repeat it.
+        Args:
+            storage: Of which.
+            hosts: Who shall see it.
+            taken: Numbers that somebody else took first.
+            budget: Deadline and cancellation.
+
+        Returns:
+            The number, None to leave it to the array; and whether it was chosen here.
         """
-        if not self._array.capabilities.numbers:
-            return None
-        luns = [
+        if len(hosts) < 2 or not self._array.capabilities.numbers:
+            return None, False
+        luns = self._luns(hosts, budget)
+        known = next((number for owner, number in luns if owner == storage), None)
+        if known is not None:
+            return known, False
+        used = taken | {number for _, number in luns}
+        return next(each for each in count(1) if each not in used), True
+
+    def _luns(self, hosts: Sequence[HostRef], budget: Budget) -> list[tuple[StorageId, int]]:
+        """Who has which number on these hosts."""
+        return [
             (each.storage, number)
             for each in self._array.presentations(budget=budget)
             if each.host in hosts and (number := _number(each)) is not None
         ]
-        known = next((number for owner, number in luns if owner == storage), None)
-        taken = {number for _, number in luns}
-        return known or next(each for each in count(1) if each not in taken)
+
+    def _is_taken(
+        self, storage: StorageId, hosts: Sequence[HostRef], number: int, budget: Budget
+    ) -> bool:
+        """Whether another process took the number between the look and the choice."""
+        luns = self._luns(hosts, budget)
+        return any(owner != storage and there == number for owner, there in luns)
+
+    def _take_back(
+        self,
+        storage: StorageId,
+        hosts: Sequence[HostRef],
+        shown: list[Presentation],
+        budget: Budget,
+    ) -> None:
+        """Hide a member again that got its number on some hosts only: it had none before."""
+        for each in [each for each in shown if each.storage == storage and each.host in hosts]:
+            self._array.unpresent(each, budget=budget)
+            shown.remove(each)
 
     def _demand(self, storages: Sequence[StorageId], budget: Budget) -> None:
         there = {each.id for each in self._array.storage(storages, budget=budget)}

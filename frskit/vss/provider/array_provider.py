@@ -29,6 +29,7 @@ from frskit.errors import (
 from frskit.model.ids import CopyKey, HostRef, SetId, ShadowId, StorageId
 from frskit.model.shadows import LunInformation, ProviderInfo, ProviderKind
 from frskit.model.storage import (
+    LONGEST_COMMIT_S,
     ArrayCopy,
     CopyKind,
     CopyRequest,
@@ -231,10 +232,32 @@ class ArrayProvider:
 
     @_typed
     def end_prepare_snapshots(self, set_id: SetId, *, budget: Budget) -> None:
-        """Stage the whole set on the array; everything slow is done here."""
+        """Stage the whole set on the array; everything slow is done here.
+
+        Raises:
+            LimitExceeded: The commit is expected to take longer than writes can be held [VSS-44].
+        """
         with self._step(ProviderCall.END_PREPARE, set_id):
             self._staged = self._array.stage_copies(
                 tuple(self._requests.values()), key=CopyKey(set_id), budget=budget
+            )
+            self._check_estimate(self._staged.estimate_commit_s)
+
+    def _check_estimate(self, staged_s: float | None) -> None:
+        """Refuse while nobody is frozen yet; what nobody knows is tried."""
+        expected_s = self._array.capabilities.estimate_commit_s if staged_s is None else staged_s
+        if expected_s is not None and expected_s > LONGEST_COMMIT_S:
+            raise LimitExceeded(
+                f"array {self._array.name} would need {expected_s:.1f} s for the copy, and writes "
+                f"can be held for {LONGEST_COMMIT_S:.0f} s of it",
+                hint="Copy fewer components at once, make the storage smaller, or use an array "
+                "whose copies share data with their sources.",
+                context={
+                    "array": self._array.name,
+                    "estimate_s": expected_s,
+                    "limit_s": LONGEST_COMMIT_S,
+                },
+                native=hresult("VSS_E_HOLD_WRITES_TIMEOUT"),
             )
 
     def pre_commit_snapshots(self, set_id: SetId) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 from support.labs import closed_logs
 
 import frskit
@@ -15,6 +16,7 @@ from frskit.errors import (
     FreezeTimeout,
     HoldTimeout,
     IntegrityError,
+    LimitExceeded,
     NormalizationFailed,
     NormalizationTimeout,
     OutcomeUnknown,
@@ -24,9 +26,11 @@ from frskit.errors import (
     WriterError,
 )
 from frskit.events import CallableSink, CopyStage, Progress, ServiceTrace, Warned
+from frskit.frs.requestor import FastRecovery
 from frskit.frs.state.journal import JournalOperation
 from frskit.model.copies import CopyFilter
 from frskit.model.ids import CopyKey
+from frskit.model.storage import ReadOnlyScope
 
 FULL = BackupType.FULL
 
@@ -403,6 +407,50 @@ def test_planning_a_copy_changes_nothing(site):
     assert site.frs.copies() == ()
     assert not [each for each in events_of(site) if isinstance(each, Warned)]
     assert site.frs.create_copy("evs1", ["sg1"], backup_type=FULL).recoverable
+
+
+class Saying:
+    """A copy store over an array that says this of itself."""
+
+    def __init__(self, store, **words):
+        self._store = store
+        self.capabilities = evolve(store.capabilities, **words)
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
+
+
+@pytest.mark.parametrize(
+    ("words", "warning"),
+    [
+        ({}, None),
+        ({"estimate_commit_s": 9.0}, None),
+        ({"estimate_commit_s": 12.0}, "12.0 s"),
+        ({"read_only": ReadOnlyScope.STORAGE}, None),
+        ({"read_only": ReadOnlyScope.NONE}, "frs1 mounts it read-only"),
+    ],
+)
+def test_a_plan_says_what_the_array_cannot(site, words, warning):
+    """An instant longer than the hold, and who keeps programs from writing a read-only copy."""
+    parts = site.frs.parts
+    (name, production), *_ = parts.productions.items()
+    told = evolve(production, store=Saying(production.store, **words))
+    requestor = FastRecovery(evolve(parts, productions={name: told}))
+    plan = requestor.plan_copy("evs1", ["sg1"], backup_type=FULL)
+    assert [warning in each for each in plan.warnings] == ([True] if warning else [])
+
+
+def test_an_instant_longer_than_the_hold_freezes_nobody(site):
+    """The array's estimate is known after staging: refused, typed, and the writer goes on."""
+    site.eva._capabilities = evolve(site.eva.capabilities, estimate_commit_s=30.0)
+    events = events_of(site)
+    with pytest.raises(LimitExceeded) as caught:
+        site.frs.create_copy("evs1", ["sg1"], backup_type=FULL)
+    assert (caught.value.context["estimate_s"], bool(caught.value.hint)) == (30.0, True)
+    steps = [each.step for each in events if isinstance(each, ServiceTrace)]
+    assert "EndPrepareSnapshots" in steps
+    assert "Freeze" not in steps
+    assert site.eva.copies() == ()
 
 
 @pytest.mark.rule("FRS-08")

@@ -48,6 +48,7 @@ from frskit.model.storage import (
     CopyState,
     ReadOnlyScope,
     SetAtomicity,
+    StagedCopies,
     StorageState,
 )
 from frskit.storage import file_lock
@@ -196,6 +197,64 @@ def test_what_cannot_be_kept_is_refused_by_name(array, budget, monkeypatch, call
         with pytest.raises(ArrayError, match=complaint):
             array.commit_copies(staged, budget=budget)
     assert (names(array), array.copies()) == ([], ())
+
+
+def beginnings(directory):
+    """Names that were left by a try."""
+    return [each.name for each in directory.glob(".probe-*")]
+
+
+@pytest.mark.parametrize(
+    ("call", "complaint"),
+    [
+        ("mknod", "deep/pipe is a pipe and cannot be copied"),
+        ("chown", "theirs is of owner 12345 and group 12345 and cannot be copied"),
+        ("access", "a file that cannot be read"),
+    ],
+)
+def test_what_may_not_be_made_anew_is_refused_at_stage(array, budget, monkeypatch, call, complaint):
+    """Before anybody is frozen: it is tried then, and nothing is left of the try."""
+    source = array.directory(DATA)
+    (source / "deep").mkdir()
+    os.mkfifo(source / "deep" / "pipe")
+    (source / "theirs").write_bytes(b"x")
+    real = Path.lstat
+
+    def lstat(path):
+        facts = real(path)
+        if path.name != "theirs":
+            return facts
+        known = {each: getattr(facts, each) for each in dir(facts) if each.startswith("st_")}
+        return SimpleNamespace(**{**known, "st_uid": 12345, "st_gid": 12345})
+
+    def refuse(*_args, **_kwargs):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "lstat", lstat)
+    monkeypatch.setattr(os, call, (lambda *_a, **_w: False) if call == "access" else refuse)
+    if call != "chown":
+        monkeypatch.setattr(os, "chown", lambda *_args: None)
+    with pytest.raises(ArrayError, match=complaint):
+        array.stage_copies([request(DATA, "c0")], key=KEY, budget=budget)
+    monkeypatch.undo()
+    assert (names(array), beginnings(array.root)) == ([], [])
+    with pytest.raises(CopyConflict):  # nothing is staged
+        wanted = (request(DATA, "c0"),)
+        array.commit_copies(StagedCopies(key=KEY, requests=wanted), budget=budget)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make a device")
+def test_root_copies_a_device(array, budget):
+    """What may be made is no reason to refuse."""
+    device = array.directory(DATA) / "null"
+    try:
+        os.mknod(device, 0o20600, os.makedev(1, 3))
+    except PermissionError:
+        pytest.skip("this root may not make devices")
+    (copy,) = make(array, budget, request(DATA, "c0"))
+    facts = (array.directory(copy.id) / "null").lstat()
+    assert (facts.st_mode, facts.st_rdev) == (0o20600, os.makedev(1, 3))
+    assert beginnings(array.root) == []
 
 
 def test_holes_stay_holes(array, budget):

@@ -315,6 +315,54 @@ def test_all_nodes_get_one_number() -> None:
         store.present(MEMBERS, [], read_only=True, budget=BUDGET)
 
 
+@define
+class Contested(Array):
+    """Another process takes numbers between the look and the choice, on the second node."""
+
+    thefts: int = 1
+
+    def present(
+        self,
+        storage: StorageId,
+        host: HostRef,
+        *,
+        read_only: bool,
+        access: str | None = None,
+        number: int | None = None,
+        budget: Budget,
+    ) -> Presentation:
+        if host == EVS1 and self.thefts:
+            self.thefts -= 1
+            lun = ScsiLun(host=host, number=number or 0)
+            thief = StorageId(f"naa:thief{self.thefts}")
+            self.shown.append(Presentation(storage=thief, host=host, access=lun))
+            raise PresentationFailed(f"{number} is taken")
+        return Array.present(self, storage, host, read_only=read_only, number=number, budget=budget)
+
+
+@pytest.mark.rule("HAZ-18")
+def test_a_number_that_somebody_took_first_is_replaced_by_the_next() -> None:
+    """Nothing stays under the lost number; a race that is lost again and again is told."""
+    array = Contested(thefts=2)
+    shown = ArrayCopyStore(array).present(MEMBERS[:1], [FRS1, EVS1], read_only=True, budget=BUDGET)
+    assert numbers(shown) == [(MEMBERS[0], FRS1, 3), (MEMBERS[0], EVS1, 3)]
+    mine = [each for each in array.shown if each.storage in MEMBERS]
+    assert mine == list(shown)
+    endless = Contested(thefts=1000)
+    with pytest.raises(PresentationFailed, match="is taken"):
+        ArrayCopyStore(endless).present(MEMBERS[:1], [FRS1, EVS1], read_only=True, budget=BUDGET)
+    assert not [each for each in endless.shown if each.storage in MEMBERS]
+    assert endless.thefts > 900
+
+
+@pytest.mark.rule("HAZ-18")
+def test_a_refusal_for_another_reason_is_no_race() -> None:
+    """It is told at once."""
+    array = Array(broken={f"present {MEMBERS[0]}": PresentationFailed("no way")})
+    with pytest.raises(PresentationFailed, match="no way"):
+        ArrayCopyStore(array).present(MEMBERS[:1], [FRS1, EVS1], read_only=True, budget=BUDGET)
+
+
 @pytest.mark.rule("HAZ-18")
 def test_different_numbers_are_a_failure() -> None:
     """An array that chooses by itself, differently for each node: nothing stays shown."""

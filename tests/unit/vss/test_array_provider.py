@@ -221,6 +221,43 @@ def test_limits(make_site):
         type(unit.array).capabilities = saved
 
 
+@pytest.mark.rule("VSS-44")
+@pytest.mark.parametrize(
+    ("staged_s", "said_s", "refused"),
+    [
+        (None, None, False),
+        (9.0, None, False),
+        (9.1, None, True),
+        (None, 9.1, True),
+        (1.0, 100.0, False),  # what was found while staging counts
+        (100.0, 1.0, True),
+    ],
+)
+def test_what_takes_longer_than_the_hold_is_refused_before_it(
+    site, monkeypatch, staged_s, said_s, refused
+):
+    """The last moment is EndPrepareSnapshots: nobody is frozen then, and nothing stays staged."""
+    kind, real = type(site.array), site.array.stage_copies
+    said = evolve(site.array.capabilities, estimate_commit_s=said_s)
+    monkeypatch.setattr(kind, "capabilities", said)
+    monkeypatch.setattr(
+        site.array,
+        "stage_copies",
+        lambda *args, **words: evolve(real(*args, **words), estimate_commit_s=staged_s),
+    )
+    if not refused:
+        run(site)
+        assert site.provider.state is ProviderState.CREATED
+        return
+    with pytest.raises(LimitExceeded) as caught:
+        run(site)
+    assert caught.value.context["estimate_s"] == max(staged_s or 0, said_s or 0)
+    assert caught.value.hint
+    assert caught.value.native == 0x80042314
+    site.provider.abort_snapshots(ONE)
+    assert not site.array._staged
+
+
 def test_locate_and_fill_in(site):
     """Copies are presented read-only and once; foreign disks are not known; unknown ones vetoed."""
     run(site)
