@@ -516,8 +516,16 @@ class HotWriter:
             )
         self._session = session.session_id
 
+    def _mine(self, session):
+        """Events of a session that was never prepared are refused."""
+        if self._session != session.session_id:
+            raise WriterVeto(
+                "no backup of this session is in progress", native=WriterFailure.NONRETRYABLE.value
+            )
+
     def prepare_snapshot(self, session, **_):
         """The backup mode begins."""
+        self._mine(session)
         for each in self.component.files:
             if not session.covers(each.path):
                 raise WriterVeto(
@@ -528,16 +536,19 @@ class HotWriter:
 
     def freeze(self, session, *, budget):
         """Nothing is held: the store is in the middle of writing its pages."""
+        self._mine(session)
         self.store.start_flush()
 
     def thaw(self, session, **_):
         """The mode must have lasted."""
+        self._mine(session)
         self.store.end_flush()
         if self.store.backup is None:
             raise WriterVeto("the backup mode ended", native=WriterFailure.NONRETRYABLE.value)
 
     def post_snapshot(self, session, **_):
         """The label as content, and every segment from beginning to end out of the archive."""
+        self._mine(session)
         self.after()
         label, start, end = self.store.stop_backup()
         owner, line = self.component.id, self.store.timeline
@@ -567,7 +578,9 @@ class HotWriter:
         self.abort(session)
 
     def abort(self, session):
-        """No backup any more."""
+        """No backup of this session any more; one of another session goes on."""
+        if self._session != session.session_id:
+            return
         self._session = None
         self.store.cancel_backup()
 
