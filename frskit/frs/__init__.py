@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from frskit.frs.state.catalog import SqliteCatalog
     from frskit.frs.state.journal import Journal
     from frskit.frs.state.journal_words import Phase, RecoveryStep, RequestorOperation
-    from frskit.frs.state.late_files import LateFiles
+    from frskit.frs.state.late_files import LateFiles, LateRef
     from frskit.frs.state.locks import Locks
     from frskit.model.copies import Resumed
 
@@ -31,6 +31,7 @@ __all__ = [
     "FastRecovery",
     "Journal",
     "LateFiles",
+    "LateRef",
     "Locks",
     "Parts",
     "Patience",
@@ -54,6 +55,7 @@ _HOMES = {
     "Parts": "frskit.frs.deployment",
     "Patience": "frskit.frs.guards",
     "LateFiles": "frskit.frs.state.late_files",
+    "LateRef": "frskit.frs.state.late_files",
     "Phase": "frskit.frs.state.journal_words",
     "Policy": "frskit.frs.deployment",
     "Production": "frskit.frs.deployment",
