@@ -74,7 +74,7 @@ def test_the_third_party_array_knows_the_seams_only():
         line.split()[1] for line in text.splitlines() if line.lstrip().startswith("from frskit")
     }
     assert used <= {"frskit.spi"}
-    assert sum(1 for line in text.splitlines() if line.strip()) <= 224
+    assert sum(1 for line in text.splitlines() if line.strip()) <= 225
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from frskit.errors import FrskitError, MissingDependency
 from frskit.testing.array.machine import run_histories
 from frskit.testing.array.scenarios import run_scenarios
+from frskit.testing.array.script import run_script
 from frskit.testing.array.strangers import run_strangers
 from frskit.testing.array.trees import run_tree_scenarios
 from frskit.testing.report import KitReport
@@ -64,6 +65,7 @@ def check_disk_array(
         run_scenarios(make, report)
         run_tree_scenarios(make, report)
         run_strangers(make, report, patience_s)
+        run_script(make, report)
         run_histories(make, report, max_examples=max_examples, steps=steps, shrink=shrink)
     except MissingDependency:
         raise
