@@ -175,7 +175,7 @@ def test_the_script_of_the_wheel_is_found(noxfile):
     [
         ({"frs": 97, "ese": 100}, []),
         ({"frs": 96, "ese": 100}, ["frs, branches: 96.00 is below 97.00"]),
-        ({"frs": 97, "ese": 20}, ["frskit, all: 79.50 is below 97.50"]),
+        ({"frs": 98, "ese": 20}, ["frskit, all: 79.50 is below 97.50"]),
         ({"ese": 100}, ["frs: nothing was measured"]),
         ({}, ["frskit: nothing was measured", "frs: nothing was measured"]),
     ],
