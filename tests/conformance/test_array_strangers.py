@@ -89,7 +89,8 @@ class Locked(SimulatedEva):
 class LockedBeside(Locked):
     """The same with a lock that the same thread may take twice."""
 
-    make_lock = threading.RLock
+    # A function on newer Pythons, which would become a method.
+    make_lock = staticmethod(threading.RLock)
 
 
 class NotNow(SimulatedEva):

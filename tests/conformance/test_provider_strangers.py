@@ -137,13 +137,15 @@ class AbortWaits(Locked):
 class AbortWaitsBeside(AbortWaits):
     """The same with a lock that the same thread may take twice."""
 
-    make_lock = threading.RLock
+    # A function on newer Pythons, which would become a method.
+    make_lock = staticmethod(threading.RLock)
 
 
 class UnloadWaits(Locked):
     """OnUnload waits, AbortSnapshots does not."""
 
-    make_lock = threading.RLock
+    # A function on newer Pythons, which would become a method.
+    make_lock = staticmethod(threading.RLock)
 
     def on_unload(self):
         with self.lock:

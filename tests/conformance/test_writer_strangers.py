@@ -246,13 +246,15 @@ class AbortWaits(Locked):
 class AbortWaitsBeside(AbortWaits):
     """The same with a lock that the same thread may take twice."""
 
-    make_lock = threading.RLock
+    # A function on newer Pythons, which would become a method.
+    make_lock = staticmethod(threading.RLock)
 
 
 class ShutdownWaits(Locked):
     """BackupShutdown waits, Abort does not."""
 
-    make_lock = threading.RLock
+    # A function on newer Pythons, which would become a method.
+    make_lock = staticmethod(threading.RLock)
 
     def backup_shutdown(self, session):
         with self.lock:
@@ -262,7 +264,8 @@ class ShutdownWaits(Locked):
 class IdentifyWaits(Locked):
     """Identify waits for Freeze."""
 
-    make_lock = threading.RLock
+    # A function on newer Pythons, which would become a method.
+    make_lock = staticmethod(threading.RLock)
 
     def identify(self, **words):
         with self.lock:
