@@ -215,7 +215,7 @@ class CopyRun:
     def _stamps(self, production: Production) -> Mapping[ComponentId, str]:
         if not production.service.capabilities.previous_stamps:
             return {}
-        return previous_stamps(self._parts.catalog, self.wish.server)
+        return previous_stamps(self._parts.catalog, self.wish.server, self.wish.components)
 
     def _create(
         self, production: Production, session: ShadowSession, storages: Sequence[StorageId]

@@ -15,7 +15,7 @@ import base64
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from functools import lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 from attrs import has
@@ -33,9 +33,15 @@ UPGRADES: dict[str, dict[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {}
 """By schema name: from version n to n + 1."""
 
 
-@lru_cache(maxsize=2)
 def converter(*, strict: bool = False) -> Converter:
     """The converter for all records."""
+    # By position, because a cache takes `f()` and `f(strict=False)` for two questions: each new
+    # converter makes its code for every class anew.
+    return _converter(strict)
+
+
+@cache
+def _converter(strict: bool) -> Converter:
     from cattrs import Converter
 
     made = Converter(forbid_extra_keys=strict)

@@ -8,6 +8,7 @@ LUN is "the" volume, and older copies follow it (resolutions R-31).
 
 from __future__ import annotations
 
+import itertools
 import json
 import sqlite3
 import threading
@@ -23,7 +24,7 @@ from frskit.errors import CatalogConflict, CatalogError, CopyNotFound
 from frskit.frs.state.record_upgrades import COPY_VERSION
 from frskit.model.checks import IntegrityReport
 from frskit.model.components import WriterRecord
-from frskit.model.copies import Copy, CopyFilter
+from frskit.model.copies import Copy, CopyFilter, CopyLife
 from frskit.model.ids import CopyId, StorageId
 from frskit.model.json_records import dump, load
 from frskit.model.shadows import ShadowDocuments
@@ -33,6 +34,21 @@ if TYPE_CHECKING:
     from frskit.protocols import CopyCatalog
 
 __all__ = ["SqliteCatalog"]
+
+_ENDED = tuple(
+    each.value
+    for each in (
+        CopyLife.VERIFIED,
+        CopyLife.PARKED,
+        CopyLife.PRESENTED,
+        CopyLife.CONSUMED,
+        CopyLife.DELETING,
+    )
+)
+"""Lives of copies that have a verdict and may be good."""
+
+_PAGE = 16
+"""Rows that are read at once where most callers want the first few."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -206,6 +222,23 @@ class SqliteCatalog:
         with self._lock, _catalog_errors(self._path):
             rows = self._db.execute(query, values).fetchall()
         return tuple(load(row[0], Copy, "frskit.copy", COPY_VERSION) for row in rows)
+
+    def ended(self, server: str) -> Iterator[Copy]:
+        """The copies of a server whose runs ended well, newest first, read as they are asked for.
+
+        Without reports, writer records and documents, as `find` gives them.
+        """
+        query = (
+            "SELECT record FROM copies WHERE server=? AND life IN "
+            f"({','.join('?' * len(_ENDED))}) ORDER BY created_at DESC, id LIMIT ? OFFSET ?"
+        )
+        for offset in itertools.count(0, _PAGE):
+            values = (server.casefold(), *_ENDED, _PAGE, offset)
+            with self._lock, _catalog_errors(self._path):
+                rows = self._db.execute(query, values).fetchall()
+            yield from (load(row[0], Copy, "frskit.copy", COPY_VERSION) for row in rows)
+            if len(rows) < _PAGE:
+                return
 
     def join_lineage(self, old: StorageId, new: StorageId, since: str) -> None:
         """After a swap: `new` is now the volume that `old` was."""

@@ -11,6 +11,7 @@ from frskit.errors import ServiceError, StoreError
 from frskit.exchange.writer.writer import ExchangeWriter
 from frskit.frs.copy_run import CopyRun
 from frskit.frs.requestor import FastRecovery
+from frskit.model import json_records
 from frskit.model.components import WriterRecord
 from frskit.model.ids import CopyKey, SetId, VolumeId
 from frskit.model.shadows import Shadow
@@ -338,3 +339,34 @@ def test_the_stamp_of_the_last_completed_copy_reaches_the_request(foreign):
     assert previous_stamps(catalog, "evs1") == {component: "six"}
     put(7, "")
     assert previous_stamps(catalog, "evs1") == {}
+
+
+def test_older_copies_are_not_read_for_stamps_that_are_known(foreign, monkeypatch):
+    """A night's copy must not cost more with every night: the same names end the search."""
+    from frskit.frs.previous_stamps import previous_stamps
+
+    catalog = foreign.parts.catalog
+    for _ in range(3):
+        newest = foreign.copy()
+    read = []
+    real = type(catalog).get
+
+    def get(self, copy):
+        read.append(copy)
+        return real(self, copy)
+
+    monkeypatch.setattr(type(catalog), "get", get)
+    with monkeypatch.context() as patch:
+        loaded = []
+        patch.setattr(
+            "frskit.frs.state.catalog.load",
+            lambda *given, load=json_records.load: loaded.append(1) or load(*given),
+        )
+        previous_stamps(catalog, "evs1", [name.upper() for name in newest.asked])
+        assert read == [newest.id]
+        listed = len(loaded)
+        read.clear()
+        loaded.clear()
+        previous_stamps(catalog, "evs1", ["another"])
+        assert len(loaded) > listed
+    assert read == [newest.id]
