@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -123,12 +124,20 @@ class _Holder:
         assert self.child.stdout is not None
         with suppress(OSError):
             self.child.stdin.close()
+        self.child.stdout.close()
         try:
             self.child.wait(_THAW_S)
         except subprocess.TimeoutExpired:
+            # It is stopped, or freezing at this moment and deaf until it has frozen: nobody waits
+            # for that here, and whoever froze last, it is thawed in the end.
             self.child.kill()
-            self.child.wait()
-        self.child.stdout.close()
+            threading.Thread(target=self._end, name=f"end of {self.path}", daemon=True).start()
+        else:
+            os.close(self.place)
+
+    def _end(self) -> None:
+        self.child.wait()
+        self.thaw_here()
         os.close(self.place)
 
 
@@ -184,8 +193,9 @@ class Freezer:
             self._frozen.clear()
             for each in frozen:
                 each.tell("thaw")
+            end_s = time.monotonic() + _THAW_S
             for each in frozen:
-                said = each.answer(_THAW_S)
+                said = each.answer(end_s - time.monotonic())
                 self.lost = self.lost or said != "thawed asked"
                 if not said.startswith("thawed"):
                     each.thaw_here()  # the child was killed, or hangs

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,37 @@ sys.stdin.read()
 """
 
 
+GUARD = """
+import errno, fcntl, os, sys
+from frskit.hosts.freeze_child import FITHAW
+place = os.open(sys.argv[1], os.O_RDONLY | os.O_DIRECTORY)
+print("watching", flush=True)
+sys.stdin.read()
+try:
+    fcntl.ioctl(place, FITHAW, 0)
+except OSError as error:
+    sys.exit(error.errno != errno.EINVAL)  # it was not frozen
+sys.exit("it was frozen still")
+"""
+
+KILLED_IN_BETWEEN = """
+import os, signal
+from frskit.hosts import freeze_child
+asked = []
+
+def request(code):
+    asked.append(code)
+    if code == freeze_child.FIFREEZE:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+            os.kill(os.getpid(), number)
+
+for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, freeze_child._note)
+freeze_child._hold(request, 30.0, os.getppid())
+print(asked == [freeze_child.FIFREEZE, freeze_child.FITHAW])
+"""
+
+
 @pytest.fixture
 def disk():
     """An ext4 file system of its own, mounted."""
@@ -62,9 +94,22 @@ def disk():
     if done.returncode:
         shutil.rmtree(place)
         pytest.skip("no loop device can be had here")
-    yield mount
+    with guard_of(mount):
+        yield mount
     subprocess.run(["umount", str(mount)], check=True)
     shutil.rmtree(place)
+
+
+@contextmanager
+def guard_of(mount):
+    """A third process, there before anything is frozen: it thaws if this one is killed as well."""
+    with subprocess.Popen(
+        [sys.executable, "-c", GUARD, str(mount)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as guard:
+        assert guard.stdout.readline() == b"watching\n"
+        yield
+        guard.stdin.close()
+        assert guard.wait(LONG_S) == 0
 
 
 class Writing:
@@ -164,6 +209,35 @@ def test_a_child_that_is_killed_is_stood_in_for(disk):
         assert freezer.lost
     finally:
         freezer.close()
+
+
+@pytest.mark.crash
+def test_a_child_that_is_stopped_keeps_nobody(disk):
+    """It neither thaws nor ends: this process does the one, and does not wait for the other."""
+    freezer = Freezer([disk])
+    child = freezer._holders[0].child
+    try:
+        freezer.freeze(LONG_S)
+        child.send_signal(signal.SIGSTOP)
+        freezer.thaw()
+        assert freezer.lost
+        assert Writing(disk).goes_through()
+    finally:
+        freezer.close()
+    assert child.wait(LONG_S) == -signal.SIGKILL
+
+
+@pytest.mark.crash
+def test_signals_between_freeze_and_thaw_leave_nothing_frozen():
+    """Whenever they come, and however many: no exception finds its way past the thaw."""
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED_IN_BETWEEN],
+        capture_output=True,
+        text=True,
+        timeout=LONG_S / 2,
+        check=True,
+    )
+    assert done.stdout == "frozen\nTrue\n"
 
 
 def test_what_cannot_be_frozen_leaves_the_others_thawed(disk):
