@@ -8,44 +8,41 @@ older copies are never touched.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from attrs import evolve
 
 from frskit.clock import Budget
 from frskit.errors import (
-    ConfigurationError,
     FrskitError,
-    IntegrityError,
     LogsLost,
-    NormalizationFailed,
-    NormalizationTimeout,
-    OutcomeUnknown,
     ServiceError,
     StorageGroupNotRecognized,
     UsageError,
     WriterError,
 )
 from frskit.events import CopyStage, Progress, Warned
+from frskit.frs.completion import tell
+from frskit.frs.component_names import recoverable_names
+from frskit.frs.copy_errors import integrity_error, typed
 from frskit.frs.keys import settled
 from frskit.frs.late_collection import collect, late_refs, sweep, without_late
 from frskit.frs.mounted_copy import MountedCopy, mount_points
+from frskit.frs.normalization import wait_normalized
+from frskit.frs.own_state import refuse_own_state
 from frskit.frs.previous_stamps import previous_stamps
-from frskit.frs.report_completeness import held_against_files
+from frskit.frs.report_completeness import held_against_files, passes
 from frskit.frs.set_lookup import (
     planned_luns,
     remove_unfinished_set,
-    same_volume,
     sets_before,
     sets_on_record,
     storages_of,
 )
 from frskit.frs.state.journal_words import CopyStep, RequestorOperation
 from frskit.frs.truncation_ledger import bounds, disappeared, log_files, outcomes
-from frskit.model.checks import FileVerdict
-from frskit.model.components import WriterState
-from frskit.model.copies import Completion, Copy, CopyLife, CopyMember, Verdict
+from frskit.model.copies import Copy, CopyLife, CopyMember, Verdict
 from frskit.model.ids import SetId, StorageId, canonical_guid
 from frskit.scopes import Releases, attached, told
 
@@ -56,50 +53,11 @@ if TYPE_CHECKING:
     from frskit.frs.deployment import Parts, Production
     from frskit.frs.state.journal import JournalOperation
     from frskit.model.checks import IntegrityReport
-    from frskit.model.components import Component, ComponentId, WriterStatus
+    from frskit.model.components import ComponentId
     from frskit.model.shadows import SetPlan, Shadow, ShadowSet
     from frskit.protocols import ShadowSession
 
-__all__ = ["CopyRun", "recoverable_names"]
-
-
-def _unstable(writers: Sequence[WriterStatus]) -> str:
-    """Which writers did not take the outcome, and what they say."""
-    bad = [each for each in writers if each.failure or each.state is not WriterState.STABLE]
-    said = [f"{each.name} ({each.reason or each.state.name})" for each in bad]
-    return f"the outcome was not taken by {', '.join(said) or 'every writer'}"
-
-
-def _typed(error: BaseException) -> BaseException:
-    """A foreign exception as an error of frskit, which can carry the record of the copy."""
-    if isinstance(error, FrskitError) or not isinstance(error, Exception):
-        return error
-    return FrskitError(
-        f"the copy failed: {told(error)}",
-        hint="A party raised what its contract does not name, or frskit has a defect.",
-    )
-
-
-def recoverable_names(
-    production: Production, explicit: Sequence[Component], budget: Budget
-) -> tuple[str, ...]:
-    """What a record calls the selected components: by the application's names for them.
-
-    People may name a component otherwise (by its GUID, its path, a container above it); a
-    recovery and a listing find a copy by the component's name.
-
-    Raises:
-        StorageGroupNotRecognized: None of them can be recovered by the application.
-    """
-    components = {each.id: each.name for each in production.application.components(budget=budget)}
-    if not any(each.id in components for each in explicit):
-        named = ", ".join(each.caption or each.id.full_path for each in explicit)
-        raise StorageGroupNotRecognized(
-            f"{production.application.name} could not recover {named}",
-            hint=f"Name one of: {', '.join(components.values()) or 'none'}.",
-            context={"components": [each.id.full_path for each in explicit]},
-        )
-    return tuple(components.get(each.id) or each.caption or each.id.name for each in explicit)
+__all__ = ["CopyRun"]
 
 
 class CopyRun:
@@ -109,7 +67,6 @@ class CopyRun:
         self._parts = parts
         self.wish = wish
         self._budget = budget
-        self._journal: JournalOperation | None = None
         # Production's logs before anything was asked of its writers.
         self._logs: dict[ComponentId, set[str]] = {}
         self._early: LogsLost | None = None
@@ -148,7 +105,7 @@ class CopyRun:
             self._refuse_type(production)
             # Durable before anything is asked of anybody: from here on a resume can find it.
             self._record("requested")
-            self._journal = self._parts.journal.begin(
+            self._journal: JournalOperation = self._parts.journal.begin(
                 RequestorOperation.COPY,
                 self.copy.id,
                 server=self.copy.server,
@@ -158,7 +115,7 @@ class CopyRun:
                 self._precheck(production)
                 self._make(production)
             except BaseException as error:
-                self._failed(told_error := _typed(error))
+                self._failed(told_error := typed(error))
                 if told_error is error:
                     raise
                 raise told_error from error
@@ -208,9 +165,9 @@ class CopyRun:
                 self._discard(production, created)
                 raise
             self._conclude(production, session, report)
-        self._park()
+        self._park(created.id)
         if report is not None and self.copy.verdict is Verdict.CORRUPT:
-            raise self._early or self._integrity_error(report)
+            raise self._early or integrity_error(self.copy, report)
 
     def _stamps(self, production: Production) -> Mapping[ComponentId, str]:
         if not production.service.capabilities.previous_stamps:
@@ -237,7 +194,7 @@ class CopyRun:
                 f"none of {', '.join(self.wish.components)} lies on an array",
                 context={"server": self.wish.server},
             )
-        self._refuse_own_state(plan)
+        refuse_own_state(self._parts, production.server, plan.volumes)
         self._luns = planned_luns(plan, production.server)
         self.copy = evolve(
             self.copy,
@@ -247,22 +204,6 @@ class CopyRun:
         )
         self._record("planned", f"{len(plan.volumes)} volumes on {len(storages)} LUNs")
         return storages
-
-    def _refuse_own_state(self, plan: SetPlan) -> None:
-        """The catalog must not lie on a volume that is about to be frozen [HAZ-19]."""
-        state = self._parts.state
-        if state is None:
-            return
-        try:
-            place = self._parts.production(self.wish.server).server.resolve(str(state.resolve()))
-        except FrskitError:
-            return  # not on any volume of that server
-        if any(same_volume(place.volume, each) for each in plan.volumes):
-            raise ConfigurationError(
-                f"the catalog and journal in {state} lie on a volume that would be frozen",
-                hint="Keep the site's state directory on another volume.",
-                context={"volume": place.volume},
-            )
 
     def _created(self, created: ShadowSet) -> None:
         """The copies exist and the application runs again; make that durable."""
@@ -327,7 +268,10 @@ class CopyRun:
             recovery.service.import_set(self.copy.documents, budget=budget)
         self.copy = evolve(self.copy, life=CopyLife.IMPORTED)
         self._record("imported")
-        self._wait_normalized(production, budget)
+        self._stage("normalizing")
+        storages = [member.storage for member in self.copy.members]
+        wait_normalized(self._parts, production.store, storages, self._progress, budget)
+        self._stage("normalized")
         if not self.wish.check:
             return None
         at = mount_points(recovery.mount_root, self.copy, self.copy.members)
@@ -355,38 +299,6 @@ class CopyRun:
         )
         return held_against_files(report, target, checker.name)
 
-    def _wait_normalized(self, production: Production, budget: Budget) -> None:
-        """Wait until no member is normalizing; the array is the only witness [FRS-07]."""
-        policy = self._parts.policy
-        # Monotonic, because the clock may be set during a night of copying [R-32].
-        limit = self._parts.clock.monotonic() + policy.normalization_timeout_s
-        storages = [member.storage for member in self.copy.members]
-        self._stage("normalizing")
-        while True:
-            states = production.store.look(storages=storages, budget=budget)
-            broken = [each.id for each in states if each.is_lost]
-            # Asked for exactly these: one that the array does not name is gone.
-            missing = set(storages) - {each.id for each in states}
-            if broken or missing:
-                raise NormalizationFailed(
-                    "the array lost members of the copy: " + ", ".join([*broken, *missing])
-                )
-            running = [each for each in states if each.is_busy]
-            total = sum(each.size_bytes or 0 for each in states)
-            left = sum((each.size_bytes or 0) - (each.copied_bytes or 0) for each in running)
-            self._progress("normalization")(total - left, total)
-            if not running:
-                break
-            # Late is a failure: no check ever starts on a copy that still normalizes [R-18].
-            if self._parts.clock.monotonic() >= limit:
-                raise NormalizationTimeout(
-                    f"{len(running)} members still normalize after "
-                    f"{policy.normalization_timeout_s:.0f} s",
-                    context={"copy": self.copy.id, "left_bytes": left},
-                )
-            budget.wait(policy.normalization_poll_s, "waiting for normalization")
-        self._stage("normalized")
-
     # --- the end -------------------------------------------------------------------------
 
     def _conclude(
@@ -398,9 +310,7 @@ class CopyRun:
             self.copy = evolve(self.copy, verdict=Verdict.UNVERIFIED)
             self._record("unverified", "no check was wanted; no log will be truncated")
             return
-        # A correctable page only looks like the old one: it passes with the site's consent alone
-        # [R-2].
-        good = report.image_ok and self._pages_ok(report) and self._early is None
+        good = passes(report, self._parts.policy) and self._early is None
         self.copy = evolve(
             self.copy,
             report=report,
@@ -457,49 +367,25 @@ class CopyRun:
         self._warn(str(lost))
         return lost
 
-    def _pages_ok(self, report: IntegrityReport) -> bool:
-        if self._parts.policy.accept_correctable:
-            return True
-        return not any(
-            file.verdict is FileVerdict.CORRECTABLE and file.needed for file in report.files
-        )
-
     def _tell(self, session: ShadowSession, success: Mapping[ComponentId, bool]) -> None:
         """Tell the writers the outcome; what came of it is recorded, never raised."""
         want = all(success.values())
-        # With time of its own: that the caller's is used up must not leave the writers waiting.
-        try:
-            with self._step(CopyStep.COMPLETE, success=want):
-                report = session.complete(success, budget=Budget.of(self._parts.clock))
-        except OutcomeUnknown as error:
-            completion = Completion.UNKNOWN
-            reason = f"it is not known whether the writers got the outcome: {error}"
-        except FrskitError as error:
-            completion = Completion.FAILED
-            reason = f"the writers could not be told the outcome: {error}"
-        except Exception as error:  # noqa: BLE001 - a foreign error says nothing of what was told
-            completion = Completion.UNKNOWN
-            reason = f"it is not known whether the writers got the outcome: {told(error)}"
-        else:
-            # A writer that was told of a failure has completed nothing.
-            completion = Completion.DONE if want and report.completed else Completion.FAILED
-            reason = "" if report.completed else _unstable(report.writers)
-            if report.documents is not None:
-                self.copy = evolve(self.copy, documents=report.documents)
-        self.copy = evolve(self.copy, completion=completion)
-        if reason:
-            self._warn(reason)
-        if want and reason:
+        told_now = tell(session, success, self._step, Budget.of(self._parts.clock))
+        if told_now.documents is not None:
+            self.copy = evolve(self.copy, documents=told_now.documents)
+        self.copy = evolve(self.copy, completion=told_now.completion)
+        if told_now.reason:
+            self._warn(told_now.reason)
+        if want and told_now.reason:
             # The copy is as good as before; that its writers do not know so is on its record.
-            self.copy = evolve(
-                self.copy, failure=self.copy.failure or f"{WriterError.code}: {reason}"
-            )
+            failure = self.copy.failure or f"{WriterError.code}: {told_now.reason}"
+            self.copy = evolve(self.copy, failure=failure)
 
-    def _park(self) -> None:
+    def _park(self, set_id: SetId) -> None:
         """Let go of the set: from now on the copy is managed by the identity of its members."""
         recovery = self._parts.recovery
         with self._step(CopyStep.BREAK):
-            recovery.service.break_set(self._set(), budget=self._budget)
+            recovery.service.break_set(set_id, budget=self._budget)
         storages = [member.storage for member in self.copy.members]
         production = self._parts.production(self.wish.server)
         with self._step(CopyStep.HIDE):
@@ -564,8 +450,7 @@ class CopyRun:
         self.copy = self._parts.catalog.put(self.copy)
         sweep(self._parts)
         self._emit_stage("failed", f"in stage {stage}: {error}")
-        if self._journal is not None:
-            self._journal.end(f"failed in {stage}")
+        self._journal.end(f"failed in {stage}")
         if isinstance(error, FrskitError):
             error.copy, error.stage, error.leftovers = self.copy, stage, self.copy.leftovers
 
@@ -577,32 +462,11 @@ class CopyRun:
         budget = Budget.of(self._parts.clock)
         try:
             others = sets_on_record(self._parts.catalog)
-            return remove_unfinished_set(service, self.copy.key, self._sets_before, budget, others)
-        except Exception as error:  # noqa: BLE001 - the reason of the failure says more
-            return [f"whatever the service made of set {self.copy.key}: {told(error)}"]
-
-    def _integrity_error(self, report: IntegrityReport) -> IntegrityError:
-        worst = [
-            f"{file.path}: {file.verdict.value}" + (f" ({file.detail})" if file.detail else "")
-            for file in report.damaged
-        ]
-        problems = [text for check in report.components for text in check.problems]
-        return IntegrityError(
-            f"the copy did not pass its check: {'; '.join(worst[:3] or problems[:3])}",
-            context={"copy": self.copy.id, "files": worst, "problems": problems},
-        )
+        except FrskitError as error:  # the reason of the failure says more
+            return [f"whatever the service made of set {self.copy.key}: {error}"]
+        return remove_unfinished_set(service, self.copy.key, self._sets_before, budget, others)
 
     # --- small helpers -------------------------------------------------------------------
-
-    def _set(self) -> SetId:
-        """The set of this copy, which was created.
-
-        Raises:
-            ServiceError: It was not.
-        """
-        if self.copy.set_id is None:
-            raise ServiceError(f"copy {self.copy.id} has no shadow copy set")
-        return self.copy.set_id
 
     def _selected(self) -> Sequence[ComponentId]:
         return tuple(component.id for component in self.copy.selected)
@@ -623,7 +487,7 @@ class CopyRun:
         self._parts.sink.emit(Warned(at=self._parts.clock.now(), text=text))
 
     def _step(self, name: CopyStep, **facts: object) -> AbstractContextManager[None]:
-        return nullcontext() if self._journal is None else self._journal.step(name, **facts)
+        return self._journal.step(name, **facts)
 
     def _progress(self, operation: str) -> Callable[[int, int], None]:
         def report(done: int, total: int) -> None:

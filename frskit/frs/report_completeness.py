@@ -24,14 +24,25 @@ from frskit.model.server_paths import separator
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from frskit.frs.deployment import Policy
     from frskit.model.checks import CheckedFile
     from frskit.model.components import Component, ComponentId
     from frskit.model.files import FileSet
     from frskit.protocols import CheckTarget, FileRef
 
-__all__ = ["held_against_files"]
+__all__ = ["held_against_files", "passes"]
 
 _PASSING = frozenset({FileVerdict.OK, FileVerdict.CORRECTABLE})
+
+
+def passes(report: IntegrityReport, policy: Policy) -> bool:
+    """Whether a whole report lets the copy pass at this site.
+
+    A correctable page only looks like the old one: it passes with the site's consent alone [R-2].
+    """
+    if not report.image_ok or policy.accept_correctable:
+        return report.image_ok
+    return not any(each.verdict is FileVerdict.CORRECTABLE and each.needed for each in report.files)
 
 
 def held_against_files(

@@ -11,7 +11,8 @@ from attrs import evolve
 
 from frskit.clock import Budget, CancelToken
 from frskit.errors import CopyInUse, CopyNotFound, UsageError
-from frskit.frs.copy_run import CopyRun, recoverable_names
+from frskit.frs.component_names import recoverable_names
+from frskit.frs.copy_run import CopyRun
 from frskit.frs.copy_wish import CopyWish
 from frskit.frs.late_collection import decayed, sweep
 from frskit.frs.recovery.execution import RecoveryRun

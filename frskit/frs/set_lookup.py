@@ -8,6 +8,7 @@ copy's, or may be somebody else's, so it is named and never deleted without cons
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from attrs import frozen
@@ -16,6 +17,7 @@ from frskit.errors import StorageGroupNotRecognized
 from frskit.frs.state.journal_words import CopyStep, RequestorOperation
 from frskit.model.copies import CopyFilter
 from frskit.model.ids import SetId, canonical_guid
+from frskit.scopes import Releases, told
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -120,17 +122,25 @@ def remove_unfinished_set(
 ) -> list[str]:
     """Delete the set if it is there under the key; texts about what may be left of it.
 
-    Arguments as for `look_for_set`.
+    Arguments as for `look_for_set`. Never raises what the service does: the array's side of the
+    set is cleaned up all the same.
     """
-    if service.capabilities.set_id_from_caller:
-        return []
-    found = look_for_set(service, key, before, budget, others)
+    try:
+        if service.capabilities.set_id_from_caller:
+            return []
+        found = look_for_set(service, key, before, budget, others)
+    except Exception as error:  # noqa: BLE001 - parties are strangers: law 11
+        return [f"whatever the service made of set {key}: {told(error)}"]
+    releases = Releases()
     for set_id in found.ours:
-        service.delete_set(set_id, budget=budget)
+        releases.push(f"set {set_id}", partial(service.delete_set, set_id, budget=budget))
     return [
-        f"set {each} appeared while the copy was being made and does not say whose it is; "
-        "delete it by hand if it is of no use"
-        for each in found.unnamed
+        *releases.unwind(),
+        *(
+            f"set {each} appeared while the copy was being made and does not say whose it is; "
+            "delete it by hand if it is of no use"
+            for each in found.unnamed
+        ),
     ]
 
 

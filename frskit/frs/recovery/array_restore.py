@@ -133,9 +133,7 @@ def check_array_restore(
                 f"{member.mount_point} is on {now} now, and the array copies back only into "
                 f"{member.source}, of which the copy was made"
             )
-        elif member.storage not in sizes:
-            reason = f"the array has lost {member.storage}"
-        elif sizes[member.storage] not in (None, disks[now].size_bytes):
+        elif sizes.get(member.storage) not in (None, disks[now].size_bytes):
             reason = f"{now} has not the size of its copy {member.storage} any more"
         if reason:
             raise RecoveryPrecondition(
