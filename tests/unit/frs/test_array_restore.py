@@ -413,3 +413,78 @@ def _has_begun(directory):
         '"phase":"done","step":"array-restore"' in path.read_text()
         for path in (directory / "state" / "journal").glob("*-recovery-*")
     )
+
+
+def test_an_interrupt_after_the_array_began_stays_one(lab):
+    """Ctrl-C is not undone onto overwritten content; a resume walks the way to its end."""
+    copy = worked(lab)
+    plan = planned(lab, copy)
+    fault = Fault(lab.eva, "restore_storage", KeyboardInterrupt, after=True)
+    with pytest.raises(KeyboardInterrupt):
+        lab.frs.recover(plan)
+    fault.remove()
+    (resumed,) = lab.frs.resume()
+    assert resumed.ended
+    assert mail(lab) == ("mounted", 20)
+
+
+def test_a_resume_that_cannot_go_on_says_so_and_goes_on_later(lab):
+    """The array still refuses: nothing is called done, and nothing is lost by asking again."""
+    copy = worked(lab)
+    plan = planned(lab, copy)
+    fault = Fault(lab.eva, "restore_storage", ArrayError("no path"), at=2, lasting=True)
+    with pytest.raises(RecoveryFailed):
+        lab.frs.recover(plan)
+    (stuck,) = lab.frs.resume()
+    fault.remove()
+    assert not stuck.ended
+    assert "cannot be ended" in stuck.result
+    assert "no path" in stuck.result
+    (resumed,) = lab.frs.resume()
+    assert resumed.ended
+    assert mail(lab) == ("mounted", 20)
+
+
+def test_a_refusal_that_could_not_be_undone_is_undone_by_the_resume(lab):
+    """The array changed nothing, so the resume must not let it overwrite production."""
+    copy = worked(lab)
+    plan, before = planned(lab, copy), world(lab)
+    refused = Fault(lab.eva, "restore_storage", CopyConflict("being cloned"))
+    stuck = Fault(lab.parties.production, "attach", HostError("no path"), lasting=True)
+    with pytest.raises(RecoveryFailed):
+        lab.frs.recover(plan)
+    refused.remove()
+    stuck.remove()
+    (resumed,) = lab.frs.resume()
+    assert resumed.ended
+    assert world(lab) == before
+
+
+@pytest.mark.parametrize("party", ["application", "files"])
+def test_a_resume_whose_replay_fails_and_cannot_be_taken_back_stays_open(lab, party, monkeypatch):
+    """Whatever sticks then, the next resume begins again from the journal."""
+    copy = worked(lab)
+    plan = planned(lab, copy, FORWARD)
+    first = Fault(lab.eva, "present", ArrayError("no path"), at=len(copy.members) + 1)
+    with pytest.raises(RecoveryFailed):
+        lab.frs.recover(plan)
+    first.remove()
+    application = lab.exchange.application
+    replay = Fault(application, "bring_online", StoreError("bad log"), lasting=True)
+    with monkeypatch.context() as patch:
+        if party == "application":
+            Fault(application, "take_offline", StoreError("stuck"), at=2, lasting=True, patch=patch)
+        else:
+            patch.setattr("frskit.frs.recovery.interrupted.undo_move", broken)
+        (resumed,) = lab.frs.resume()
+    replay.remove()
+    assert not resumed.ended
+    assert "cannot be ended" in resumed.result
+    (ended,) = lab.frs.resume()
+    assert ended.ended
+    assert mail(lab) == ("mounted", 30)
+
+
+def broken(*_arguments):
+    """A file that cannot be given its name back."""
+    raise HostError("the disk is gone")

@@ -30,7 +30,7 @@ from frskit.errors import (
     TimedOut,
 )
 from frskit.frs import Patience
-from frskit.frs.guards import WAITS, Wait
+from frskit.frs.guards import WAITS, Wait, guard
 from frskit.protocols import Application, CopyStore, IntegrityChecker, Server
 from frskit.watchdog import silent_parties
 
@@ -407,3 +407,19 @@ def test_an_application_that_hangs_in_a_recovery_is_bounded(site, monkeypatch, m
         assert isinstance(caught.value.__cause__, NoAnswer)
         site.frs.resume()
     assert {each.state for each in site.status("evs1", "sg1").databases} == {"mounted"}
+
+
+def test_a_party_that_cannot_say_its_name_is_called_by_its_class():
+    """Strangers need not be able to; what they raise is named all the same."""
+
+    class Nameless:
+        @property
+        def name(self):
+            raise RuntimeError("no name")
+
+        def available(self, server):
+            raise KeyError("x")
+
+    checker = guard(Nameless(), "checker", SystemClock(), Patience())
+    with pytest.raises(IntegrityError, match="checker Nameless failed in available: KeyError"):
+        checker.available(None)

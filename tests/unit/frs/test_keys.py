@@ -283,3 +283,21 @@ def test_a_run_in_another_process_is_busy(tmp_path):
             make(site)
         assert caught.value.retryable
         assert make(site).id == ID
+
+
+def test_what_failed_before_anybody_was_asked_is_made_anew(lab, monkeypatch):
+    """Its run has no step in the journal; the array is not even asked for the key."""
+    with monkeypatch.context() as patch:
+        patch.setattr(type(lab.parties.checker), "available", lambda self, server: False)
+        with pytest.raises(UsageError, match="not available"):
+            make(lab)
+    asked = []
+    real = type(lab.parties.store).look
+
+    def look(self, **words):
+        asked.append(words.get("key"))
+        return real(self, **words)
+
+    monkeypatch.setattr(type(lab.parties.store), "look", look)
+    assert make(lab).verdict is Verdict.VERIFIED
+    assert set(asked) == {None}

@@ -8,14 +8,26 @@ import os
 import pickle
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from attrs import evolve
 from support.faults import places
 
 from frskit.clock import Budget, CancelToken, SystemClock, VirtualClock
-from frskit.errors import Busy, Cancelled, CatalogError, IntegrityError, NoSpace
+from frskit.errors import (
+    Busy,
+    Cancelled,
+    CatalogError,
+    IntegrityError,
+    NoSpace,
+    RecoveryFailed,
+    WriterError,
+)
+from frskit.frs import late_collection
+from frskit.frs.recovery.file_actions import LateOnly
 from frskit.frs.state import late_files, record_upgrades
-from frskit.frs.state.late_files import LateFiles, opened
+from frskit.frs.state.late_files import LateFiles, LateRef, opened
 from frskit.model.components import ComponentId, LateFile
 
 KV = ComponentId(writer_id="w", logical_path="", name="kv")
@@ -284,3 +296,34 @@ def test_attachments_of_an_older_record_become_late_files():
     assert record_upgrades.upgrade_copy_detail({"records": [{"component": component}]}) == {
         "records": [{"component": component, "logs_needed": None, "late": []}]
     }
+
+
+class Shrinking:
+    """An open file that is cut while it is read."""
+
+    size_bytes = 100
+
+    def read_at(self, offset, length):
+        return b"x" * 60
+
+    def close(self):
+        pass
+
+    __enter__ = lambda self: self  # noqa: E731
+    __exit__ = lambda self, *_: None  # noqa: E731
+
+
+def test_a_source_that_is_cut_while_it_is_read_is_refused(tmp_path):
+    """Half a log would be called a log."""
+    parts = SimpleNamespace(late=LateFiles(tmp_path / "late"))
+    late = evolve(named(b""), content=None, size_bytes=None, sha256="", source="/kv/wal")
+    with parts.late.alone("a test"), pytest.raises(WriterError, match="ended after 60 of 100"):
+        late_collection._keep(parts, late, Shrinking(), Budget.of(SystemClock()))
+
+
+def test_what_a_swap_does_not_bring_is_never_taken_from_an_image():
+    """A plan that names another file than a late one is refused; nothing is copied from nowhere."""
+    late = LateOnly([(None, LateRef(name="M:\\label", size_bytes=0, sha256="", content=b""))])
+    assert late.ref("m:/label").name == "M:\\label"
+    with pytest.raises(RecoveryFailed, match="only from a mounted copy"):
+        late.ref("M:\\other")

@@ -234,3 +234,10 @@ def test_a_scratch_place_with_the_copy_has_the_late_files_too(image):
         for path, data in LATE:
             with place.files.open(as_relative(path)) as file:
                 assert file.read_at(0, 100) == data
+
+
+def test_a_directory_that_the_copy_lacks_is_not_made(image):
+    """A file set may mean a directory that was not there at the instant."""
+    sets = (FileSet(path="/srv/kv/nowhere", pattern="*", recursive=True),)
+    with mounted(image, runner=LocalRunner(), sets=sets).scratch(with_copy=True) as place:
+        assert tree(place) == []

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import ClassVar
+
 import pytest
 from attrs import evolve
 
 import frskit
-from frskit import BackupType, Completion, CopyLife, Verdict
-from frskit.errors import ServiceError, StoreError
+from frskit import BackupType, Budget, Completion, CopyLife, Verdict
+from frskit.errors import ServiceError, StorageGroupNotRecognized, StoreError
 from frskit.exchange.writer.writer import ExchangeWriter
 from frskit.frs.copy_run import CopyRun
 from frskit.frs.requestor import FastRecovery
+from frskit.frs.set_lookup import remove_unfinished_set, storages_of
 from frskit.model import json_records
 from frskit.model.components import WriterRecord
 from frskit.model.ids import CopyKey, SetId, VolumeId
@@ -370,3 +374,30 @@ def test_older_copies_are_not_read_for_stamps_that_are_known(foreign, monkeypatc
         previous_stamps(catalog, "evs1", ["another"])
         assert len(loaded) > listed
     assert read == [newest.id]
+
+
+def test_a_service_that_fails_in_the_clean_up_does_not_keep_the_array_from_its_own(foreign):
+    """Every set of the key is tried, what is left is named, and nothing is raised."""
+
+    class Half:
+        capabilities = foreign.service.capabilities
+        asked: ClassVar[list[str]] = []
+
+        def shadows(self, *, budget):
+            return [SimpleNamespace(set_id=each, key="k") for each in ("one", "two")]
+
+        def delete_set(self, set_id, *, budget):
+            self.asked.append(set_id)
+            raise ZeroDivisionError(set_id)
+
+    left = remove_unfinished_set(Half(), CopyKey("k"), None, Budget.of(foreign.parts.clock))
+    assert sorted(Half.asked) == ["one", "two"]
+    assert sorted(text.split(":")[0] for text in left) == ["set one", "set two"]
+    assert all("ZeroDivisionError" in text for text in left)
+
+
+def test_a_volume_that_the_server_does_not_know_is_named(foreign):
+    """The service cannot tell its LUN, and neither can the server."""
+    plan = SimpleNamespace(storages=None, volumes=("nowhere",))
+    with pytest.raises(StorageGroupNotRecognized, match="does not know the storage of nowhere"):
+        storages_of(plan, foreign.parts.production("evs1").server)

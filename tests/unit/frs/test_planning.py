@@ -5,8 +5,16 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from frskit import Budget, CopyLife, RecoveryMode, Verdict
-from frskit.errors import CopyInUse, RecoveryPrecondition, StorageGroupNotRecognized
+import frskit
+from frskit import BackupType, Budget, CopyLife, RecoveryMode, Verdict
+from frskit.errors import (
+    CopyInUse,
+    IntegrityError,
+    RecoveryPrecondition,
+    StorageGroupNotRecognized,
+    UsageError,
+    VolumeNotFound,
+)
 from frskit.frs.recovery.planning import RecoveryWish, make_plan, used_up
 from frskit.model.copies import MemberLife
 from frskit.model.files import FileRole
@@ -291,3 +299,67 @@ def test_a_stop_is_shown_back_as_it_was_written(site, copy, monkeypatch):
     assert {each.stop for each in seen} == {"noon, or so"}
     begun = [lines[0] for lines in site.parts.journal.entries() if lines[0]["kind"] == "recovery"]
     assert begun[-1]["facts"]["stop"] == "noon, or so"
+
+
+def test_an_integrity_error_of_an_application_is_not_a_lost_late_file(
+    plan, copy, site, monkeypatch
+):
+    """The copy stays what it is."""
+
+    def analyze(self, *_, **words):
+        raise IntegrityError("the header of a log is broken")
+
+    monkeypatch.setattr(type(site.exchange.application), "analyze", analyze)
+    with pytest.raises(IntegrityError, match="header of a log"):
+        plan(copy)
+    assert site.frs.copy(copy.id).verdict is Verdict.VERIFIED
+
+
+def test_a_log_volume_that_went_away_refuses_a_roll_forward(plan, copy, monkeypatch):
+    """P-07, and not a foreign error."""
+
+    def lost_logs(*_):
+        raise VolumeNotFound("L: is not mounted")
+
+    monkeypatch.setattr("frskit.frs.recovery.planning.lost_logs", lost_logs)
+    condition, text = refused(plan, copy, FORWARD)
+    assert condition == "P-07"
+    assert "L: is not mounted" in text
+
+
+def test_the_former_name_of_a_component_is_still_understood(site, copy):
+    """With a warning, and not beside the new one."""
+    with pytest.warns(DeprecationWarning, match="'group' is now 'component'"):
+        plan = site.frs.plan_recovery(copy.id, mode=PIT, group="sg1")
+    assert plan.component == "sg1"
+    with (
+        pytest.warns(DeprecationWarning, match="group"),
+        pytest.raises(UsageError, match="not both"),
+    ):
+        site.frs.plan_recovery(copy.id, mode=PIT, group="sg1", component="sg1")
+
+
+def test_the_second_of_two_components_is_analyzed_as_well():
+    """What frskit knows to be lost is looked up for the component that was asked for."""
+    with frskit.lab(seed=4, groups=2) as lab:
+        copy = lab.frs.create_copy("evs1", ["sg2"], backup_type=BackupType.FULL)
+        found = lab.frs.analyze_logs("evs1", "sg2", copy=copy.id)
+    assert {each.verdict for each in found} <= {LogVerdict.CLEAN, LogVerdict.OK}
+    assert len(found) == 2
+
+
+def test_a_copy_that_needs_its_source_is_warned_of_by_the_plan(site):
+    """A snapshot cannot take the place of what it depends on."""
+    warned = site.frs.plan_copy("evs1", ["sg1"], backup_type=BackupType.FULL, kind="snapshot")
+    plain = site.frs.plan_copy("evs1", ["sg1"], backup_type=BackupType.FULL)
+    assert any("only a snapclone" in each for each in warned.warnings)
+    assert not any("only a snapclone" in each for each in plain.warnings)
+
+
+def test_a_service_whose_sets_stay_where_they_are_is_refused(site, monkeypatch):
+    """Before anybody is disturbed: the check is made on another server."""
+    service = type(site.parties.services[0])
+    able = evolve(site.parties.services[0].capabilities, transportable=False)
+    monkeypatch.setattr(service, "capabilities", able)
+    with pytest.raises(UsageError, match="sets for another server"):
+        site.frs.create_copy("evs1", ["sg1"], backup_type=BackupType.FULL)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from attrs import evolve
 from support.bench import Bench
 
 import frskit
-from frskit import BackupType, Completion, CopyLife, Verdict
-from frskit.errors import FrskitError, IntegrityError
-from frskit.model.checks import FileVerdict
-from frskit.model.components import ComponentId
-from frskit.model.files import FileRole
+from frskit import BackupType, Completion, CopyLife, RecoveryMethod, RecoveryMode, Verdict
+from frskit.errors import FrskitError, IntegrityError, VolumeNotFound
+from frskit.frs.recovery.legality import table_rows
+from frskit.frs.report_completeness import held_against_files
+from frskit.model.checks import ComponentCheck, FileVerdict, IntegrityReport
+from frskit.model.components import Component, ComponentId
+from frskit.model.files import FileRole, FileSet
+from frskit.model.storage import CopyKind
+
+ID = ComponentId(writer_id="w", logical_path="", name="kv")
 
 
 class Liar:
@@ -172,3 +179,31 @@ def test_a_checker_that_times_out_stays_typed():
     with frskit.lab(seed=8) as site, pytest.raises(FrskitError) as caught:
         lying(site, stop).create_copy("evs1", ["sg1"], backup_type=BackupType.FULL)
     assert isinstance(caught.value, frskit.errors.TimedOut)
+
+
+def test_a_file_set_on_a_volume_that_was_not_copied_has_no_file():
+    """It is no foreign error: the report has to name the set, or the copy does not pass."""
+
+    class Target:
+        components = (Component(id=ID, files=(FileSet(path="X:\\gone", pattern="*.log"),)),)
+        copy = SimpleNamespace(selected=components, late=())
+
+        def find(self, files):
+            raise VolumeNotFound("X: is not part of the copy")
+
+    report = IntegrityReport(
+        checker="c",
+        files=(),
+        components=(ComponentCheck(component=ID, image_ok=True, truncation_ok=True),),
+    )
+    held = held_against_files(report, Target(), "c")
+    assert not held.image_ok
+    assert any("means no file" in text for each in held.components for text in each.problems)
+
+
+def test_the_table_of_what_is_legal_has_a_row_for_every_combination():
+    """As the documentation shows it."""
+    rows = table_rows()
+    assert len(rows) == len(CopyKind) * len(RecoveryMode) * len(RecoveryMethod)
+    assert ("snapclone", "point-in-time", "swap", "legal") in rows
+    assert any(text != "legal" for *_, text in rows)

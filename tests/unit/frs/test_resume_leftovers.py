@@ -10,7 +10,7 @@ from support.faults import Fault
 
 import frskit
 from frskit import BackupType, Budget, CancelToken, CopyLife, Verdict
-from frskit.errors import ArrayError, CatalogError, TimedOut
+from frskit.errors import ArrayError, CatalogError, IntegrityError, TimedOut
 from frskit.frs.state.journal_words import RECOVERING, RequestorOperation
 from frskit.model.copies import MemberLife
 from frskit.model.ids import CopyId
@@ -198,3 +198,34 @@ def test_the_catalog_of_a_resume_is_closed_by_its_site(tmp_path):
         site.deliver("evs1", "sg1", messages=5)
         copy = site.frs.create_copy("evs1", ["sg1"], backup_type=FULL)
         assert site.parts.catalog.ids() == (CopyId(copy.id),)
+
+
+def test_a_corrupt_copy_whose_check_left_something_needs_somebody_until_it_is_gone(lab):
+    """What cannot be hidden stays named, and the next resume tries again."""
+    lab.damage_database("evs1", "sg1", page=5)
+    with pytest.raises(IntegrityError) as caught:
+        lab.frs.create_copy("evs1", ["sg1"], backup_type=FULL)
+    copy = caught.value.copy.id
+    lab.parts.catalog.update(copy, lambda now: evolve(now, leftovers=("presentations",)))
+    stuck = Fault(lab.parties.store, "unpresent", ArrayError("broke"), lasting=True)
+    (resumed,) = lab.frs.resume()
+    stuck.remove()
+    assert not resumed.ended
+    assert "broke" in resumed.result
+    assert f"frskit copy rm {copy}" in resumed.commands
+    (ended,) = lab.frs.resume()
+    assert ended.ended
+    assert lab.frs.resume() == ()
+
+
+def test_a_set_without_any_member_is_not_looked_for(lab):
+    """A record of a set that never came to be: there is nothing to break, and nothing to hide."""
+    lab.damage_database("evs1", "sg1", page=5)
+    with pytest.raises(IntegrityError) as caught:
+        lab.frs.create_copy("evs1", ["sg1"], backup_type=FULL)
+    copy = caught.value.copy.id
+    lab.parts.catalog.update(
+        copy, lambda now: evolve(now, set_id=None, members=(), leftovers=("presentations",))
+    )
+    (resumed,) = lab.frs.resume()
+    assert resumed.ended
