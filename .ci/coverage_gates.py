@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 ALL = "frskit"
-GATES = {(ALL, "all"): 97.5, ("frs", "branches"): 97.0}
+GATES = {(ALL, "all"): 97.5, ("frs", "branches"): 98.0}
 """By wing and column: the least percentage."""
 
 

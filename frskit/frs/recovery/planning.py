@@ -130,17 +130,7 @@ def make_plan(parts: Parts, copy: Copy, wish: RecoveryWish, budget: Budget) -> R
     _check_copy(copy, wish)
     _check_interrupted(parts, copy)
     component = _component(production, copy, wish.component, budget)
-    reason = objection(copy.kind, wish.mode, wish.method)
-    if reason:
-        raise refuse("P-01", reason, "Use --method copy-back, or swap with a snapclone.")
-    members = _members(copy, component, wish.mode)
-    _check_stop(component, wish.target)
-    _check_members(production, members, budget)
-    _check_alone(production, component, members, budget)
-    _check_present(production, members)
-    _check_running(production, component, budget)
-    if wish.method is RecoveryMethod.ARRAY_RESTORE:
-        check_array_restore(production, members, budget)
+    members = _checked_members(production, copy, component, wish, budget)
     lost = _lost(production, copy, component, wish.mode)
     budget.check("planning a recovery")
     with mounted(parts, production, copy, budget) as files:
@@ -171,6 +161,28 @@ def make_plan(parts: Parts, copy: Copy, wish: RecoveryWish, budget: Budget) -> R
         consumes=wish.method is RecoveryMethod.SWAP,
         owner=component.owner,
     )
+
+
+def _checked_members(
+    production: Production,
+    copy: Copy,
+    component: ComponentInfo,
+    wish: RecoveryWish,
+    budget: Budget,
+) -> tuple[CopyMember, ...]:
+    """The members that take part, after every question that can be asked without mounting them."""
+    reason = objection(copy.kind, wish.mode, wish.method)
+    if reason:
+        raise refuse("P-01", reason, "Use --method copy-back, or swap with a snapclone.")
+    members = _members(copy, component, wish.mode)
+    _check_stop(component, wish.target)
+    _check_members(production, members, budget)
+    _check_alone(production, component, members, budget)
+    _check_present(production, members)
+    _check_running(production, component, budget)
+    if wish.method is RecoveryMethod.ARRAY_RESTORE:
+        check_array_restore(production, members, budget)
+    return members
 
 
 def _check_copy(copy: Copy, wish: RecoveryWish) -> None:
