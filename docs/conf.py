@@ -50,7 +50,7 @@ nitpick_ignore_regex = [
     ("py:class", r"(numpy|np)\..+"),
     # the same, where a module imports them for type checkers only
     ("py:class", r"AbstractContextManager|Executor|NDArray|Path|Random|TypeIs|datetime"),
-    ("py:class", r"(frskit\.watchdog\.)?T"),  # a type variable: whatever the call answers
+    ("py:class", r"(frskit\.watchdog\.(\w+\.)?)?T"),  # a type variable: whatever the call answers
     # a number of the block store; the public name of the same spelling is the model's
     ("py:class", r"frskit\.eva\.blocks\.live_volumes\.VolumeId"),
 ]

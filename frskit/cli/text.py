@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import TextIO
 
 __all__ = ["beginnings", "cell_width", "printable", "terminal_width", "wrapped"]
@@ -25,6 +26,8 @@ _USUAL = 80
 _SHORTEST_ID = 8
 # Unicode's controls, formats, surrogates, and ends of lines and paragraphs.
 _OBEYED = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+# Vowels and ends of Hangul syllables: drawn into the consonant before them.
+_CONJOINED = re.compile("[\u1160-\u11ff\ud7b0-\ud7ff]")
 _JOINERS = "\u200c\u200d"
 """Letters of some scripts, and pictures, are spelled with these; they move nothing."""
 
@@ -51,12 +54,24 @@ def _shown(char: str) -> str:
 
 
 def cell_width(text: str) -> int:
-    """Columns that printable text takes on a terminal: wide letters two, combining marks none."""
-    return len(text) if text.isascii() else sum(map(_cells, text))
+    """Columns that printable text takes on a terminal: wide letters two, combining marks none.
+
+    Measured by what draws the tables, where that is installed: two measures make crooked frames.
+    """
+    return len(text) if text.isascii() else _measure()(text)
+
+
+@cache
+def _measure() -> Callable[[str], int]:
+    try:
+        from rich.cells import cell_len  # loaded only when there is something to measure
+    except ImportError:
+        return lambda text: sum(map(_cells, text))
+    return cell_len
 
 
 def _cells(char: str) -> int:
-    if unicodedata.category(char) in ("Mn", "Me", "Cf"):
+    if unicodedata.category(char) in ("Mn", "Me", "Cf") or _CONJOINED.match(char):
         return 0
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 

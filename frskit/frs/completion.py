@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from attrs import frozen
 
-from frskit.errors import FrskitError, OutcomeUnknown
+from frskit.errors import FrskitError, NoAnswer, OutcomeUnknown
 from frskit.frs.state.journal_words import CopyStep
 from frskit.model.components import WriterState
 from frskit.model.copies import Completion
@@ -58,7 +58,7 @@ def tell(
     try:
         with step(CopyStep.COMPLETE, success=want):
             report = session.complete(success, budget=budget)
-    except OutcomeUnknown as error:
+    except (OutcomeUnknown, NoAnswer) as error:
         reason = f"it is not known whether the writers got the outcome: {error}"
         return Told(completion=Completion.UNKNOWN, reason=reason)
     except FrskitError as error:

@@ -17,6 +17,7 @@ from frskit.clock import Budget
 from frskit.errors import (
     FrskitError,
     LogsLost,
+    NoAnswer,
     ServiceError,
     StorageGroupNotRecognized,
     UsageError,
@@ -30,10 +31,12 @@ from frskit.frs.keys import settled
 from frskit.frs.late_collection import collect, late_refs, sweep, without_late
 from frskit.frs.mounted_copy import MountedCopy, mount_points
 from frskit.frs.normalization import wait_normalized
+from frskit.frs.open_session import open_session
 from frskit.frs.own_state import refuse_own_state
 from frskit.frs.previous_stamps import previous_stamps
 from frskit.frs.report_completeness import held_against_files, passes
 from frskit.frs.set_lookup import (
+    cleans_up_itself,
     planned_luns,
     remove_unfinished_set,
     sets_before,
@@ -150,7 +153,8 @@ class CopyRun:
         """Session, verdict, completion, parking."""
         # Open until the verdict is in: leaving it would tell the writers that the backup is over
         # [VSS-65].
-        with production.service.session(self.wish.request(self._stamps(production))) as session:
+        request = self.wish.request(self._stamps(production))
+        with open_session(self._parts, production.service, request) as session:
             plan = session.plan(budget=self._budget)
             storages = self._planned(plan)
             self._logs = log_files(production.server, self.copy.files)
@@ -437,7 +441,7 @@ class CopyRun:
         leftovers = (
             *self.copy.leftovers,
             *getattr(error, "leftovers", ()),
-            *self._remove_half_made(),
+            *self._remove_half_made(error),
         )
         # A durable verdict outlives whatever fails after it.
         verified = self.copy.verdict is Verdict.VERIFIED
@@ -454,17 +458,20 @@ class CopyRun:
         if isinstance(error, FrskitError):
             error.copy, error.stage, error.leftovers = self.copy, stage, self.copy.leftovers
 
-    def _remove_half_made(self) -> list[str]:
-        """What a creation that did not return has left, where the service names sets itself."""
+    def _remove_half_made(self, error: BaseException) -> list[str]:
+        """What a creation that did not return has left, and what it may make yet."""
         if not self._creating:
             return []
         service = self._parts.production(self.wish.server).service
         budget = Budget.of(self._parts.clock)
         try:
             others = sets_on_record(self._parts.catalog)
-        except FrskitError as error:  # the reason of the failure says more
-            return [f"whatever the service made of set {self.copy.key}: {error}"]
-        return remove_unfinished_set(service, self.copy.key, self._sets_before, budget, others)
+        except FrskitError as trouble:  # the reason of the failure says more
+            return [f"whatever the service made of set {self.copy.key}: {trouble}"]
+        left = remove_unfinished_set(service, self.copy.key, self._sets_before, budget, others)
+        if isinstance(error, NoAnswer) and not cleans_up_itself(service):
+            left.append(f"what set {self.copy.key} becomes yet: {error}")
+        return left
 
     # --- small helpers -------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from attrs import evolve, field, frozen
 from frskit.clock import Clock
 from frskit.errors import ServerNotFound
 from frskit.events import FanOut
-from frskit.frs.guards import Patience, guard
+from frskit.frs.guards import Patience, guard, guard_service
 from frskit.frs.state.catalog import SqliteCatalog
 from frskit.frs.state.journal import Journal
 from frskit.frs.state.late_files import LateFiles
@@ -51,14 +51,13 @@ class Production:
     store: CopyStore
 
     def guarded(self, clock: Clock, patience: Patience) -> Production:
-        """The same, each party behind its watchdog.
-
-        The service is not: it has watchdogs of its own for everybody that it calls.
-        """
-        name = self.server.name
+        """The same, each party behind its watchdog."""
+        server = guard(self.server, "server", clock, patience)
+        name = server.name
         return evolve(
             self,
-            server=guard(self.server, "server", clock, patience),
+            server=server,
+            service=guard_service(self.service, clock, patience, name),
             application=guard(self.application, "application", clock, patience),
             checker=guard(self.checker, "checker", clock, patience),
             store=guard(self.store, "store", clock, patience, called=f"the copy store of {name}"),
@@ -80,8 +79,10 @@ class Recovery:
     mount_root: str
 
     def guarded(self, clock: Clock, patience: Patience) -> Recovery:
-        """The same, its server behind its watchdog."""
-        return evolve(self, server=guard(self.server, "server", clock, patience))
+        """The same, each party behind its watchdog."""
+        server = guard(self.server, "server", clock, patience)
+        service = guard_service(self.service, clock, patience, server.name)
+        return evolve(self, server=server, service=service)
 
 
 @frozen(kw_only=True)
@@ -151,9 +152,9 @@ class Parts:
 
     def pardon(self) -> None:
         """Ask parties again that owe an answer to an earlier call."""
-        parties: list[object] = [self.recovery.server]
+        parties: list[object] = [self.recovery.server, self.recovery.service]
         for each in self.productions.values():
-            parties += [each.server, each.application, each.checker, each.store]
+            parties += [each.server, each.service, each.application, each.checker, each.store]
         for party in parties:
             pardon(party)
 

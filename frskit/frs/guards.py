@@ -13,20 +13,23 @@ from __future__ import annotations
 
 import math
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from frskit.errors import ApplicationError, ArrayError, HostError, IntegrityError
-from frskit.watchdog import ANSWER_S, CLOSING_S, guarded, unguarded, watchdog_of
+from frskit.clock import Budget
+from frskit.errors import ApplicationError, ArrayError, HostError, IntegrityError, ServiceError
+from frskit.model.shadows import ShadowSet
+from frskit.watchdog import ANSWER_S, CLOSING_S, Manners, Watchdog, guarded, unguarded, watchdog_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from frskit.clock import Clock
     from frskit.errors import FrskitError
+    from frskit.protocols import RestoreSession, ShadowCopyService, ShadowSession
 
-__all__ = ["WAITS", "Call", "Patience", "Wait", "guard"]
+__all__ = ["WAITS", "Call", "Patience", "Wait", "guard", "guard_service"]
 
 T = TypeVar("T")
 
@@ -114,6 +117,31 @@ WAITS: Final[Mapping[str, Mapping[str, Call]]] = {
         "attach": Call(Wait.EFFECT, False, "a file system may have to be replayed"),
         "detach": Call(Wait.EFFECT, True, "takes mounts back; flushes"),
     },
+    "service": {
+        "writers": Call(Wait.EFFECT, True, "looks, and asks every writer"),
+        "writer_states": Call(Wait.ANSWER, True, "looks"),
+        "shadows": Call(Wait.EFFECT, True, "looks, also for what a hanging call has made"),
+        "session": Call(Wait.ANSWER, False, "begins nothing; refused while an answer is owed"),
+        "restore_session": Call(Wait.ANSWER, False, "begins nothing"),
+        "import_set": Call(Wait.EFFECT, False, "waits for disks to arrive"),
+        "break_set": Call(Wait.EFFECT, True, "lets go of what an import brought"),
+        "delete_set": Call(Wait.EFFECT, True, "takes copies back; many members"),
+        "abort_all": Call(Wait.ANSWER, True, "ends what hangs"),
+    },
+    "session": {
+        "__enter__": Call(Wait.EFFECT, False, "asks writers; entered too late, it is left at once"),
+        "plan": Call(Wait.EFFECT, False, "asks every writer; too late, the session is abandoned"),
+        "create": Call(
+            Wait.EFFECT, False, "writers prepare; too late, it is abandoned and the set deleted"
+        ),
+        "complete": Call(Wait.EFFECT, False, "writers truncate; too late, its outcome is unknown"),
+        "abandon": Call(Wait.ANSWER, True, "ends what hangs"),
+        "__exit__": Call(Wait.EFFECT, True, "ends what hangs"),
+    },
+    "restore": {
+        "__enter__": Call(Wait.EFFECT, False, "PreRestore; entered too late, it is left at once"),
+        "__exit__": Call(Wait.EFFECT, True, "PostRestore"),
+    },
 }
 """By party and method. What is not named waits like a look, and not while an answer is owed."""
 
@@ -123,6 +151,7 @@ _ERRORS: Final[Mapping[str, type[FrskitError]]] = {
     "application": ApplicationError,
     "store": ArrayError,
     "server": HostError,
+    "service": ServiceError,
 }
 """What a party's own exceptions become."""
 
@@ -138,21 +167,86 @@ def guard(party: T, kind: str, clock: Clock, patience: Patience, *, called: str 
         called: What messages call it; by default its kind and name.
     """
     party = unguarded(party)
-    name = called or _called(kind, party)
+    name = called or _called(kind, party, clock)
     dog = watchdog_of(party, name, clock, wrap=_ERRORS[kind], closing_s=patience.closing_s)
+    return guarded(party, dog, _manners(kind, patience))
+
+
+def _manners(kind: str, patience: Patience) -> Manners:
     calls = WAITS[kind]
-    return guarded(
-        party,
-        dog,
-        closing=[name for name, call in calls.items() if call.always],
+    return Manners(
+        closing=frozenset(name for name, call in calls.items() if call.always),
         answer_s=patience.answer_s,
         waits={name: call.wait.seconds(patience) for name, call in calls.items()},
     )
 
 
-def _called(kind: str, party: object) -> str:
+def _called(kind: str, party: object, clock: Clock) -> str:
     """What messages call it; strangers need not be able to say their name."""
+    plain = f"{kind} {type(party).__name__}"
+
+    def ask() -> object:
+        return party.name  # type: ignore[attr-defined]  # all of them have one
+
     try:
-        return f"{kind} {party.name}"  # type: ignore[attr-defined]  # all of them have one
+        return f"{kind} {Watchdog(plain, clock).call('name', ask, deadline_s=None, closing=True)}"
     except Exception:  # noqa: BLE001 - parties are strangers: law 11
-        return f"{kind} {type(party).__name__}"
+        return plain
+
+
+def guard_service(
+    service: ShadowCopyService, clock: Clock, patience: Patience, server: str
+) -> ShadowCopyService:
+    """The same shadow copy service, its sessions too, behind one watchdog.
+
+    One whose calls are bounded by itself stays as it is: it knows better whom to release.
+
+    Args:
+        service: The service.
+        clock: Bounds its calls.
+        patience: How long they may take.
+        server: The server's name, for messages.
+    """
+    service = unguarded(service)
+    name = f"the shadow copy service of {server}"
+    dog = watchdog_of(service, name, clock, wrap=ServiceError, closing_s=patience.closing_s)
+    if _bounds_itself(service, dog):
+        return service
+
+    def session(answer: object) -> object:
+        return _session(cast("ShadowSession", answer), service, dog, patience)
+
+    def restore(answer: object) -> object:
+        return guarded(cast("RestoreSession", answer), dog, _manners("restore", patience))
+
+    answers = {"session": session, "restore_session": restore}
+    return guarded(service, dog, evolve(_manners("service", patience), answers=answers))
+
+
+def _bounds_itself(service: ShadowCopyService, dog: Watchdog) -> bool:
+    """Whether it says so; one that cannot even be asked does not."""
+    try:
+        found = dog.call(
+            "capabilities", lambda: service.capabilities, deadline_s=None, closing=True
+        )
+    except Exception:  # noqa: BLE001 - parties are strangers: law 11
+        return False
+    return bool(getattr(found, "bounded", False))
+
+
+def _session(
+    session: ShadowSession, service: ShadowCopyService, dog: Watchdog, patience: Patience
+) -> ShadowSession:
+    """A session whose writers are released when it is given up, and whose late set is deleted."""
+    manners = _manners("session", patience)
+    found = guarded(session, dog, manners)
+
+    def give_up(_answer: object) -> None:
+        found.abandon()
+
+    def give_up_set(answer: object) -> None:
+        found.abandon()
+        if isinstance(answer, ShadowSet):  # nobody else will ever hear of it
+            service.delete_set(answer.id, budget=Budget.of(dog.clock, patience.cleanup_s))
+
+    return guarded(session, dog, evolve(manners, ends={"plan": give_up, "create": give_up_set}))

@@ -15,6 +15,7 @@ from frskit.frs.component_names import recoverable_names
 from frskit.frs.copy_run import CopyRun
 from frskit.frs.copy_wish import CopyWish
 from frskit.frs.late_collection import decayed, sweep
+from frskit.frs.open_session import open_session
 from frskit.frs.recovery.execution import RecoveryRun
 from frskit.frs.recovery.planning import RecoveryWish, analyze_with, make_plan, mounted
 from frskit.frs.resume import resume
@@ -85,7 +86,7 @@ class FastRecovery:
         """What `create_copy` would do; nothing on the array or at the writers stays changed."""
         production = self.parts.production(server)
         wish = self._wish(server, components, backup_type, kind, check=True)
-        with production.service.session(wish.request()) as session:
+        with open_session(self.parts, production.service, wish.request()) as session:
             plan = session.plan(budget=self._budget(budget))
         return self._copy_plan(wish, plan)
 

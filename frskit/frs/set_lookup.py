@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FoundSets",
+    "cleans_up_itself",
     "known_before",
     "look_for_set",
     "planned_luns",
@@ -126,9 +127,12 @@ def remove_unfinished_set(
     set is cleaned up all the same.
     """
     try:
-        if service.capabilities.set_id_from_caller:
+        if cleans_up_itself(service):
             return []
-        found = look_for_set(service, key, before, budget, others)
+        if service.capabilities.set_id_from_caller:
+            found = FoundSets((SetId(key),), ())  # there or not: deleting it is idempotent
+        else:
+            found = look_for_set(service, key, before, budget, others)
     except Exception as error:  # noqa: BLE001 - parties are strangers: law 11
         return [f"whatever the service made of set {key}: {told(error)}"]
     releases = Releases()
@@ -142,6 +146,15 @@ def remove_unfinished_set(
             for each in found.unnamed
         ),
     ]
+
+
+def cleans_up_itself(service: ShadowCopyService) -> bool:
+    """Whether a creation that failed leaves nothing but what its error names, and LUNs by key."""
+    try:
+        can = service.capabilities
+    except Exception:  # noqa: BLE001 - parties are strangers: law 11
+        return False
+    return can.bounded and can.set_id_from_caller
 
 
 def same_volume(one: VolumeId, other: VolumeId) -> bool:

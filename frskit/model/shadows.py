@@ -307,6 +307,9 @@ class ServiceCapabilities(Value):
         cancels_create: Whether a spent budget or `abandon` ends a creation before its commit;
             without it `create` takes as long as it takes.
         previous_stamps: Whether writers can be told the stamps of their last backup [VSS-66].
+        bounded: Whether every call ends by itself, whatever writers, providers and servers do: by
+            its budget, its window or the service's own patience. The requestor then calls it in
+            its own thread, and puts a watchdog before any other.
     """
 
     per_component_outcome: bool
@@ -317,3 +320,4 @@ class ServiceCapabilities(Value):
     writer_records: bool = True
     cancels_create: bool = True
     previous_stamps: bool = True
+    bounded: bool = False

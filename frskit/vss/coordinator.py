@@ -36,7 +36,7 @@ from frskit.vss.requestor.participants import Participants
 from frskit.vss.session import EngineRestoreSession, EngineSession
 from frskit.vss.trace import Tracer
 from frskit.vss.writers import Roster
-from frskit.watchdog import ANSWER_S, CLOSING_S, guarded, watchdog_of
+from frskit.watchdog import ANSWER_S, CLOSING_S, Manners, guarded, watchdog_of
 
 __all__ = ["Coordinator"]
 
@@ -84,7 +84,7 @@ class Coordinator:
         dog = watchdog_of(server, name, clock, wrap=HostError, closing_s=closing_timeout_s)
         self._server = server
         self.engine: Engine = Engine(
-            server=guarded(server, dog, closing=_LOOKING, answer_s=answer_timeout_s),
+            server=guarded(server, dog, Manners(closing=_LOOKING, answer_s=answer_timeout_s)),
             server_dog=dog,
             bare_server=server,
             clock=clock,
@@ -112,6 +112,7 @@ class Coordinator:
             backup_types=_TYPES,
             transportable=True,
             proven_on="frskit's own engine, with simulated arrays and directories",
+            bounded=True,
         )
 
     def subscribe(self, sink: EventSink) -> None:

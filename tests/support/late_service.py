@@ -22,7 +22,7 @@ from pathlib import Path
 
 from attrs import define, field
 
-from frskit import BackupType, Budget, Production, Recovery, SystemClock, compose
+from frskit import BackupType, Budget, Policy, Production, Recovery, SystemClock, compose
 from frskit.errors import (
     BadState,
     DocumentError,
@@ -356,7 +356,7 @@ class LateSession:
         self.state = "creating"
         plan = self.plan(budget=budget)
         service = self.service
-        set_id = service.ids.guid()
+        set_id = guid(self.request.key) if service.obeys else service.ids.guid()
         try:
             self._copy(set_id, plan)
             service.fault("before the cab")
@@ -366,6 +366,7 @@ class LateSession:
             service.delete_set(set_id, budget=budget)
             raise
         self.state = "created"
+        service.fault("made")
         return made
 
     def _copy(self, set_id, plan):
@@ -436,9 +437,13 @@ class LateService:
         remembers: Whether it names its file by the requestor's key, and so finds a set by it.
         document: What it gives as the backup components document.
         spell: How it spells the ids of volumes.
+        obeys: Whether a set gets the requestor's key as its id.
     """
 
-    def __init__(self, machine, shelf, own=(), *, remembers=True, document=b"", spell=braces):
+    def __init__(
+        self, machine, shelf, own=(), *, remembers=True, document=b"", spell=braces, obeys=False
+    ):
+        self.obeys = obeys
         self.machine, self.shelf, self.own = machine, shelf, tuple(own)
         self.remembers, self.document, self.spell = remembers, document, spell
         self.ids = IdFactory()
@@ -460,7 +465,7 @@ class LateService:
             backup_types=frozenset({BackupType.FULL, BackupType.COPY}),
             transportable=True,
             proven_on="this machine's directories",
-            set_id_from_caller=False,
+            set_id_from_caller=self.obeys,
             writer_records=False,
             cancels_create=False,
             previous_stamps=False,
@@ -598,7 +603,7 @@ class LateWorld:
     Made again under the same root it is the site after the requestor's process has died.
     """
 
-    def __init__(self, root, *, checker=None, state=None, **service):
+    def __init__(self, root, *, checker=None, state=None, policy=None, **service):
         self.root, self.shelf = root, Shelf(root / "shelf") if (root / "shelf").exists() else None
         fresh = self.shelf is None
         self.shelf = self.shelf or Shelf(root / "shelf")
@@ -634,6 +639,7 @@ class LateWorld:
             ),
             clock=CLOCK,
             state=state or root / "state",
+            policy=policy or Policy(),
         )
         self.frs = self.site.frs
 

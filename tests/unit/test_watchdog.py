@@ -12,7 +12,7 @@ import pytest
 
 from frskit.clock import Budget, SystemClock, VirtualClock
 from frskit.errors import ArrayError, HostError, NoAnswer, WriterVeto
-from frskit.watchdog import Watchdog, guarded, silent_parties
+from frskit.watchdog import Manners, Watchdog, guarded, silent_parties
 
 WINDOW_S = 0.2
 
@@ -253,7 +253,7 @@ def test_a_guarded_party_looks_like_itself_and_is_bounded_and_typed():
     """Methods and properties alike; what it does not have it does not get."""
     clock = VirtualClock()
     bare = Server()
-    server = guarded(bare, Watchdog("server x", clock, wrap=HostError), answer_s=7.0)
+    server = guarded(bare, Watchdog("server x", clock, wrap=HostError), Manners(answer_s=7.0))
     assert isinstance(server, Server)
     assert not hasattr(server, "no_such_call")
     with pytest.raises(HostError, match="server x failed in name: KeyError"):
@@ -264,3 +264,74 @@ def test_a_guarded_party_looks_like_itself_and_is_bounded_and_typed():
         server.rescan(budget=Budget.of(clock, 3.0))
     server.extra = 1
     assert bare.extra == 1
+
+
+class Context:
+    """A party that is a context manager; it may fail to be left, and it swallows errors."""
+
+    def __init__(self, trouble=None):
+        self._trouble = trouble
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._trouble is not None:
+            raise self._trouble
+        return True
+
+
+def guarded_context(trouble=None):
+    """Behind its watchdog."""
+    return guarded(Context(trouble), Watchdog("party x", VirtualClock(), wrap=HostError))
+
+
+def test_a_guarded_context_never_hides_the_error_of_its_block():
+    """Neither by swallowing it, nor by an error of its own, which becomes a note."""
+    with pytest.raises(ZeroDivisionError), guarded_context():
+        _ = 1 / 0
+    with pytest.raises(ZeroDivisionError) as caught, guarded_context(KeyError("vendor bug")):
+        _ = 1 / 0
+    assert "KeyError: 'vendor bug'" in " ".join(caught.value.__notes__)
+
+
+def test_a_guarded_context_that_cannot_be_left_says_so():
+    """Without another error it is one, and typed."""
+    message = "party x failed in __exit__: KeyError: 'vendor bug'"
+    with pytest.raises(HostError, match=message), guarded_context(KeyError("vendor bug")):
+        pass
+
+
+def test_a_guarded_context_gives_out_itself():
+    """What is entered is behind the watchdog, too; another object than the party is the party's."""
+    context = guarded_context()
+    with context as entered:
+        assert entered is context
+    plain = object()
+
+    class Other(Context):
+        def __enter__(self):
+            return plain
+
+    with guarded(Other(), Watchdog("party x", VirtualClock())) as entered:
+        assert entered is plain
+
+
+def test_what_is_called_constant_is_asked_once():
+    """Names are in every message; a party that hangs later is still called by its own."""
+    asked = []
+
+    class Named:
+        @property
+        def name(self):
+            asked.append("name")
+            return "x"
+
+        @property
+        def held_s(self):
+            asked.append("held_s")
+            return 1.0
+
+    party = guarded(Named(), Watchdog("party x", VirtualClock()))
+    assert [party.name, party.name, party.held_s, party.held_s] == ["x", "x", 1.0, 1.0]
+    assert asked == ["name", "held_s", "held_s"]

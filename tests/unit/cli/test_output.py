@@ -19,10 +19,12 @@ import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
 import frskit
 from frskit import BackupType, ese
 from frskit.cli import hpfrscli
+from frskit.cli import text as measured
 from frskit.cli.app import main
 from frskit.cli.output import Branch, Output
 from frskit.cli.text import cell_width, printable
@@ -168,6 +170,31 @@ def test_tables_fit_and_lose_nothing(table, width):
     with mock.patch.dict("os.environ", environment), contextlib.redirect_stdout(out):
         Output().table("", *table)
     check_table(out.getvalue(), *table, width)
+
+
+@pytest.mark.parametrize("letter", ["\ud7b0", "\u093e", "\U0001d372", "\u1160"], ids=ascii)
+def test_a_table_with_letters_of_unusual_width_stays_straight(letter):
+    """What draws the frame measures the cells: marks and tallies have taken one column too many."""
+    out = io.StringIO()
+    rows = [["x", "0" * 43], [f"日本{letter}", ""]]
+    with mock.patch.dict("os.environ", {"COLUMNS": "80"}), contextlib.redirect_stdout(out):
+        Output().table("", ["h", "h"], rows)
+    assert len({cell_len(line) for line in out.getvalue().splitlines()}) == 1
+
+
+def test_without_the_library_that_draws_text_is_measured_all_the_same(monkeypatch):
+    """A command for scripts needs no extras."""
+    monkeypatch.setitem(sys.modules, "rich.cells", None)
+    measured._measure.cache_clear()
+    try:
+        assert [cell_width(each) for each in ("ab", "日本", "e\u0301", "\uac00\ud7b0")] == [
+            2,
+            4,
+            1,
+            2,
+        ]
+    finally:
+        measured._measure.cache_clear()
 
 
 COPIES = (

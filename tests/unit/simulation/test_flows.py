@@ -287,7 +287,12 @@ def test_a_needed_log_that_flips_in_the_copy(scene):
 
 
 def refused_after(scene, damage):
-    """The report of a copy that is damaged before its check; the record is deleted again."""
+    """The report of a copy that is damaged before its check; the record is deleted again.
+
+    Such a copy cuts no logs, and each one makes a new one: from time to time a good one cuts them.
+    """
+    if len(scene.closed_logs()) > 20:
+        scene.site.frs.delete_copy(scene.copy().id)
     sink = scene.at("imported", damage)
     with pytest.raises(IntegrityError) as caught:
         scene.copy()
@@ -313,8 +318,8 @@ def test_any_bit_of_any_page_is_noticed(lasting_scene, page, offset, bit):
 
 @pytest.mark.rule("FRS-08")
 @settings(max_examples=FLIPS)
-@given(data=st.data(), bit=st.integers(0, 7))
-def test_any_bit_of_the_used_part_of_a_needed_log_is_noticed(lasting_scene, data, bit):
+@given(place=st.integers(0, (1 << 32) - 1), bit=st.integers(0, 7))
+def test_any_bit_of_the_used_part_of_a_needed_log_is_noticed(lasting_scene, place, bit):
     """Wherever in the header or the records of the newest closed log a bit flips, the copy fails."""
     scene = lasting_scene
 
@@ -322,8 +327,8 @@ def test_any_bit_of_the_used_part_of_a_needed_log_is_noticed(lasting_scene, data
         storage = scene.members()["L:\\"]
         name = newest_log(scene, storage)
         content = scene.bench.read(storage, f"{LOGS}/{name}")
-        used = len(content.rstrip(b"\0"))
-        offset = data.draw(st.integers(0, used - 1))
+        # How much is used depends on what came before; what is drawn must not.
+        offset = place % len(content.rstrip(b"\0"))
         scene.bench.flip(storage, f"{LOGS}/{name}", offset, bit)
 
     report = refused_after(scene, damage)

@@ -20,16 +20,14 @@ import logging
 import threading
 import weakref
 from contextvars import copy_context
-from functools import partial
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from attrs import define, field
 
-from frskit.clock import Budget
 from frskit.errors import Cancelled, FrskitError, NoAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from frskit.clock import CancelToken, Clock
 
@@ -37,11 +35,9 @@ __all__ = [
     "ANSWER_S",
     "CLOSING_S",
     "Watchdog",
-    "guarded",
-    "pardon",
+    "foreign",
     "silent_parties",
     "together",
-    "unguarded",
     "watchdog_of",
 ]
 
@@ -371,115 +367,6 @@ def together(clock: Clock, actions: Sequence[Callable[[], None]]) -> None:
                     cancel()
 
     go_on()
-
-
-class _Guard:
-    """What `guarded` gives out; looks like the party, and calls it through the watchdog."""
-
-    __slots__ = ("_answer_s", "_closing", "_dog", "_party", "_waits")
-    _party: object
-    _dog: Watchdog
-    _closing: frozenset[str]
-    _answer_s: float
-    _waits: Mapping[str, float]
-
-    def __init__(
-        self,
-        party: object,
-        dog: Watchdog,
-        closing: frozenset[str],
-        answer_s: float,
-        waits: Mapping[str, float],
-    ) -> None:
-        for name, value in zip(
-            ("_party", "_dog", "_closing", "_answer_s", "_waits"),
-            (party, dog, closing, answer_s, waits),
-            strict=True,
-        ):
-            object.__setattr__(self, name, value)
-
-    @property
-    def __class__(self) -> type:
-        """The party's own class, so that `isinstance` answers as for the party."""
-        return type(self._party)
-
-    @__class__.setter
-    def __class__(self, value: type) -> None:
-        raise TypeError("the class of a guarded party cannot be changed")
-
-    def __getattr__(self, name: str) -> object:
-        try:
-            value = getattr(self._party, name)
-        except AttributeError:
-            raise  # it has no such name: what `hasattr` asks
-        except Exception as error:
-            if self._dog.wrap is None or isinstance(error, FrskitError):
-                raise
-            raise foreign(self._dog.wrap, self._dog.party, name, error) from error
-        if name.startswith("_") or not callable(value) or isinstance(value, type):
-            return value
-        return partial(self._call, name, value)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        setattr(self._party, name, value)
-
-    def __repr__(self) -> str:
-        return repr(self._party)
-
-    def _call(
-        self, name: str, method: Callable[..., object], *args: object, **words: object
-    ) -> object:
-        dog = self._dog
-        now_s = dog.clock.monotonic()
-        end_s = now_s + self._waits.get(name, self._answer_s)
-        budget = words.get("budget")
-        token = budget.token if isinstance(budget, Budget) else None
-        if isinstance(budget, Budget) and budget.deadline_s is not None:
-            # A party that watches its budget answers by itself, and says more than we could.
-            end_s = max(now_s, budget.deadline_s) + dog.closing_s
-        return dog.call(
-            name,
-            partial(method, *args, **words),
-            deadline_s=end_s,
-            closing=name in self._closing,
-            token=token,
-        )
-
-
-def guarded(
-    party: T,
-    dog: Watchdog,
-    *,
-    closing: Collection[str] = (),
-    answer_s: float = ANSWER_S,
-    waits: Mapping[str, float] | None = None,
-) -> T:
-    """The same party, with every method called through its watchdog.
-
-    A call ends `CLOSING_S` after its ``budget``, or after `answer_s` if it has none; its budget's
-    cancel token ends it, too.
-
-    Args:
-        party: Any object; what is no method passes through, `isinstance` answers as before.
-        dog: Stands before it.
-        closing: Names of the methods that are called although answers are owed: those that only
-            end something, or only look.
-        answer_s: Longest wait for a call whose budget has no deadline.
-        waits: Other such waits, by method; infinity bounds it by its budget alone.
-    """
-    return cast("T", _Guard(party, dog, frozenset(closing), answer_s, dict(waits or {})))
-
-
-def unguarded(party: T) -> T:
-    """The party itself, if this is what `guarded` gave out; `isinstance` cannot tell."""
-    bare: object = party
-    return cast("T", bare._party) if type(bare) is _Guard else party  # noqa: SLF001
-
-
-def pardon(party: object) -> None:
-    """Forget what a guarded party owes; nothing happens to another one."""
-    if type(party) is _Guard:
-        party._dog.pardon()  # noqa: SLF001
 
 
 def foreign(kind: type[FrskitError], party: str, what: str, error: BaseException) -> FrskitError:
