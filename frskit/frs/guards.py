@@ -20,7 +20,16 @@ from attrs import evolve, frozen
 from frskit.clock import Budget
 from frskit.errors import ApplicationError, ArrayError, HostError, IntegrityError, ServiceError
 from frskit.model.shadows import ShadowSet
-from frskit.watchdog import ANSWER_S, CLOSING_S, Manners, Watchdog, guarded, unguarded, watchdog_of
+from frskit.watchdog import (
+    ANSWER_S,
+    CLOSING_S,
+    Manners,
+    Watchdog,
+    guarded,
+    name_of,
+    unguarded,
+    watchdog_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -167,7 +176,7 @@ def guard(party: T, kind: str, clock: Clock, patience: Patience, *, called: str 
         called: What messages call it; by default its kind and name.
     """
     party = unguarded(party)
-    name = called or _called(kind, party, clock)
+    name = called or f"{kind} {name_of(party, clock, type(party).__name__)}"
     dog = watchdog_of(party, name, clock, wrap=_ERRORS[kind], closing_s=patience.closing_s)
     return guarded(party, dog, _manners(kind, patience))
 
@@ -179,19 +188,6 @@ def _manners(kind: str, patience: Patience) -> Manners:
         answer_s=patience.answer_s,
         waits={name: call.wait.seconds(patience) for name, call in calls.items()},
     )
-
-
-def _called(kind: str, party: object, clock: Clock) -> str:
-    """What messages call it; strangers need not be able to say their name."""
-    plain = f"{kind} {type(party).__name__}"
-
-    def ask() -> object:
-        return party.name  # type: ignore[attr-defined]  # all of them have one
-
-    try:
-        return f"{kind} {Watchdog(plain, clock).call('name', ask, deadline_s=None, closing=True)}"
-    except Exception:  # noqa: BLE001 - parties are strangers: law 11
-        return plain
 
 
 def guard_service(

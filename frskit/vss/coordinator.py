@@ -10,6 +10,7 @@ stands: flags are cleared after Thaw (`creation`), writers are thawed in reverse
 from __future__ import annotations
 
 from collections.abc import MutableMapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from frskit.clock import Budget, Clock
@@ -36,7 +37,7 @@ from frskit.vss.requestor.participants import Participants
 from frskit.vss.session import EngineRestoreSession, EngineSession
 from frskit.vss.trace import Tracer
 from frskit.vss.writers import Roster
-from frskit.watchdog import ANSWER_S, CLOSING_S, Manners, guarded, watchdog_of
+from frskit.watchdog import ANSWER_S, CLOSING_S, Manners, guarded, name_of, watchdog_of
 
 __all__ = ["Coordinator"]
 
@@ -80,11 +81,15 @@ class Coordinator:
         trace = Tracer(sink, clock)
         patience = {"answer_s": answer_timeout_s, "closing_s": closing_timeout_s}
         # The requestor calls this server, too: what it owes one of us, the other must know.
-        name = f"server {server.name}"
+        name = f"server {name_of(server, clock, type(server).__name__)}"
         dog = watchdog_of(server, name, clock, wrap=HostError, closing_s=closing_timeout_s)
+        bounded = guarded(server, dog, Manners(closing=_LOOKING, answer_s=answer_timeout_s))
+        # Known from here on, so that nobody has to be asked for it between Freeze and Thaw.
+        with suppress(FrskitError):
+            _ = bounded.name
         self._server = server
         self.engine: Engine = Engine(
-            server=guarded(server, dog, Manners(closing=_LOOKING, answer_s=answer_timeout_s)),
+            server=bounded,
             server_dog=dog,
             bare_server=server,
             clock=clock,
@@ -308,7 +313,8 @@ class Coordinator:
             if isinstance(provider, SupportsReconcile):
                 remains += self.engine.providers.reconcile(provider, record.id, budget)
             else:
-                remains.append(f"whatever provider {provider.info.name} made for set {record.id}")
+                name = self.engine.providers.info(provider).name
+                remains.append(f"whatever provider {name} made for set {record.id}")
         leftovers += remains
         # As long as anything remains the record stays, so that the next `recover` tries again.
         if not remains:

@@ -7,7 +7,6 @@ of different times fit, or if the server itself holds writes.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from frskit.codes.hresult import hresult
@@ -16,10 +15,12 @@ from frskit.model.components import Quiesce
 from frskit.watchdog import foreign
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from frskit.model.components import WriterMetadata
-    from frskit.protocols import HardwareProvider, Server
+    from frskit.protocols import HardwareProvider
+    from frskit.vss.engine import Engine
+    from frskit.watchdog import Watchdog
 
 __all__ = ["HoldsWrites", "ReliesOnHold", "check_one_cut"]
 
@@ -45,12 +46,12 @@ class HoldsWrites(Protocol):
 
 
 def check_one_cut(
-    server: Server, provider: HardwareProvider, luns: int, writers: Iterable[WriterMetadata]
+    engine: Engine, provider: HardwareProvider, luns: int, writers: Iterable[WriterMetadata]
 ) -> None:
     """Whether the copies of so many LUNs will be of one state.
 
     Args:
-        server: Whose volumes are copied.
+        engine: Of the service of the server whose volumes are copied.
         provider: Who copies them.
         luns: How many it has to copy in this set.
         writers: Those with components in the set.
@@ -58,34 +59,44 @@ def check_one_cut(
     Raises:
         VolumeNotSupported: They may not be; the reason names the writer.
         ProviderError, HostError: One of them cannot say.
+        NoAnswer: One of them does not.
     """
     if luns < 2:
         return
-    with _typed(ProviderError, "the provider"):
-        if not (isinstance(provider, ReliesOnHold) and provider.relies_on_hold):
-            return
-    with _typed(HostError, "the server"):
-        if isinstance(server, HoldsWrites) and server.holds_writes:
-            return
+    if not _says(
+        engine.providers.dog(provider),
+        "relies_on_hold",
+        lambda: isinstance(provider, ReliesOnHold) and provider.relies_on_hold,
+        ProviderError,
+    ):
+        return
+    server = engine.bare_server
+    if _says(
+        engine.server_dog,
+        "holds_writes",
+        lambda: isinstance(server, HoldsWrites) and server.holds_writes,
+        HostError,
+    ):
+        return
     loose = [each.name for each in writers if each.quiesce is Quiesce.INSTANT_ONLY]
     if not loose:
         return
+    name = engine.providers.info(provider).name
     raise VolumeNotSupported(
-        f"{provider.info.name} copies {luns} LUNs one after the other, but {', '.join(loose)} "
-        f"goes on writing meanwhile, and server {server.name} does not hold writes",
-        context={"provider": provider.info.name, "writers": loose, "luns": luns},
+        f"{name} copies {luns} LUNs one after the other, but {', '.join(loose)} "
+        f"goes on writing meanwhile, and server {engine.server.name} does not hold writes",
+        context={"provider": name, "writers": loose, "luns": luns},
         hint="Put the files on one LUN, use an array with one instant for a set, or let the "
         "server hold writes.",
         native=hresult("VSS_E_VOLUME_NOT_SUPPORTED"),
     )
 
 
-@contextmanager
-def _typed(kind: type[FrskitError], party: str) -> Iterator[None]:
-    """What a stranger raises when it is asked what it is."""
+def _says(dog: Watchdog, what: str, ask: Callable[[], bool], kind: type[FrskitError]) -> bool:
+    """What a stranger answers when it is asked what it is."""
     try:
-        yield
+        return dog.call(what, ask, deadline_s=None, closing=True)
     except FrskitError:
         raise
     except Exception as error:
-        raise foreign(kind, party, "what it relies on", error) from error
+        raise foreign(kind, dog.party, what, error) from error

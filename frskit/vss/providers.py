@@ -27,7 +27,7 @@ from frskit.errors import (
     VolumeNotSupported,
 )
 from frskit.model.ids import SetId, canonical_guid
-from frskit.model.shadows import LunInformation
+from frskit.model.shadows import LunInformation, ProviderInfo
 from frskit.model.storage import CopyKind
 from frskit.protocols import HardwareProvider
 from frskit.vss.trace import Tracer
@@ -57,6 +57,15 @@ class SupportsReconcile(Protocol):
 
 
 @define(eq=False)
+class _Member:
+    """A registered provider, who it is, and who calls it."""
+
+    provider: HardwareProvider
+    info: ProviderInfo
+    dog: Watchdog
+
+
+@define(eq=False)
 class Providers:
     """The registered providers of one coordinator."""
 
@@ -64,48 +73,63 @@ class Providers:
     clock: Clock
     answer_s: float = ANSWER_S
     closing_s: float = CLOSING_S
-    _members: list[HardwareProvider] = field(factory=list, init=False)
-    _dogs: list[tuple[HardwareProvider, Watchdog]] = field(factory=list, init=False)
+    _members: list[_Member] = field(factory=list, init=False)
 
     def register(self, provider: HardwareProvider) -> None:
         """Add a provider.
 
         Raises:
             BadState: Its id is taken (VSS_E_PROVIDER_ALREADY_REGISTERED).
+            NoAnswer: It does not say who it is.
+            ProviderError: It cannot.
         """
-        if any(each.info.id == provider.info.id for each in self._members):
+        made = self._made(provider)
+        if any(each.info.id == made.info.id for each in self._members):
             raise BadState(
-                f"a provider with the id {provider.info.id} is registered already",
-                context={"provider": provider.info.id},
+                f"a provider with the id {made.info.id} is registered already",
+                context={"provider": made.info.id},
                 native=hresult("VSS_E_PROVIDER_ALREADY_REGISTERED"),
             )
-        self._members.append(provider)
+        self._members.append(made)
+
+    def _made(self, provider: HardwareProvider) -> _Member:
+        """Who a provider is: asked here, and not again, least of all inside of a window."""
+        plain = f"provider {type(provider).__name__}"
+        asking = Watchdog(plain, self.clock, wrap=ProviderError, closing_s=self.closing_s)
+        info = asking.call("info", lambda: provider.info, deadline_s=None, closing=True)
+        dog = Watchdog(f"provider {info.name}", self.clock, closing_s=self.closing_s)
+        return _Member(provider, info, dog)
 
     def unregister(self, provider: HardwareProvider) -> bool:
         """Remove a provider after OnUnload; False if it was not there."""
-        if provider not in self._members:
+        if provider not in self.all():
             return False
         self.call(provider, "OnUnload", None, provider.on_unload)
-        self._members.remove(provider)
-        self._dogs = [each for each in self._dogs if each[0] is not provider]
+        self._members = [each for each in self._members if each.provider is not provider]
         return True
+
+    def _member(self, provider: HardwareProvider) -> _Member:
+        for each in self._members:
+            if each.provider is provider:  # they need not be comparable
+                return each
+        # A set that is being made may have one that was unregistered meanwhile.
+        return self._made(provider)
 
     def dog(self, provider: HardwareProvider) -> Watchdog:
         """Who calls this provider."""
-        for known, dog in self._dogs:
-            if known is provider:
-                return dog
-        made = Watchdog(f"provider {provider.info.name}", self.clock, closing_s=self.closing_s)
-        self._dogs.append((provider, made))
-        return made
+        return self._member(provider).dog
+
+    def info(self, provider: HardwareProvider) -> ProviderInfo:
+        """Who this provider is, as it said when it was registered."""
+        return self._member(provider).info
 
     def dogs(self) -> tuple[Watchdog, ...]:
         """Who calls the providers."""
-        return tuple(dog for _, dog in self._dogs)
+        return tuple(each.dog for each in self._members)
 
     def all(self) -> tuple[HardwareProvider, ...]:
         """The registered providers."""
-        return tuple(self._members)
+        return tuple(each.provider for each in self._members)
 
     def by_id(self, provider_id: str) -> HardwareProvider:
         """The provider of this id, in any spelling [VSS-68].
@@ -116,7 +140,7 @@ class Providers:
         wanted = canonical_guid(provider_id)
         for each in self._members:
             if each.info.id == wanted:
-                return each
+                return each.provider
         raise ProviderNotRegistered(
             f"no provider with the id {provider_id} is registered on this server",
             context={"provider": provider_id},
@@ -147,7 +171,8 @@ class Providers:
             candidates = [self.by_id(provider_id)]
         else:
             # The values are the order of preference; among equals the first registered goes first.
-            candidates = sorted(self._members, key=lambda each: each.info.kind.value)
+            ordered = sorted(self._members, key=lambda each: each.info.kind.value)
+            candidates = [each.provider for each in ordered]
         if not candidates:
             raise ProviderNotRegistered(
                 "no provider is registered on this server",
@@ -173,7 +198,7 @@ class Providers:
         context: int,
         set_id: SetId | None,
     ) -> bool:
-        step, name = "AreLunsSupported", provider.info.name
+        step, name = "AreLunsSupported", self.info(provider).name
         try:
             fine = self.dog(provider).call(
                 step,
@@ -218,7 +243,7 @@ class Providers:
             ProviderVeto, ArrayError, HostError, Stopped: As the provider raised them.
             ProviderError: Anything else, with native VSS_E_UNEXPECTED_PROVIDER_ERROR.
         """
-        name = provider.info.name
+        name = self.info(provider).name
         try:
             if deadline_s is None and not closing:
                 deadline_s = self.clock.monotonic() + self.answer_s

@@ -183,7 +183,7 @@ class EngineSession:
         chosen = {each.id.writer_id for each in selection.explicit}
         taking_part = [each for each in writers if each.writer_id in chosen]
         for provider, luns in groups:
-            check_one_cut(engine.bare_server, provider, len(luns), taking_part)
+            check_one_cut(engine, provider, len(luns), taking_part)
             # One LUN was asked about above; together they may exceed what the array does at one
             # instant.
             if len(luns) > 1:
@@ -192,7 +192,7 @@ class EngineSession:
                     kind,
                     context=context,
                     volume="the whole set",
-                    provider_id=provider.info.id,
+                    provider_id=engine.providers.info(provider).id,
                 )
         return tuple(found)
 

@@ -9,7 +9,7 @@ from frskit.watchdog.bounded_calls import (
     together,
     watchdog_of,
 )
-from frskit.watchdog.guarded_parties import Manners, guarded, pardon, unguarded
+from frskit.watchdog.guarded_parties import Manners, guarded, name_of, pardon, unguarded
 
 __all__ = [
     "ANSWER_S",
@@ -18,6 +18,7 @@ __all__ = [
     "Watchdog",
     "foreign",
     "guarded",
+    "name_of",
     "pardon",
     "silent_parties",
     "together",

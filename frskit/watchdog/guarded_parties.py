@@ -7,20 +7,21 @@ context do goes through `frskit.watchdog.Watchdog`, in the manner that was asked
 from __future__ import annotations
 
 from functools import partial
+from types import FunctionType
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from attrs import field, frozen
 
 from frskit.clock import Budget
-from frskit.watchdog.bounded_calls import ANSWER_S
+from frskit.watchdog.bounded_calls import ANSWER_S, Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
 
-    from frskit.watchdog.bounded_calls import Watchdog
+    from frskit.clock import Clock
 
-__all__ = ["Manners", "guarded", "pardon", "unguarded"]
+__all__ = ["Manners", "guarded", "name_of", "pardon", "unguarded"]
 
 T = TypeVar("T")
 
@@ -76,16 +77,22 @@ class _Guard:
     def __getattr__(self, name: str) -> object:
         if name in self._known:
             return self._known[name]
-        if isinstance(getattr(type(self._party), name, None), property):
-            value = self._property(name)
-        else:
-            value = getattr(self._party, name)
+        value = getattr(self._party, name) if self._is_plain(name) else self._asked(name)
         if name.startswith("_") or not callable(value) or isinstance(value, type):
             return value
         return partial(self._call, name, value)
 
-    def _property(self, name: str) -> object:
-        """A property is a call, too: it may hang and raise like any other."""
+    def _is_plain(self, name: str) -> bool:
+        """Whether looking the name up runs nothing of the party's."""
+        party = self._party
+        kind = type(party)
+        return isinstance(getattr(kind, name, None), FunctionType) or (
+            name in getattr(party, "__dict__", ())
+            and not isinstance(getattr(kind, name, 0), property)
+        )
+
+    def _asked(self, name: str) -> object:
+        """A property, or what a stand-in looks up: it may hang and raise like any other call."""
         dog = self._dog
 
         def read() -> tuple[object, AttributeError | None]:
@@ -193,6 +200,18 @@ def guarded(party: T, dog: Watchdog, manners: Manners | None = None) -> T:
     """
     kind = _ContextGuard if hasattr(type(party), "__exit__") else _Guard
     return cast("T", kind(party, dog, manners or Manners()))
+
+
+def name_of(party: object, clock: Clock, otherwise: str) -> str:
+    """What a party calls itself; strangers may hang there, too, or not know."""
+
+    def ask() -> object:
+        return party.name  # type: ignore[attr-defined]  # whatever has none is called otherwise
+
+    try:
+        return str(Watchdog(otherwise, clock).call("name", ask, deadline_s=None, closing=True))
+    except Exception:  # noqa: BLE001 - parties are strangers: law 11
+        return otherwise
 
 
 def unguarded(party: T) -> T:

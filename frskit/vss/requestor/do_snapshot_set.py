@@ -292,10 +292,10 @@ class Creation:
             lambda: list(provider.get_target_luns(sources)),
         )
         if len(targets) != len(sources):
+            name = self.engine.providers.info(provider).name
             raise ProviderVeto(
-                f"provider {provider.info.name} named {len(targets)} targets "
-                f"for {len(sources)} originals",
-                context={"provider": provider.info.name},
+                f"provider {name} named {len(targets)} targets for {len(sources)} originals",
+                context={"provider": name},
                 native=hresult("VSS_E_UNEXPECTED_PROVIDER_ERROR"),
             )
         by_source = {
@@ -338,7 +338,7 @@ class Creation:
     ) -> list[BaseException]:
         """Make one provider forget the set [VSS-30, VSS-31]."""
         set_id, call = self.open_set.id, self.engine.providers.call
-        name = provider.info.name
+        name = self.engine.providers.info(provider).name
         problems: list[BaseException] = []
         found: list[str] = []
         problems += self._quietly(
@@ -382,7 +382,7 @@ class Creation:
         self._quietly(
             lambda: targets.extend(self._learn_targets(provider)),
             leftovers,
-            f"copies of set {self.open_set.id} at {provider.info.name}",
+            f"copies of set {self.open_set.id} at {self.engine.providers.info(provider).name}",
         )
         return targets
 
@@ -466,7 +466,7 @@ class Creation:
             members=tuple(
                 MemberRecord(
                     shadow=member.shadow(self.open_set.id, attributes, self.open_set.key),
-                    provider_id=member.provider.info.id,
+                    provider_id=self.engine.providers.info(member.provider).id,
                     source=member.source,
                     target=member.target,
                     source_flags=self._flags.of(member.source.storage),

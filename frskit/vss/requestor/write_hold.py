@@ -132,11 +132,13 @@ class HeldWrites:
 
     def _measure(self) -> None:
         """Note how long writes have been held: the server's word, if it is no less than the clock's."""
-        if self._hold is None or self._since_s is None:
+        hold = self._hold
+        if hold is None or self._since_s is None:
             return
         self._clock_s()
         with suppress(Exception):  # a stranger's property; the clock is enough
-            self.held_s = max(self.held_s, self._hold.held_s)
+            said_s = self._call_server("held_s", lambda: hold.held_s, closing=True, frees=True)
+            self.held_s = max(self.held_s, said_s)
 
     def _clock_s(self) -> None:
         """What is certain: from when the server said that it holds to when it is told to release."""
@@ -155,13 +157,13 @@ class HeldWrites:
 
     @contextmanager
     def _leaving(self, block: ExitStack) -> Iterator[None]:
-        """Leave the server's block as a ``with`` statement would, but through its watchdog."""
+        """Leave the server's block through its watchdog; no server can call off what was raised."""
         try:
             yield
         except BaseException as error:
             leave = partial(block.__exit__, type(error), error, error.__traceback__)
-            if not self._call_server("ReleaseWrites", leave, closing=True, frees=True):
-                raise
+            self._call_server("ReleaseWrites", leave, closing=True, frees=True)
+            raise
         else:
             self._call_server("ReleaseWrites", block.close, closing=True, frees=True)
 
@@ -175,10 +177,14 @@ class HeldWrites:
         frees: bool = False,
     ) -> T:
         """A call of the server inside the window; `frees`: everybody else, should it hang."""
+        deadline_s = None
+        if not closing and (deadline_s := self.end_s()) is None:
+            # Nobody is frozen, so that nobody's window ends it.
+            deadline_s = self.engine.clock.monotonic() + self.engine.roster.answer_s
         return self.engine.server_dog.call(
             what,
             function,
-            deadline_s=None if closing else self.end_s(),
+            deadline_s=deadline_s,
             on_expiry=self.on_expiry if frees or not closing else None,
             on_late=on_late,
             closing=closing,

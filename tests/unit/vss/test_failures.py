@@ -454,9 +454,36 @@ def test_provider_choice(site):
 
     soft = Soft(site.array, site.production.host, clock=site.clock)
     providers = site.service.engine.providers
-    providers._members.insert(0, soft)
+    providers.register(soft)
+    providers._members.reverse()
     lun, _, _ = site.service.engine.extent(site.production.volumes()[0], "L:\\")
     assert providers.choose([lun], None, context=0, volume="L:") is site.provider
     assert providers.choose([lun], None, context=0, volume="L:", provider_id="soft") is soft
     site.provider.are_luns_supported = lambda luns, kind, *, context: False
     assert providers.choose([lun], None, context=0, volume="L:") is soft
+    assert providers.info(soft).name == "soft"
+    assert providers.dog(soft) is not providers.dog(site.provider)
+
+
+@pytest.mark.rule("VSS-30")
+def test_a_hold_cannot_swallow_why_a_commit_failed(site):
+    """A server's context that says "handled" does not turn a refused commit into a copy."""
+    hold = site.production.hold_writes
+
+    class Swallowing:
+        def __init__(self, inner):
+            self._inner = inner
+
+        def __enter__(self):
+            return self._inner.__enter__()
+
+        def __exit__(self, *words):
+            self._inner.__exit__(*words)
+            return True
+
+    site.production.hold_writes = lambda volumes, budget: Swallowing(hold(volumes, budget=budget))
+    site.script.on("array.commit_copies", ArrayError("the array is full"))
+    error = attempt(site)
+    assert "the array is full" in str(error)
+    assert site.copies() == []
+    assert site.unrest() == []

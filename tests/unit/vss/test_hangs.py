@@ -21,15 +21,18 @@ from frskit.clock import Budget, CancelToken, SystemClock
 from frskit.errors import (
     FreezeTimeout,
     FrskitError,
+    HoldTimeout,
     NoAnswer,
     OutcomeUnknown,
     ServiceError,
     WriterVeto,
 )
+from frskit.model.components import BackupType
 from frskit.model.shadows import RestoreRequest
 from frskit.protocols import DiskArray, HardwareProvider, Server, Writer
 from frskit.testing.fakes.parties import SmallWriter
 from frskit.testing.fakes.site import SmallSite
+from frskit.vss.requestor.backup_components import BackupComponents
 from frskit.watchdog import silent_parties
 
 WINDOWS_S = (0.2, 1.0, 5.0)
@@ -412,7 +415,7 @@ class SweptSite(SmallSite):
 
     def __init__(self, who, at=None, *, after=False, act=None):
         self._who = who
-        self._how = {"at": at, "after": after, "act": act, "properties": False}
+        self._how = {"at": at, "after": after, "act": act}
         super().__init__()
         timed(self)
 
@@ -523,4 +526,72 @@ def test_virtual_time_ends_a_hang_in_each_method_of_each_party(who, number, afte
         site.service.register_provider(site.provider)
     site.service.abort_all(budget=site.budget())
     assert attempt(site, "00000009-1111-4111-8111-111111111111") is None
+    assert site.unrest() == []
+
+
+class Silent:
+    """A provider or server before a good one that hangs when it is asked for one property."""
+
+    def __init__(self, party, name, clock, seconds=86_400.0):
+        self.__dict__.update(_party=party, _name=name, _clock=clock, _seconds=seconds)
+
+    def __getattr__(self, name):
+        if name == self._name:
+            self._clock.sleep(self._seconds)
+        return getattr(self._party, name)
+
+
+def test_a_provider_that_does_not_say_who_it_is_is_not_registered():
+    """It is asked once, when it is registered, and then never again."""
+    site = SmallSite()
+    with pytest.raises(NoAnswer, match="did not answer info"):
+        site.service.register_provider(Silent(site.provider, "info", site.clock))
+    assert attempt(site, KEYS[0]) is None
+
+
+@pytest.mark.parametrize("name", ["relies_on_hold", "holds_writes"])
+def test_what_a_party_relies_on_is_not_waited_for_without_end(monkeypatch, name):
+    """Asked at plan time, before anybody is frozen; the backup is refused, and the next one works."""
+    site = timed(SmallSite(clock=SystemClock(), closing_s=0.2))
+    let_go = threading.Event()
+    says = {"relies_on_hold": True, "holds_writes": True}
+
+    def ask(self, what):
+        if what == name:
+            let_go.wait(30)
+        return says[what]
+
+    for kind, what in (
+        (type(site.provider), "relies_on_hold"),
+        (type(site.production), "holds_writes"),
+    ):
+        asked = property(lambda self, what=what: ask(self, what))
+        monkeypatch.setattr(kind, what, asked, raising=False)
+    began = time.monotonic()
+    error = attempt(site, KEYS[0])
+    assert time.monotonic() - began < SLACK_S
+    assert isinstance(error, NoAnswer)
+    assert name in str(error)
+    assert max(each.longest_s for each in site.writers) == 0.0
+    let_go.set()
+    until(lambda: not [each for each in silent_parties() if name in each])
+    assert attempt(site, KEYS[1]) is None
+
+
+def test_a_hold_of_a_set_without_writers_ends_too():
+    """No window ends it where nobody is frozen."""
+    site = SmallSite()
+    site.script.on("evs1.hold", lambda: site.clock.sleep(86_400.0))
+    engine = site.service.engine
+    for writer in list(engine.roster.writers()):
+        engine.roster.unregister(writer)
+    components = BackupComponents(site.service)
+    components.initialize_for_backup()
+    components.set_backup_state(BackupType.COPY, select_components=False)
+    components.gather_writer_metadata(budget=site.budget())
+    components.start_snapshot_set(KEYS[0])
+    components.add_to_snapshot_set("L:\\")
+    components.prepare_for_backup()
+    with pytest.raises(HoldTimeout, match="did not say in time that it holds"):
+        components.do_snapshot_set(budget=site.budget())
     assert site.unrest() == []
