@@ -49,3 +49,20 @@ class Fault:
     def _fire(self, error, text):
         self.fired = True
         raise error(text) if isinstance(error, type) else error
+
+
+class Delay(Fault):
+    """The same, but the call does not raise: it takes so many seconds by the clock.
+
+    Args:
+        clock: Whose time passes.
+        seconds: How long it takes.
+    """
+
+    def __init__(self, party, method, clock, seconds, **where):
+        self._clock, self._seconds = clock, seconds
+        super().__init__(party, method, None, **where)
+
+    def _fire(self, error, text):
+        self.fired = True
+        self._clock.sleep(self._seconds)

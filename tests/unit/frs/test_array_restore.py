@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 
 import pytest
 from attrs import evolve
-from support.faults import Fault, places
+from support.faults import Delay, Fault, places
 
 import frskit
 from frskit import BackupType, Budget, CancelToken, RecoveryMethod, RecoveryMode
@@ -185,6 +186,33 @@ def test_a_fault_at_any_call_is_undone_or_ended_by_a_resume(mode, party, name, e
                 assert at > 1
                 return
             ended_well(site, copy, mode, caught, before)
+
+
+DAY_S = 86_400.0
+
+
+@pytest.mark.faults
+@pytest.mark.rule("FRS-33", "VSS-07")
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(("party", "name"), [each[:2] for each in PLACES])
+def test_a_hang_at_any_call_is_undone_or_ended_by_a_resume(party, name, after):
+    """Five days in a call: typed, and after a resume production is up and the copy of use."""
+    for at in places(40):
+        with frskit.lab(seed=6) as site:
+            copy = worked(site)
+            plan = planned(site, copy)
+            party_there = getattr(site.parties, party)
+            delay = Delay(party_there, name, site.clock, 5 * DAY_S, at=at, after=after)
+            with suppress(FrskitError):
+                site.frs.recover(plan)
+            delay.remove()
+            if not delay.fired:
+                assert at > 1
+                return
+            site.frs.resume()
+            assert mail(site)[0] == "mounted"
+            assert site.frs.resume() == ()
+            assert recovered(site, copy) == WANTED[PIT]
 
 
 def ended_well(site, copy, mode, caught, before):
