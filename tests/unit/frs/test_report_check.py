@@ -13,7 +13,7 @@ from frskit import BackupType, Completion, CopyLife, RecoveryMethod, RecoveryMod
 from frskit.errors import FrskitError, IntegrityError, VolumeNotFound
 from frskit.frs.recovery.legality import table_rows
 from frskit.frs.report_completeness import held_against_files
-from frskit.model.checks import ComponentCheck, FileVerdict, IntegrityReport
+from frskit.model.checks import CheckedFile, ComponentCheck, FileVerdict, IntegrityReport
 from frskit.model.components import Component, ComponentId
 from frskit.model.files import FileRole, FileSet
 from frskit.model.storage import CopyKind
@@ -199,6 +199,34 @@ def test_a_file_set_on_a_volume_that_was_not_copied_has_no_file():
     held = held_against_files(report, Target(), "c")
     assert not held.image_ok
     assert any("means no file" in text for each in held.components for text in each.problems)
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_component_that_nobody_selected_stands_against_all(named):
+    """What lies in the copy above no selected component must be accounted for as well [EXC-53]."""
+    other = ComponentId(writer_id="w", logical_path="", name="other")
+    stray = FileSet(path="L:\\other", pattern="*.log")
+
+    class Target:
+        components = (Component(id=ID), Component(id=other, files=(stray,)))
+        copy = SimpleNamespace(selected=(components[0],), late=())
+
+        def find(self, files):
+            return (("L:\\other\\1.log", SimpleNamespace(size_bytes=7)),)
+
+    file = CheckedFile(
+        component=other,
+        path="L:\\other\\1.log",
+        role=FileRole.LOG,
+        verdict=FileVerdict.OK,
+        size_bytes=7,
+    )
+    report = IntegrityReport(
+        checker="c",
+        files=(file,) if named else (),
+        components=(ComponentCheck(component=ID, image_ok=True, truncation_ok=True),),
+    )
+    assert held_against_files(report, Target(), "c").image_ok is named
 
 
 def test_the_table_of_what_is_legal_has_a_row_for_every_combination():

@@ -176,6 +176,14 @@ def test_the_limit_is_told_before_it_is_hit(tmp_path, limit, fails):
             assert any("close to the 900" in str(each) for each in warned)
 
 
+def test_the_limit_itself_is_allowed(tmp_path):
+    """As much as the site allows is not more than it allows."""
+    with KvWorld(tmp_path / "one", hot=True) as world:
+        size = sum(late.size_bytes for late in world.copy().late)
+    with KvWorld(tmp_path / "two", hot=True, policy=Policy(late_limit_bytes=size)) as world:
+        assert sum(late.size_bytes for late in world.copy().late) == size
+
+
 def test_a_full_state_directory_fails_the_copy_and_nobody_stays_frozen(hot, monkeypatch):
     """Typed, cleaned up, and the application writes."""
     with monkeypatch.context() as patch:
