@@ -133,3 +133,26 @@ def test_every_page_is_in_the_contents():
     for path in DOCS.glob("*.md"):
         assert path.stem in listed | {"index"}, path.name
     assert "decisions/index" in listed
+
+
+# --- pages as they are read ---------------------------------------------------------------------------
+
+
+def torn_rows(page):
+    """Lines that are written as rows of a table but belong to none: an empty line tears it."""
+    lines = page.splitlines()
+    begins = [
+        number
+        for number, line in enumerate(lines)
+        if line.startswith("|") and not (number and lines[number - 1].startswith("|"))
+    ]
+    after = {number: (*lines[number + 1 : number + 2], "")[0] for number in begins}
+    return [number + 1 for number in begins if not re.match(r"\|[ :|-]+\|$", after[number])]
+
+
+def test_no_table_is_torn():
+    """What looks like a table in the source is one on the page."""
+    assert torn_rows("| a |\n|---|\n| b |\n\n| c |\n| d |\n") == [5]
+    pages = [ROOT / "README.md", *DOCS.rglob("*.md")]
+    torn = {path.name: torn_rows(path.read_text(encoding="utf-8")) for path in pages}
+    assert {name: rows for name, rows in torn.items() if rows} == {}
