@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from frskit.cli.app import Session, command, group
-from frskit.cli.render import copy_details, copy_facts, truncation_text
+from frskit.cli.render import copy_details, copy_facts, truncation_text, verdict_text
 from frskit.cli.sites import short_ids
 from frskit.model.components import BackupType
 from frskit.model.storage import CopyKind
@@ -105,7 +105,7 @@ def list_copies(session: Session, server: str | None, component: str | None) -> 
                 f"{copy.created_at:%Y-%m-%d %H:%M:%S}",
                 copy.kind.value,
                 copy.life.value,
-                copy.verdict.value,
+                verdict_text(copy),
                 copy.completion.value,
             )
             for copy in found
@@ -172,13 +172,15 @@ def _print_copy(session: Session, copy: Copy) -> None:
         ("components", f"{', '.join(copy.components)} on {copy.server}"),
         ("made", f"{copy.created_at:%Y-%m-%d %H:%M:%S} UTC, {copy.kind.value}"),
         ("state", copy.life.value),
-        ("verdict", copy.verdict.value),
+        ("verdict", verdict_text(copy)),
         ("completion", copy.completion.value),
     ]
     rows.extend(_times(copy))
     if copy.report is not None:
         text = f"{copy.report.pages} pages, {copy.report.logs} logs"
         rows.append(("checked", f"{text}; coverage {copy.report.coverage.value}"))
+    if copy.missing:
+        rows.append(("not in it", ", ".join(copy.missing)))
     if copy.late:
         size = sum(each.size_bytes or 0 for each in copy.late)
         rows.append(("late files", f"{len(copy.late)}, {size} bytes"))

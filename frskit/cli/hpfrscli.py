@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from frskit.cli import leave
+from frskit.cli.render import verdict_text
 from frskit.cli.sites import opened, short_ids
 from frskit.cli.text import cell_width, printable, terminal_width, wrapped
 from frskit.errors import Cancelled, FrskitError, UsageError
@@ -104,7 +105,7 @@ def _add(values: dict[str, str]) -> None:
     _print(
         sys.stdout,
         f"copy {copy.id} of {', '.join(copy.components)} on {copy.server}: "
-        f"{copy.verdict.value}{checked}, {cut} logs truncated",
+        f"{verdict_text(copy)}{checked}, {cut} logs truncated",
     )
 
 
@@ -126,7 +127,7 @@ def _listed(copies: Sequence[Copy], ids: Mapping[str, str]) -> list[str]:
     return [
         printable(
             f"{ids[copy.id]}  {copy.created_at:%Y-%m-%d %H:%M:%S}  {','.join(copy.components)}  "
-            f"{copy.kind.value}  {copy.verdict.value}  {copy.life.value}"
+            f"{copy.kind.value}  {verdict_text(copy)}  {copy.life.value}"
         )
         for copy in copies
     ]

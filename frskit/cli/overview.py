@@ -8,7 +8,13 @@ import click
 
 from frskit.cli.app import Session, command
 from frskit.cli.output import Branch
-from frskit.cli.render import component_facts, copy_facts, items_text, stretch_text
+from frskit.cli.render import (
+    component_facts,
+    copy_facts,
+    items_text,
+    stretch_text,
+    verdict_text,
+)
 from frskit.cli.sites import short_ids
 from frskit.clock import Budget
 
@@ -64,7 +70,7 @@ def _branch(component: ComponentStatus, copies: Sequence[Copy], short: Mapping[s
     ]
     made = [
         f"copy {short[copy.id]} {copy.created_at:%Y-%m-%d %H:%M} "
-        f"{copy.kind.value}, {copy.verdict.value}, {copy.life.value}"
+        f"{copy.kind.value}, {verdict_text(copy)}, {copy.life.value}"
         for copy in copies
         if component.name.casefold() in {each.casefold() for each in copy.components}
     ]

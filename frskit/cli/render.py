@@ -47,6 +47,11 @@ def _names(stretch: LogRange | None) -> list[str] | None:
     return None if stretch is None else [str(stretch.first), str(stretch.last)]
 
 
+def verdict_text(copy: Copy) -> str:
+    """The verdict, and whether it is about a part of what was asked for."""
+    return f"{copy.verdict.value} (partial)" if copy.partial else copy.verdict.value
+
+
 def copy_facts(copy: Copy) -> Facts:
     """A copy as `copy list --json` shows it."""
     return {
@@ -57,6 +62,7 @@ def copy_facts(copy: Copy) -> Facts:
         "kind": copy.kind.value,
         "state": copy.life.value,
         "verdict": copy.verdict.value,
+        "missing": list(copy.missing),
         "completion": copy.completion.value,
         "truncated": [
             {

@@ -27,6 +27,7 @@ from frskit.events import CopyStage, Progress, Warned
 from frskit.frs.completion import tell
 from frskit.frs.component_names import recoverable_names
 from frskit.frs.copy_errors import integrity_error, typed
+from frskit.frs.held_databases import NOT_COPIED, missing_databases
 from frskit.frs.keys import settled
 from frskit.frs.late_collection import collect, late_refs, sweep, without_late
 from frskit.frs.mounted_copy import MountedCopy, mount_points
@@ -200,12 +201,17 @@ class CopyRun:
             )
         refuse_own_state(self._parts, production.server, plan.volumes)
         self._luns = planned_luns(plan, production.server)
+        application = production.application
+        known = application.components(budget=self._budget)
         self.copy = evolve(
             self.copy,
-            components=recoverable_names(production, plan.explicit, self._budget),
+            components=recoverable_names(application.name, known, plan.explicit),
             selected=plan.explicit,
             files=plan.components,
+            missing=missing_databases(plan, known),
         )
+        if self.copy.missing:
+            self._warn(f"this copy will not hold {', '.join(self.copy.missing)}: {NOT_COPIED}")
         self._record("planned", f"{len(plan.volumes)} volumes on {len(storages)} LUNs")
         return storages
 

@@ -14,6 +14,7 @@ from frskit.errors import CopyInUse, CopyNotFound, UsageError
 from frskit.frs.component_names import recoverable_names
 from frskit.frs.copy_run import CopyRun
 from frskit.frs.copy_wish import CopyWish
+from frskit.frs.held_databases import not_copied
 from frskit.frs.late_collection import decayed, sweep
 from frskit.frs.open_session import open_session
 from frskit.frs.recovery.execution import RecoveryRun
@@ -92,13 +93,15 @@ class FastRecovery:
 
     def _copy_plan(self, wish: CopyWish, plan: SetPlan) -> CopyPlan:
         production = self.parts.production(wish.server)
+        application = production.application
+        known = application.components(budget=Budget.of(self.parts.clock))
         points = {
             canonical_guid(volume.id): (volume.mount_points or ("",))[0]
             for volume in production.server.volumes()
         }
         return CopyPlan(
             server=wish.server,
-            components=recoverable_names(production, plan.explicit, Budget.of(self.parts.clock)),
+            components=recoverable_names(application.name, known, plan.explicit),
             kind=wish.kind,
             backup_type=wish.backup_type,
             volumes=tuple(
@@ -107,7 +110,7 @@ class FastRecovery:
             storages=storages_of(plan, production.server),
             recovery_server=self.parts.recovery.server.name,
             excluded=tuple(f"{each.component.full_path}: {each.reason}" for each in plan.excluded),
-            warnings=self._copy_warnings(wish, production),
+            warnings=(*self._copy_warnings(wish, production), *not_copied(plan, known)),
             steps=tuple(PlanStep(title=title, detail=detail) for title, detail in _FLOW),
         )
 

@@ -158,6 +158,8 @@ class Copy(Value):
             the same wish; empty in records of 0.1.0.
         check_wanted: Whether a check was asked for.
         set_id: The shadow copy set, as its service calls it; None until it is created.
+        missing: Databases of the copied components that the copy does not hold, by name: they were
+            not offered when it was made, as those that are dismounted are not.
     """
 
     schema_version: ClassVar[int] = 2
@@ -190,6 +192,12 @@ class Copy(Value):
     asked: tuple[str, ...] = ()
     check_wanted: bool = True
     set_id: SetId | None = None
+    missing: tuple[str, ...] = ()
+
+    @property
+    def partial(self) -> bool:
+        """Whether databases of the copied components are not in it."""
+        return bool(self.missing)
 
     @property
     def key(self) -> CopyKey:
@@ -210,7 +218,8 @@ class Copy(Value):
         return (
             f"<Copy {self.id[:8]} of {self.server} {', '.join(self.components)}: "
             f"{self.backup_type.value} {self.kind.value} of {self.created_at:%Y-%m-%d %H:%M:%S}, "
-            f"{len(self.members)} LUNs, {self.life.value}, {self.verdict.value}>"
+            f"{len(self.members)} LUNs, {self.life.value}, {self.verdict.value}"
+            + (f", without {', '.join(self.missing)}>" if self.missing else ">")
         )
 
     @property

@@ -109,9 +109,7 @@ class _Plan:
         facts = self.files.facts(self.copy, RecoveryMode.ROLL_FORWARD, swap=self.in_place)
         decision = decide(facts, RecoveryMode.ROLL_FORWARD, profile=self.profile)
         # Swapped in with the databases, the checkpoint is the copy's own.
-        comes_along = self.in_place and (
-            self.files.volume(self.files.settings.system_path) in self.files.database_volumes
-        )
+        comes_along = self.in_place and self.files.comes_along(self.copy)
         # A running engine moves its checkpoint on, beyond what this plan has seen.
         moves = self.running and not comes_along
         if facts.checkpoint is not None and (decision.analysis.stale_checkpoint or moves):

@@ -120,10 +120,17 @@ class GroupFiles:
         except VolumeNotFound:
             return None
 
-    @property
-    def database_volumes(self) -> frozenset[VolumeId | None]:
-        """Volumes that hold databases."""
-        return frozenset(self.volume(each.path) for each in self.settings.databases)
+    def comes_along(self, copy: FileSource) -> bool:
+        """Whether a swap brings the copy's checkpoint: it lies on a volume of the copy's databases.
+
+        Databases that the copy does not hold stay where they are, whatever volume that is.
+        """
+        volumes = {
+            self.volume(each.path)
+            for each in self.settings.databases
+            if _find(copy, database_files(each)[0])
+        }
+        return self.volume(self.settings.system_path) in volumes
 
     def facts(
         self, copy: CopyFiles | None, mode: RecoveryMode, *, swap: bool = True
@@ -137,9 +144,8 @@ class GroupFiles:
         """
         databases: FileSource = self.production if copy is None else copy
         logs = databases if mode is RecoveryMode.POINT_IN_TIME else self.production
-        # A checkpoint on a volume of the databases comes along when they are swapped.
-        shared = self.volume(self.settings.system_path) in self.database_volumes
-        checkpoint = self.checkpoint(databases if swap and shared else logs)
+        along = swap and copy is not None and self.comes_along(copy)
+        checkpoint = self.checkpoint(databases if along else logs)
         return gather(
             self.settings.base,
             [self._source(databases, each) for each in self.settings.databases],

@@ -6,7 +6,7 @@ takes it away again; array and files are as before when it returns [FRS-32].
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from frskit.errors import (
     StorageGroupNotRecognized,
     VolumeNotFound,
 )
+from frskit.frs.held_databases import gone_databases, not_held
 from frskit.frs.late_collection import decayed, late_refs
 from frskit.frs.mounted_copy import MountedCopy, mount_points
 from frskit.frs.recovery.array_restore import check_array_restore
@@ -157,7 +158,7 @@ def make_plan(parts: Parts, copy: Copy, wish: RecoveryWish, budget: Budget) -> R
         made_at=parts.clock.now(),
         file_actions=actions,
         steps=tuple(_steps(component, wish, members, actions, analysis)),
-        warnings=tuple(_warnings(wish, analysis, lost)),
+        warnings=tuple(_warnings(wish, analysis, lost, not_held(copy.files, component))),
         consumes=wish.method is RecoveryMethod.SWAP,
         owner=component.owner,
     )
@@ -177,7 +178,9 @@ def _checked_members(
     members = _members(copy, component, wish.mode)
     _check_stop(component, wish.target)
     _check_members(production, members, budget)
-    _check_alone(production, component, members, budget)
+    if wish.method is not RecoveryMethod.COPY_BACK:
+        _check_alone(production, component, members, budget)
+    _check_databases(copy, component, members, wish)
     _check_present(production, members)
     _check_running(production, component, budget)
     if wish.method is RecoveryMethod.ARRAY_RESTORE:
@@ -366,6 +369,29 @@ def _check_alone(
                     )
 
 
+def _check_databases(
+    copy: Copy, component: ComponentInfo, members: tuple[CopyMember, ...], wish: RecoveryWish
+) -> None:
+    """P-06 and P-10: the component's databases are those of the copy, or in nobody's way."""
+    gone = gone_databases(copy.files, component)
+    if gone:
+        raise refuse(
+            "P-06",
+            f"{component.name} has no database {', '.join(gone)} any more, which the logs name",
+            "Make it again under its former path; recovery puts data back into what exists.",
+        )
+    if wish.method is RecoveryMethod.COPY_BACK:
+        return
+    for name, path in not_held(copy.files, component).items():
+        for member in members:
+            if inside(member.mount_point, path) is not None:
+                raise refuse(
+                    "P-10",
+                    f"{member.mount_point} also holds {name}, which is not part of the copy",
+                    "Use --method copy-back.",
+                )
+
+
 def _check_actions(
     production: Production, copy: Copy, method: RecoveryMethod, actions: tuple[FileAction, ...]
 ) -> None:
@@ -461,8 +487,12 @@ def _array_steps(members: tuple[CopyMember, ...]) -> Iterator[PlanStep]:
         yield PlanStep(title="show and mount it again", detail=member.mount_point)
 
 
-def _warnings(wish: RecoveryWish, analysis: LogAnalysis, lost: tuple[str, ...]) -> Iterator[str]:
+def _warnings(
+    wish: RecoveryWish, analysis: LogAnalysis, lost: tuple[str, ...], others: Collection[str]
+) -> Iterator[str]:
     """What the administrator must know [FRS 5.5]."""
+    if others:
+        yield f"{', '.join(others)} is not part of the copy, and stays as it is"
     if wish.mode is RecoveryMode.POINT_IN_TIME:
         yield "what is newer than the copy is lost; newer logs are set aside, not deleted"
     if wish.target.stop:
