@@ -96,6 +96,11 @@ class StorageGroup:
         return self._engine is not None
 
     @property
+    def is_circular(self) -> bool:
+        """Whether logs go as the checkpoint passes them; what is set counts from the next start."""
+        return self._engine is not None and self._engine.circular
+
+    @property
     def mounted(self) -> tuple[str, ...]:
         """Names of the mounted databases."""
         return mounted_names(self.settings, self._engine)

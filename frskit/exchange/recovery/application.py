@@ -22,6 +22,7 @@ from frskit.model.plans import (
     LogAnalysis,
     OnlineReport,
     RecoveryMethod,
+    RecoveryMode,
     RecoveryTarget,
 )
 
@@ -74,9 +75,11 @@ class ExchangeApplication:
 
         Raises:
             RecoveryPrecondition: The target has a stop; Exchange replays all logs it finds, to the
-                end [EXC-75].
+                end [EXC-75]. Or it is a roll forward of a copy under circular logging [P-09].
         """
         _refuse_stop(target)
+        if copy is not None and target.mode is RecoveryMode.ROLL_FORWARD:
+            _refuse_circular(self._exchange.group(component))
         budget.check(f"analyzing the logs of {component}")
         files = self._files(component)
         facts = files.facts(copy, target.mode)
@@ -166,6 +169,17 @@ def _allow_overwrite(owner: StorageGroup, *, allowed: bool) -> None:
     """Set the "can be overwritten by a restore" flag of every database [P-04]."""
     for database in owner.settings.databases:
         owner.change(database.name, may_be_overwritten=allowed)
+
+
+def _refuse_circular(group: StorageGroup) -> None:
+    """P-09: with circular logging "only point-in-time recovery" [exchange.md 1.3]."""
+    if group.is_circular:
+        raise RecoveryPrecondition(
+            f"P-09: circular logging of {group.name} is on; dismounting deletes the logs that a "
+            "roll forward needs",
+            hint="Recover to the point in time of a copy.",
+            context={"condition": "P-09"},
+        )
 
 
 def _refuse_stop(target: RecoveryTarget) -> None:

@@ -219,3 +219,42 @@ def test_components_of_others_are_not_asked():
     copy = (Component(id=other, files=(FileSet(path="/srv/kv", pattern="a.db"),)),)
     assert not_held(copy, component("/srv/kv/a.db")) == {"/srv/kv/a.db": "/srv/kv/a.db"}
     assert gone_databases(copy, component("/srv/kv/b.db")) == ()
+
+
+# --- circular logging ------------------------------------------------------------------------------
+
+
+def switch(site, circular):
+    """Circular logging, effective at once: the group is started anew."""
+    site.exchange.set_circular("sg1", circular)
+    site.exchange.stop()
+    site.exchange.start()
+
+
+@pytest.mark.rule("FRS-31")
+@pytest.mark.parametrize("method", [SWAP, BACK], ids=lambda each: each.value)
+@pytest.mark.parametrize("before", [True, False], ids=["all along", "off meanwhile"])
+def test_no_roll_forward_while_circular_logging_is_on(site, before, method):
+    """P-09: taking the stores offline would delete the logs that the plan has just found."""
+    switch(site, circular=True)
+    site.deliver("evs1", "sg1", messages=100)
+    copy = copied(site, backup_type=BackupType.COPY)
+    if not before:
+        switch(site, circular=False)
+    site.deliver("evs1", "sg1", messages=400)
+    switch(site, circular=True)
+    site.deliver("evs1", "sg1", messages=50)
+    found = counts(site)
+    with pytest.raises(RecoveryPrecondition, match="P-09") as caught:
+        site.frs.plan_recovery(copy.id, mode=FORWARD, method=method)
+    assert caught.value.context["condition"] == "P-09"
+    assert counts(site) == found
+    assert recovered(site, copy, PIT, method)["mailbox-sg1"] == 180
+
+
+def test_circular_logging_that_is_switched_on_counts_from_the_next_start(site):
+    """Until then no log goes, and the roll forward works."""
+    copy = copied(site, backup_type=BackupType.COPY)
+    site.deliver("evs1", "sg1", messages=5)
+    site.exchange.set_circular("sg1", True)
+    assert recovered(site, copy, FORWARD, BACK)["mailbox-sg1"] == 85
