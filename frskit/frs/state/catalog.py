@@ -4,6 +4,8 @@ Light facts and heavy ones (report, writer records, documents) are kept apart, s
 thousands of copies reads only the light ones. Every change is durable when the call returns
 (WAL, synchronous=FULL). The lineage of production volumes is kept here too: after a swap another
 LUN is "the" volume, and older copies follow it (resolutions R-31).
+
+Copies have an order that no clock can turn round: see `_place`.
 """
 
 from __future__ import annotations
@@ -60,6 +62,7 @@ CREATE TABLE IF NOT EXISTS copy_components (
     PRIMARY KEY (server, component, created_at, id)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS components_by_copy ON copy_components (id);
 CREATE INDEX IF NOT EXISTS copies_by_server ON copies (server, created_at);
+CREATE INDEX IF NOT EXISTS copies_by_place ON copies (created_at);
 CREATE TABLE IF NOT EXISTS lineage (
     storage TEXT PRIMARY KEY, lineage TEXT NOT NULL, since TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS displaced (
@@ -160,10 +163,10 @@ class SqliteCatalog:
                 f"the record of copy {copy.id} is of revision {stored}, not {expected}",
                 context={"copy": copy.id, "stored": stored, "expected": expected},
             )
+        place = _place(db, copy)
         copy = evolve(copy, revision=stored + 1)
         light = evolve(copy, report=None, records=(), documents=None)
         heavy = _Heavy(report=copy.report, records=copy.records, documents=copy.documents)
-        stamp = copy.created_at.isoformat()
         # The names may have changed since the last record.
         db.execute("DELETE FROM copy_components WHERE id=?", (copy.id,))
         db.execute(
@@ -171,7 +174,7 @@ class SqliteCatalog:
             (
                 copy.id,
                 copy.server.casefold(),
-                stamp,
+                place,
                 copy.life.value,
                 dump(light, "frskit.copy", COPY_VERSION),
                 dump(heavy, "frskit.copy-detail", COPY_VERSION),
@@ -179,7 +182,7 @@ class SqliteCatalog:
         )
         db.executemany(
             "INSERT OR REPLACE INTO copy_components VALUES (?,?,?,?)",
-            [(copy.server.casefold(), name.casefold(), stamp, copy.id) for name in copy.components],
+            [(copy.server.casefold(), name.casefold(), place, copy.id) for name in copy.components],
         )
         return copy
 
@@ -282,6 +285,35 @@ class SqliteCatalog:
             # Not at the first write: what is read before it must not change in between.
             self._db.execute("BEGIN IMMEDIATE")
             yield self._db
+
+
+def _place(db: sqlite3.Connection, copy: Copy) -> str:
+    """A copy's place in the order of copies: its instant, or after all others if that is earlier.
+
+    It is the column ``created_at``, so that the order of older catalogs stays. Taken when the
+    instant comes on record (first that of the wish, then that of the copy, or of a new run of the
+    same key), and kept from then on: a clock that was set back cannot make a newer copy look older,
+    nor can one that had been ahead. What is put in front of nothing is counted on: ``...#000001``.
+    """
+    row = db.execute("SELECT created_at, record FROM copies WHERE id=?", (copy.id,)).fetchone()
+    instant = copy.created_at.isoformat()
+    if row is not None and _instant(row[1]) == instant:
+        return str(row[0])
+    newest = db.execute(
+        "SELECT created_at FROM copies WHERE id<>? ORDER BY created_at DESC LIMIT 1", (copy.id,)
+    ).fetchone()
+    if newest is None or newest[0] < instant:
+        return instant
+    base, _, count = str(newest[0]).partition("#")
+    return f"{base}#{int(count or 0) + 1:06d}"
+
+
+def _instant(record: str) -> object:
+    """The instant that a stored record names; None if it cannot be read."""
+    try:
+        return json.loads(record).get("created_at")
+    except (ValueError, AttributeError):
+        return None
 
 
 def _revision(db: sqlite3.Connection, copy: CopyId) -> int:
