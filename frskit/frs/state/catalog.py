@@ -15,7 +15,7 @@ import json
 import sqlite3
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -157,13 +157,14 @@ class SqliteCatalog:
     @staticmethod
     def _put(db: sqlite3.Connection, copy: Copy, expected: int | None) -> Copy:
         """The caller's transaction keeps others from writing between the look and the change."""
-        stored = _revision(db, copy.id)
+        was, plain = _stored(db, copy.id)
+        stored = _revision(plain)
         if expected is not None and stored != expected:
             raise CatalogConflict(
                 f"the record of copy {copy.id} is of revision {stored}, not {expected}",
                 context={"copy": copy.id, "stored": stored, "expected": expected},
             )
-        place = _place(db, copy)
+        place = _place(db, copy, was, plain)
         copy = evolve(copy, revision=stored + 1)
         light = evolve(copy, report=None, records=(), documents=None)
         heavy = _Heavy(report=copy.report, records=copy.records, documents=copy.documents)
@@ -287,18 +288,39 @@ class SqliteCatalog:
             yield self._db
 
 
-def _place(db: sqlite3.Connection, copy: Copy) -> str:
+def _stored(db: sqlite3.Connection, copy: CopyId) -> tuple[str, Mapping[str, object]]:
+    """Place and plain record of a copy; both empty if there is none.
+
+    The record only as text: one that cannot be read as a whole may still be replaced.
+    """
+    row = db.execute("SELECT created_at, record FROM copies WHERE id=?", (copy,)).fetchone()
+    if row is None:
+        return "", {}
+    try:
+        plain = json.loads(row[1])
+    except ValueError:
+        plain = None
+    return str(row[0]), plain if isinstance(plain, dict) else {}
+
+
+def _revision(plain: Mapping[str, object]) -> int:
+    """How often a record was stored; 0 if there is none, or it does not say."""
+    revision = plain.get("revision", 0)
+    return revision if isinstance(revision, int) else 0
+
+
+def _place(db: sqlite3.Connection, copy: Copy, place: str, plain: Mapping[str, object]) -> str:
     """A copy's place in the order of copies: its instant, or after all others if that is earlier.
 
     It is the column ``created_at``, so that the order of older catalogs stays. Taken when the
     instant comes on record (first that of the wish, then that of the copy, or of a new run of the
     same key), and kept from then on: a clock that was set back cannot make a newer copy look older,
-    nor can one that had been ahead. What is put in front of nothing is counted on: ``...#000001``.
+    nor can one that had been ahead. A place after one that is later by the clock is counted from
+    that: ``...#000001``.
     """
-    row = db.execute("SELECT created_at, record FROM copies WHERE id=?", (copy.id,)).fetchone()
     instant = copy.created_at.isoformat()
-    if row is not None and _instant(row[1]) == instant:
-        return str(row[0])
+    if plain.get("created_at") == instant:
+        return place
     newest = db.execute(
         "SELECT created_at FROM copies WHERE id<>? ORDER BY created_at DESC LIMIT 1", (copy.id,)
     ).fetchone()
@@ -306,26 +328,6 @@ def _place(db: sqlite3.Connection, copy: Copy) -> str:
         return instant
     base, _, count = str(newest[0]).partition("#")
     return f"{base}#{int(count or 0) + 1:06d}"
-
-
-def _instant(record: str) -> object:
-    """The instant that a stored record names; None if it cannot be read."""
-    try:
-        return json.loads(record).get("created_at")
-    except (ValueError, AttributeError):
-        return None
-
-
-def _revision(db: sqlite3.Connection, copy: CopyId) -> int:
-    """How often a record was stored; 0 if there is none.
-
-    Read from the record as text: one that cannot be read as a whole may still be replaced.
-    """
-    row = db.execute("SELECT record FROM copies WHERE id=?", (copy,)).fetchone()
-    try:
-        return 0 if row is None else int(json.loads(row[0]).get("revision", 0))
-    except (ValueError, TypeError, AttributeError):
-        return 0
 
 
 @contextmanager
