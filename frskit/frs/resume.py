@@ -56,7 +56,7 @@ def resume(parts: Parts, budget: Budget | None = None) -> Sequence[Resumed]:
             continue
         if _is_unfinished(record):
             done.extend(_copy_ended(parts, record, budget))
-    done.extend(_left_open(parts, budget, {each.id for each in done}))
+    done.extend(_left_open(parts, budget, {each.id for each in done if not each.ended}))
     # Also what another process left that died between a record and its late files.
     sweep(parts)
     return tuple(done)
@@ -83,7 +83,7 @@ def _left_open(parts: Parts, budget: Budget, told_of: Collection[CopyId]) -> Ite
     """Operations whose record is at an end: all that is missing is the end in the journal.
 
     Their process died before its first record (a deletion that changed nothing yet), or after its
-    last one. Those that have just been told of are done, or wait for somebody.
+    last one. Those that wait for somebody have been told of.
     """
     for operation in list(parts.journal.unfinished()):
         subject = CopyId(operation.subject)

@@ -304,7 +304,9 @@ class CopyCatalog(Protocol):
         ...
 
     def find(self, wanted: CopyFilter) -> Sequence[Copy]:
-        """Matching records, newest first.
+        """Matching records, newest first: the last one whose instant came on record comes first.
+
+        Not the one with the latest time: a clock may have been set back.
 
         Raises:
             CatalogError: One of them cannot be read; none is left out silently.
