@@ -91,6 +91,7 @@ def usable(lab, copy):
     return lab.frs.recover(plan) is not None
 
 
+@pytest.mark.rule("HAZ-04")
 @pytest.mark.parametrize("how", [deleted, invalid])
 def test_a_copy_lost_before_the_success_costs_no_log(lab, how):
     """The verdict is withdrawn, the writers hear failure, what is left of the set goes."""
