@@ -164,3 +164,16 @@ def test_a_deletion_that_broke_off_stays_open_until_it_is_done(lab):
     (resumed,) = lab.frs.resume()
     assert resumed.ended
     assert not list(lab.parts.journal.unfinished())
+
+
+def test_what_came_between_is_left_for_the_next_resume(lab, monkeypatch):
+    """A deletion that died after a resume had gone through the records is not just closed."""
+    fault = Fault(lab.eva, "delete_storage", ArrayError, lasting=True)
+    with pytest.raises(ArrayError):
+        lab.frs.delete_copy(lab.kept.id)
+    fault.remove()
+    with monkeypatch.context() as patch:
+        patch.setattr(lab.parts.catalog, "ids", lambda **_: ())
+        assert lab.frs.resume() == ()
+    assert len(list(lab.parts.journal.unfinished())) == 1
+    assert lab.frs.resume()[0].ended
