@@ -8,13 +8,13 @@ older copies are never touched.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from attrs import evolve
 
 from frskit.clock import Budget
 from frskit.errors import (
+    ArrayError,
     FrskitError,
     LogsLost,
     NoAnswer,
@@ -23,10 +23,10 @@ from frskit.errors import (
     UsageError,
     WriterError,
 )
-from frskit.events import CopyStage, Progress, Warned
 from frskit.frs.completion import tell
 from frskit.frs.component_names import recoverable_names
 from frskit.frs.copy_errors import integrity_error, typed
+from frskit.frs.discarding import discard
 from frskit.frs.held_databases import NOT_COPIED, missing_databases
 from frskit.frs.keys import settled
 from frskit.frs.late_collection import collect, late_refs, sweep, without_late
@@ -35,6 +35,7 @@ from frskit.frs.normalization import wait_normalized
 from frskit.frs.open_session import open_session
 from frskit.frs.own_state import refuse_own_state
 from frskit.frs.previous_stamps import previous_stamps
+from frskit.frs.recorded_copy import RecordedCopy
 from frskit.frs.report_completeness import held_against_files, passes
 from frskit.frs.set_lookup import (
     cleans_up_itself,
@@ -44,18 +45,18 @@ from frskit.frs.set_lookup import (
     sets_on_record,
     storages_of,
 )
-from frskit.frs.state.journal_words import CopyStep, RequestorOperation
+from frskit.frs.state.journal_words import WITHDRAWN, CopyStep, RequestorOperation
+from frskit.frs.still_there import ask, loss_error, refuse_lost, why_lost
 from frskit.frs.truncation_ledger import bounds, disappeared, log_files, outcomes
-from frskit.model.copies import Copy, CopyLife, CopyMember, Verdict
+from frskit.model.copies import Completion, Copy, CopyLife, CopyMember, Verdict
 from frskit.model.ids import SetId, StorageId, canonical_guid
-from frskit.scopes import Releases, attached, told
+from frskit.scopes import attached, told
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from frskit.frs.copy_wish import CopyWish
     from frskit.frs.deployment import Parts, Production
-    from frskit.frs.state.journal import JournalOperation
     from frskit.model.checks import IntegrityReport
     from frskit.model.components import ComponentId
     from frskit.model.shadows import SetPlan, Shadow, ShadowSet
@@ -64,12 +65,11 @@ if TYPE_CHECKING:
 __all__ = ["CopyRun"]
 
 
-class CopyRun:
+class CopyRun(RecordedCopy):
     """One run of one copy."""
 
     def __init__(self, parts: Parts, wish: CopyWish, budget: Budget) -> None:
-        self._parts = parts
-        self.wish = wish
+        super().__init__(parts, wish)
         self._budget = budget
         # Production's logs before anything was asked of its writers.
         self._logs: dict[ComponentId, set[str]] = {}
@@ -77,17 +77,6 @@ class CopyRun:
         self._luns: Mapping[str, Sequence[StorageId]] = {}
         self._creating = False
         self._sets_before: tuple[SetId, ...] | None = None
-        self.copy: Copy = Copy(
-            id=wish.id,
-            server=wish.server,
-            components=wish.components,
-            kind=wish.kind,
-            backup_type=wish.backup_type,
-            created_at=parts.clock.now(),
-            recovery_host=parts.recovery.server.host,
-            asked=wish.components,
-            check_wanted=wish.check,
-        )
 
     def run(self) -> Copy:
         """Make the copy, unless the key's copy is there already.
@@ -109,7 +98,7 @@ class CopyRun:
             self._refuse_type(production)
             # Durable before anything is asked of anybody: from here on a resume can find it.
             self._record("requested")
-            self._journal: JournalOperation = self._parts.journal.begin(
+            self._journal = self._parts.journal.begin(
                 RequestorOperation.COPY,
                 self.copy.id,
                 server=self.copy.server,
@@ -129,7 +118,8 @@ class CopyRun:
     def _is_there(self, *, alone: bool) -> bool:
         """Whether the key was used before and its copy is there; raises what that run raised."""
         found = settled(self._parts, self.wish, alone=alone) if self.wish.keyed else None
-        self.copy = found or self.copy
+        if found is not None:
+            self.copy = refuse_lost(self._parts, found)
         return found is not None
 
     def _refuse_type(self, production: Production) -> None:
@@ -170,9 +160,13 @@ class CopyRun:
                 self._discard(production, created)
                 raise
             self._conclude(production, session, report)
+            if self.copy.stage == WITHDRAWN:
+                self._discard(production, created)
+                raise loss_error(self.copy, kept=True)
         self._park(created.id)
         if report is not None and self.copy.verdict is Verdict.CORRUPT:
             raise self._early or integrity_error(self.copy, report)
+        self._last_look()
 
     def _stamps(self, production: Production) -> Mapping[ComponentId, str]:
         if not production.service.capabilities.previous_stamps:
@@ -329,7 +323,7 @@ class CopyRun:
         )
         self._record("verified" if good else "corrupt")
         objections = outcomes(self.copy, report, self._parts.policy)
-        success = {
+        success: Mapping[ComponentId, bool] = {
             component: good and not objections.get(component, "it was not checked")
             for component in self._selected()
         }
@@ -340,6 +334,13 @@ class CopyRun:
         # What went too early stays in the list.
         if self._early is None:
             self._logs = log_files(production.server, self.copy.files)
+        if good:
+            answer = ask(self._parts, self.copy)
+            if answer.lost:
+                self._withdraw(session, answer.lost)
+                return
+            if answer.silence:
+                success = self._unproven(success, answer.silence)
         self._tell(session, success)
         allowed = bounds(self.copy, report, success)
         gone = disappeared(production.server, self.copy, report, self._logs, allowed)
@@ -348,6 +349,45 @@ class CopyRun:
         if lost is not None:
             self.copy = evolve(self.copy, failure=f"{lost.code}: {lost}")
         self._record("completed", f"{sum(each.count for each in gone)} logs were truncated")
+
+    def _withdraw(self, session: ShadowSession, lost: Sequence[StorageId]) -> None:
+        """The copy died after its verdict, and nobody was told success: no log goes for it.
+
+        Durable first, in a life that a resume rolls back: else a record could say VERIFIED of a
+        copy that its writers were told had failed.
+        """
+        self.copy = evolve(
+            self.copy, verdict=Verdict.DECAYED, life=CopyLife.IMPORTED, failure=why_lost(lost)
+        )
+        try:
+            self._record(WITHDRAWN, self.copy.failure)
+        finally:
+            self._tell(session, dict.fromkeys(self._selected(), False))
+
+    def _unproven(
+        self, success: Mapping[ComponentId, bool], silence: str
+    ) -> Mapping[ComponentId, bool]:
+        """Nobody knows whether the copy is still there: its verdict stays, the logs stay, too.
+
+        Silence is no loss, and every listing asks again. But a log that was deleted never comes
+        back, and one that was kept costs its space until the next copy.
+        """
+        self.copy = evolve(self.copy, failure=f"{ArrayError.code}: {silence}; the logs are kept")
+        return dict.fromkeys(success, False)
+
+    def _last_look(self) -> None:
+        """No copy is given back that the array has lost; after the success, all that is left to do.
+
+        What is left of it stays: it may hold the only copy of logs that were deleted. An array
+        that does not answer proves nothing; the verdict stays, with a warning.
+        """
+        lost = ask(self._parts, self.copy).lost
+        if lost:
+            self.copy = evolve(
+                self.copy, verdict=Verdict.DECAYED, life=CopyLife.FAILED, failure=why_lost(lost)
+            )
+            self._record("decayed", self.copy.failure)
+            raise loss_error(self.copy, kept=self.copy.completion is Completion.NONE)
 
     def _look_before_verdict(
         self, production: Production, report: IntegrityReport | None
@@ -409,36 +449,12 @@ class CopyRun:
     # --- failure -------------------------------------------------------------------------
 
     def _discard(self, production: Production, created: ShadowSet) -> None:
-        """Delete a set that will never get a verdict; what cannot be deleted is named."""
-        recovery, set_id = self._parts.recovery, created.id
-        # Not the members: a set may be refused before it has become any.
-        storages = list(dict.fromkeys(shadow.storage for shadow in created.shadows))
-
-        def budget() -> Budget:
-            """For each step its own: one that hangs must not use up the others' time."""
-            return Budget.of(self._parts.clock, self._parts.policy.patience.cleanup_s)
-
-        releases = Releases()
-        # Unwound from the last: mounts, set, members.
-        releases.push("members on the array", lambda: self._delete(production, storages, budget()))
-        releases.push(
-            "set on the recovery server",
-            lambda: recovery.service.delete_set(set_id, budget=budget()),
-        )
-        releases.push(
-            "mounts of the copy", lambda: recovery.server.detach(storages, budget=budget())
-        )
-        leftovers = releases.unwind()
+        """Delete the set; what cannot be deleted is named on record."""
+        leftovers = discard(self._parts, production.store, created)
         self.copy = evolve(self.copy, leftovers=(*self.copy.leftovers, *leftovers))
         if not leftovers:
             # Nothing is left of the copy; what came after it is of no use alone.
             self.copy = evolve(self.copy, late=(), records=without_late(self.copy.records))
-
-    def _delete(
-        self, production: Production, storages: Sequence[StorageId], budget: Budget
-    ) -> None:
-        production.store.delete(storages, budget=budget)
-        self._parts.recovery.server.rescan(budget=budget)
 
     def _failed(self, error: BaseException) -> None:
         """Make the failure durable and put it onto the error."""
@@ -479,32 +495,5 @@ class CopyRun:
             left.append(f"what set {self.copy.key} becomes yet: {error}")
         return left
 
-    # --- small helpers -------------------------------------------------------------------
-
     def _selected(self) -> Sequence[ComponentId]:
         return tuple(component.id for component in self.copy.selected)
-
-    def _record(self, stage: str, detail: str = "") -> None:
-        self.copy = self._parts.catalog.put(evolve(self.copy, stage=stage))
-        self._emit_stage(stage, detail)
-
-    def _stage(self, stage: str) -> None:
-        self.copy = evolve(self.copy, stage=stage)
-        self._emit_stage(stage, "")
-
-    def _emit_stage(self, stage: str, detail: str) -> None:
-        now = self._parts.clock.now()
-        self._parts.sink.emit(CopyStage(at=now, copy=self.copy.id, stage=stage, detail=detail))
-
-    def _warn(self, text: str) -> None:
-        self._parts.sink.emit(Warned(at=self._parts.clock.now(), text=text))
-
-    def _step(self, name: CopyStep, **facts: object) -> AbstractContextManager[None]:
-        return self._journal.step(name, **facts)
-
-    def _progress(self, operation: str) -> Callable[[int, int], None]:
-        def report(done: int, total: int) -> None:
-            now = self._parts.clock.now()
-            self._parts.sink.emit(Progress(at=now, operation=operation, done=done, total=total))
-
-        return report

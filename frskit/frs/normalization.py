@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from frskit.errors import NormalizationFailed, NormalizationTimeout
+from frskit.frs.still_there import lost_among
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,13 +57,8 @@ def _running(
 ) -> list[ArrayCopy]:
     """The members that normalize still; tells how far they all are."""
     states = store.look(storages=storages, budget=budget)
-    broken = [each.id for each in states if each.is_lost]
-    # Asked for exactly these: one that the array does not name is gone.
-    missing = set(storages) - {each.id for each in states}
-    if broken or missing:
-        raise NormalizationFailed(
-            "the array lost members of the copy: " + ", ".join([*broken, *missing])
-        )
+    if lost := lost_among(storages, states):
+        raise NormalizationFailed("the array lost members of the copy: " + ", ".join(lost))
     running = [each for each in states if each.is_busy]
     total = sum(each.size_bytes or 0 for each in states)
     report(total - sum(_left_bytes(each) for each in running), total)

@@ -15,7 +15,7 @@ from frskit.frs.component_names import recoverable_names
 from frskit.frs.copy_run import CopyRun
 from frskit.frs.copy_wish import CopyWish
 from frskit.frs.held_databases import not_copied
-from frskit.frs.late_collection import decayed, sweep
+from frskit.frs.late_collection import sweep
 from frskit.frs.open_session import open_session
 from frskit.frs.recovery.execution import RecoveryRun
 from frskit.frs.recovery.planning import RecoveryWish, analyze_with, make_plan, mounted
@@ -23,9 +23,10 @@ from frskit.frs.resume import resume
 from frskit.frs.running_copy import RunningCopy, RunsUnderWay
 from frskit.frs.set_lookup import remove_unfinished_set, storages_of
 from frskit.frs.state.journal_words import RECOVERING, DeletionStep, RequestorOperation
+from frskit.frs.still_there import looked_at
 from frskit.model.choices import chosen
 from frskit.model.components import BackupType
-from frskit.model.copies import Copy, CopyFilter, CopyLife, MemberLife, Resumed, Verdict
+from frskit.model.copies import Copy, CopyFilter, CopyLife, MemberLife, Resumed
 from frskit.model.ids import CopyId, canonical_guid, guid
 from frskit.model.plans import CopyPlan, PlanStep, RecoveryMethod, RecoveryMode, RecoveryTarget
 from frskit.model.storage import LONGEST_COMMIT_S, ArrayCapabilities, CopyKind, ReadOnlyScope
@@ -164,7 +165,8 @@ class FastRecovery:
         Raises:
             UsageError: The key came before with another wish, is no GUID, or is that of a copy
                 that was deleted since.
-            IntegrityError: The copy did not pass; no log was touched, the writer was told failure.
+            IntegrityError: The copy did not pass, or the array lost it after it had; the hint says
+                whether logs may have gone for it.
             Busy: Another operation on this server is running, be it the one of this key in
                 another process.
             FrskitError: With ``copy``, ``stage`` and ``leftovers``.
@@ -195,7 +197,7 @@ class FastRecovery:
         Reports, writer records and documents are left out; `copy` has them.
         """
         wanted = CopyFilter(server=server, component=component)
-        return tuple(self._looked_at(copy) for copy in self.parts.catalog.find(wanted))
+        return tuple(looked_at(self.parts, copy) for copy in self.parts.catalog.find(wanted))
 
     def copy(self, copy: CopyId | str) -> Copy:
         """One copy with everything that is known about it.
@@ -203,7 +205,7 @@ class FastRecovery:
         Raises:
             CopyNotFound: None of this id.
         """
-        return self._looked_at(self.parts.catalog.get(self._id(copy)))
+        return looked_at(self.parts, self.parts.catalog.get(self._id(copy)))
 
     def delete_copy(self, copy: CopyId | str, *, budget: Budget | None = None) -> None:
         """Delete a copy from array and catalog; resumable [HAZ-14].
@@ -400,7 +402,7 @@ class FastRecovery:
         wanted = self._id(copy)
         server = self.parts.catalog.get(wanted).server
         with self.parts.locks.hold(f"server-{server}", doing):
-            yield self._looked_at(self.parts.catalog.get(wanted))
+            yield looked_at(self.parts, self.parts.catalog.get(wanted))
 
     def _id(self, text: str) -> CopyId:
         """A full id, from a full id or the unique beginning of one."""
@@ -415,32 +417,6 @@ class FastRecovery:
             what = "no copy" if not hits else f"{len(hits)} copies"
             raise CopyNotFound(f"{what} with an id that begins with {text!r}")
         return hits[0]
-
-    def _looked_at(self, copy: Copy) -> Copy:
-        """The record with its verdict decayed if the array lost a member, or it lost a late file."""
-        held = [m.storage for m in copy.members if m.life is MemberLife.HELD]
-        if copy.verdict is not Verdict.VERIFIED or copy.life is CopyLife.DELETED or not held:
-            return copy
-        late = self.parts.late.missing(copy.late)
-        if late is not None:
-            return decayed(self.parts, copy.id, late.path)
-        states = self.parts.production(copy.server).store.look(
-            storages=held, budget=Budget.of(self.parts.clock)
-        )
-        alive = {each.id for each in states if not each.is_lost}
-        if alive == set(held):
-            return copy
-        lost = set(held) - alive
-
-        def decay(record: Copy) -> Copy:
-            """Unless a recovery or deletion has given the lost members up meanwhile."""
-            still = {m.storage for m in record.members if m.life is MemberLife.HELD} & lost
-            if not still or record.verdict is not Verdict.VERIFIED:
-                return record
-            failure = f"the array lost {', '.join(sorted(still))}"
-            return evolve(record, verdict=Verdict.DECAYED, failure=failure)
-
-        return self.parts.catalog.update(copy.id, decay)
 
 
 def _component(name: str | None, former: str | None) -> str | None:

@@ -17,16 +17,17 @@ from frskit.errors import FrskitError
 from frskit.frs.late_collection import sweep
 from frskit.frs.recovery.interrupted import finish_recovery
 from frskit.frs.set_lookup import known_before, remove_unfinished_set, sets_on_record
-from frskit.frs.state.journal_words import RequestorOperation
+from frskit.frs.state.journal_words import WITHDRAWN, RequestorOperation
 from frskit.frs.truncation_ledger import truncated_since
 from frskit.model.copies import Completion, CopyLife, MemberLife, Resumed, Verdict
 from frskit.model.ids import CopyId, canonical_guid
 from frskit.scopes import Releases, told
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from frskit.frs.deployment import Parts, Production
+    from frskit.frs.state.journal import JournalOperation
     from frskit.model.copies import Copy
 
 __all__ = ["finish_copy", "resume"]
@@ -55,6 +56,7 @@ def resume(parts: Parts, budget: Budget | None = None) -> Sequence[Resumed]:
             continue
         if _is_unfinished(record):
             done.extend(_copy_ended(parts, record, budget))
+    done.extend(_left_open(parts, budget, {each.id for each in done if not each.ended}))
     # Also what another process left that died between a record and its late files.
     sweep(parts)
     return tuple(done)
@@ -75,6 +77,42 @@ def _copy_ended(parts: Parts, copy: Copy, budget: Budget) -> Iterator[Resumed]:
                 yield _finish(parts, now)
     except Exception as error:  # noqa: BLE001 - the other copies get their turn: law 11
         yield _left(copy.id, copy, error)
+
+
+def _left_open(parts: Parts, budget: Budget, told_of: Collection[CopyId]) -> Iterator[Resumed]:
+    """Operations whose record is at an end: all that is missing is the end in the journal.
+
+    Their process died before its first record (a deletion that changed nothing yet), or after its
+    last one. Those that wait for somebody have been told of.
+    """
+    for operation in list(parts.journal.unfinished()):
+        subject = CopyId(operation.subject)
+        if operation.kind == RequestorOperation.RECOVERY or subject in told_of:
+            continue
+        try:
+            record = parts.catalog.get(subject)
+        except FrskitError:
+            continue  # told of above; without any record nobody knows what became of it
+        try:
+            budget.check("resuming")
+            with parts.locks.hold(f"server-{record.server}", "resume"):
+                now = parts.journal.still_unfinished(operation)
+                record = parts.catalog.get(subject)
+                if now is None or _is_unfinished(record):
+                    continue
+                result = _found_ended(now, record)
+                now.end(f"resumed: {result}")
+                yield Resumed(id=subject, copy=record, result=result)
+        except Exception as error:  # noqa: BLE001 - the others get their turn: law 11
+            yield _left(subject, record, error)
+
+
+def _found_ended(operation: JournalOperation, record: Copy) -> str:
+    if operation.kind != RequestorOperation.DELETION:
+        return f"it had ended: {record.life.value}, {record.verdict.value}"
+    if record.life is CopyLife.DELETED:
+        return "it was deleted"
+    return "the deletion had not begun: the copy is as it was"
 
 
 def _left(copy: CopyId, record: Copy | None, error: Exception) -> Resumed:
@@ -136,14 +174,27 @@ def _finish(parts: Parts, copy: Copy) -> Resumed:
     production = parts.production(copy.server)
     if copy.life is CopyLife.DELETING:
         resumed = _roll_back(parts, production, copy)
-    elif copy.verdict is Verdict.VERIFIED:
+    elif copy.verdict is Verdict.VERIFIED or _decayed_at_work(copy):
         resumed = _park(parts, production, copy)
-    elif copy.verdict is Verdict.CORRUPT:
+    elif copy.verdict is Verdict.CORRUPT or _may_hold_logs(copy):
         resumed = _hide(parts, production, copy)
     else:
         resumed = _roll_back(parts, production, copy)
     _close_journal(parts, resumed.id, resumed.result)
     return resumed
+
+
+def _may_hold_logs(copy: Copy) -> bool:
+    """Whether a copy that was lost may be the only one that holds logs that are deleted by now.
+
+    Its writers may have been told success, unless its run says that it withdrew the verdict first.
+    """
+    return copy.verdict is Verdict.DECAYED and copy.stage != WITHDRAWN
+
+
+def _decayed_at_work(copy: Copy) -> bool:
+    """Seen to be lost by a listing, while its run was telling the writers, or died of it."""
+    return copy.life is CopyLife.VERIFIED and _may_hold_logs(copy)
 
 
 def _park(parts: Parts, production: Production, copy: Copy) -> Resumed:
@@ -164,7 +215,7 @@ def _park(parts: Parts, production: Production, copy: Copy) -> Resumed:
             now, life=CopyLife.PARKED, completion=completion, truncated=truncated, stage="parked"
         ),
     )
-    result = "verified; completion is not known, nothing more is sent"
+    result = f"{parked.verdict.value}; completion is not known, nothing more is sent"
     return Resumed(id=copy.id, copy=parked, result=result)
 
 
@@ -180,7 +231,8 @@ def _hide(parts: Parts, production: Production, copy: Copy) -> Resumed:
     parked = parts.catalog.update(copy.id, lambda now: evolve(now, leftovers=leftovers))
     if leftovers:
         return _needs_you(parked)
-    return Resumed(id=copy.id, copy=parked, result="corrupt; what was left of its check is gone")
+    word = copy.verdict.value
+    return Resumed(id=copy.id, copy=parked, result=f"{word}; what was left of its check is gone")
 
 
 def _needs_you(copy: Copy) -> Resumed:

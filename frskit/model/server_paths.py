@@ -35,6 +35,8 @@ def separator(path: str) -> str:
 
 def _upper(text: str) -> str:
     """Upper case, letter by letter."""
+    if text.isascii():
+        return text.upper()
     return "".join(upper if len(upper := letter.upper()) == 1 else letter for letter in text)
 
 

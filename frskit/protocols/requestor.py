@@ -149,7 +149,9 @@ class Requestor(Protocol):
         Raises:
             UsageError: The key came before with another wish, is no GUID, or is that of a copy
                 that was deleted since.
-            IntegrityError: The copy did not pass; no log was touched, the writer was told failure.
+            IntegrityError: The copy did not pass, or was lost before success was told: no log was
+                touched, the writer was told failure. Or it was lost after that, by this call's end
+                or since the call that made its key: logs may have gone, what is left of it stays.
             Busy: Another operation on this server is running.
             TimedOut, Cancelled: As the budget says. Before the verdict the set is deleted; after
                 it the copy is VERIFIED, and `resume` parks it.
@@ -304,7 +306,9 @@ class CopyCatalog(Protocol):
         ...
 
     def find(self, wanted: CopyFilter) -> Sequence[Copy]:
-        """Matching records, newest first.
+        """Matching records, newest first: the last one whose instant came on record comes first.
+
+        Not the one with the latest time: a clock may have been set back.
 
         Raises:
             CatalogError: One of them cannot be read; none is left out silently.

@@ -27,6 +27,7 @@ from frskit.frs.recovery.array_restore import check_array_restore
 from frskit.frs.recovery.file_actions import twice_named
 from frskit.frs.recovery.legality import objection
 from frskit.frs.state.journal_words import RECOVERING
+from frskit.frs.still_there import lost_among
 from frskit.frs.truncation_ledger import after_loss, lost_logs
 from frskit.model.copies import Copy, CopyFilter, CopyLife, CopyMember, MemberLife, Verdict
 from frskit.model.files import FileRole
@@ -266,13 +267,11 @@ def _check_members(production: Production, members: tuple[CopyMember, ...], budg
         )
     wanted = [member.storage for member in members]
     found = production.store.look(storages=wanted, budget=budget)
-    states = {each.id: each for each in found}
-    for member in members:
-        state = states.get(member.storage)
-        if state is None or state.is_lost:
-            raise refuse("P-01", f"the array has lost member {member.storage} of the copy")
-        if state.is_busy:
-            raise refuse("P-01", f"member {member.storage} still normalizes", "Wait for it.")
+    for lost in lost_among(wanted, found):
+        raise refuse("P-01", f"the array has lost member {lost} of the copy")
+    for state in found:
+        if state.id in wanted and state.is_busy:
+            raise refuse("P-01", f"member {state.id} still normalizes", "Wait for it.")
 
 
 def _component(

@@ -4,6 +4,8 @@ Light facts and heavy ones (report, writer records, documents) are kept apart, s
 thousands of copies reads only the light ones. Every change is durable when the call returns
 (WAL, synchronous=FULL). The lineage of production volumes is kept here too: after a swap another
 LUN is "the" volume, and older copies follow it (resolutions R-31).
+
+Copies have an order that no clock can turn round: see `_place`.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import json
 import sqlite3
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,6 +62,7 @@ CREATE TABLE IF NOT EXISTS copy_components (
     PRIMARY KEY (server, component, created_at, id)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS components_by_copy ON copy_components (id);
 CREATE INDEX IF NOT EXISTS copies_by_server ON copies (server, created_at);
+CREATE INDEX IF NOT EXISTS copies_by_place ON copies (created_at);
 CREATE TABLE IF NOT EXISTS lineage (
     storage TEXT PRIMARY KEY, lineage TEXT NOT NULL, since TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS displaced (
@@ -154,16 +157,17 @@ class SqliteCatalog:
     @staticmethod
     def _put(db: sqlite3.Connection, copy: Copy, expected: int | None) -> Copy:
         """The caller's transaction keeps others from writing between the look and the change."""
-        stored = _revision(db, copy.id)
+        was, plain = _stored(db, copy.id)
+        stored = _revision(plain)
         if expected is not None and stored != expected:
             raise CatalogConflict(
                 f"the record of copy {copy.id} is of revision {stored}, not {expected}",
                 context={"copy": copy.id, "stored": stored, "expected": expected},
             )
+        place = _place(db, copy, was, plain)
         copy = evolve(copy, revision=stored + 1)
         light = evolve(copy, report=None, records=(), documents=None)
         heavy = _Heavy(report=copy.report, records=copy.records, documents=copy.documents)
-        stamp = copy.created_at.isoformat()
         # The names may have changed since the last record.
         db.execute("DELETE FROM copy_components WHERE id=?", (copy.id,))
         db.execute(
@@ -171,7 +175,7 @@ class SqliteCatalog:
             (
                 copy.id,
                 copy.server.casefold(),
-                stamp,
+                place,
                 copy.life.value,
                 dump(light, "frskit.copy", COPY_VERSION),
                 dump(heavy, "frskit.copy-detail", COPY_VERSION),
@@ -179,7 +183,7 @@ class SqliteCatalog:
         )
         db.executemany(
             "INSERT OR REPLACE INTO copy_components VALUES (?,?,?,?)",
-            [(copy.server.casefold(), name.casefold(), stamp, copy.id) for name in copy.components],
+            [(copy.server.casefold(), name.casefold(), place, copy.id) for name in copy.components],
         )
         return copy
 
@@ -284,16 +288,46 @@ class SqliteCatalog:
             yield self._db
 
 
-def _revision(db: sqlite3.Connection, copy: CopyId) -> int:
-    """How often a record was stored; 0 if there is none.
+def _stored(db: sqlite3.Connection, copy: CopyId) -> tuple[str, Mapping[str, object]]:
+    """Place and plain record of a copy; both empty if there is none.
 
-    Read from the record as text: one that cannot be read as a whole may still be replaced.
+    The record only as text: one that cannot be read as a whole may still be replaced.
     """
-    row = db.execute("SELECT record FROM copies WHERE id=?", (copy,)).fetchone()
+    row = db.execute("SELECT created_at, record FROM copies WHERE id=?", (copy,)).fetchone()
+    if row is None:
+        return "", {}
     try:
-        return 0 if row is None else int(json.loads(row[0]).get("revision", 0))
-    except (ValueError, TypeError, AttributeError):
-        return 0
+        plain = json.loads(row[1])
+    except ValueError:
+        plain = None
+    return str(row[0]), plain if isinstance(plain, dict) else {}
+
+
+def _revision(plain: Mapping[str, object]) -> int:
+    """How often a record was stored; 0 if there is none, or it does not say."""
+    revision = plain.get("revision", 0)
+    return revision if isinstance(revision, int) else 0
+
+
+def _place(db: sqlite3.Connection, copy: Copy, place: str, plain: Mapping[str, object]) -> str:
+    """A copy's place in the order of copies: its instant, or after all others if that is earlier.
+
+    It is the column ``created_at``, so that the order of older catalogs stays. Taken when the
+    instant comes on record (first that of the wish, then that of the copy, or of a new run of the
+    same key), and kept from then on: a clock that was set back cannot make a newer copy look older,
+    nor can one that had been ahead. A place after one that is later by the clock is counted from
+    that: ``...#000001``.
+    """
+    instant = copy.created_at.isoformat()
+    if plain.get("created_at") == instant:
+        return place
+    newest = db.execute(
+        "SELECT created_at FROM copies WHERE id<>? ORDER BY created_at DESC LIMIT 1", (copy.id,)
+    ).fetchone()
+    if newest is None or newest[0] < instant:
+        return instant
+    base, _, count = str(newest[0]).partition("#")
+    return f"{base}#{int(count or 0) + 1:06d}"
 
 
 @contextmanager

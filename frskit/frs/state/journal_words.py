@@ -8,10 +8,21 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["RECOVERING", "CopyStep", "DeletionStep", "Phase", "RecoveryStep", "RequestorOperation"]
+__all__ = [
+    "RECOVERING",
+    "WITHDRAWN",
+    "CopyStep",
+    "DeletionStep",
+    "Phase",
+    "RecoveryStep",
+    "RequestorOperation",
+]
 
 RECOVERING = "recovering"
 """Stage of a copy's record while a recovery uses it, durable before the first step."""
+
+WITHDRAWN = "withdrawn"
+"""Stage of a copy that was lost after its verdict and before any writer was told success."""
 
 
 class RequestorOperation(StrEnum):
