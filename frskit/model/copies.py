@@ -28,6 +28,7 @@ __all__ = [
     "CopyFilter",
     "CopyLife",
     "CopyMember",
+    "DamagedRecord",
     "MemberLife",
     "Resumed",
     "Truncation",
@@ -231,6 +232,23 @@ class CopyFilter(Value):
     server: str | None = None
     component: str | None = None
     include_deleted: bool = False
+
+
+@frozen(kw_only=True)
+class DamagedRecord(Value):
+    """A record of the catalog that cannot be read; its copy may be as good as ever.
+
+    Attributes:
+        id: The copy's id.
+        server: Its production server, as the catalog's index says; in lower case.
+        problem: What is wrong, with the file's name.
+        hint: What leads out.
+    """
+
+    id: CopyId
+    server: str
+    problem: str
+    hint: str
 
 
 @frozen(kw_only=True)
