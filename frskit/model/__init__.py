@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         MemberLife,
         Resumed,
         Truncation,
+        UnrecordedCopy,
         Verdict,
     )
     from frskit.model.ese_files import (
@@ -268,6 +269,7 @@ __all__ = [
     "StorageId",
     "StorageState",
     "Truncation",
+    "UnrecordedCopy",
     "Value",
     "Verdict",
     "Volume",
@@ -307,6 +309,7 @@ _HOMES = {
     "RecoveryTarget": "frskit.model.plans",
     "canonical_guid": "frskit.model.ids",
     "DamagedRecord": "frskit.model.copies",
+    "UnrecordedCopy": "frskit.model.copies",
     "CommandResult": "frskit.model.plans",
     "Completion": "frskit.model.copies",
     "CompletionReport": "frskit.model.shadows",

@@ -32,6 +32,7 @@ __all__ = [
     "MemberLife",
     "Resumed",
     "Truncation",
+    "UnrecordedCopy",
     "Verdict",
 ]
 
@@ -249,6 +250,29 @@ class DamagedRecord(Value):
     server: str
     problem: str
     hint: str
+
+
+@frozen(kw_only=True)
+class UnrecordedCopy(Value):
+    """A copy on the array that carries a key of frskit and of which there is no record.
+
+    Attributes:
+        id: The key, which is the copy's id.
+        server: The production server whose LUNs it is a copy of.
+        storages: Its LUNs on the array.
+    """
+
+    id: CopyId
+    server: str
+    storages: tuple[StorageId, ...]
+
+    @property
+    def problem(self) -> str:
+        """What is wrong, and the way out, one sentence."""
+        return (
+            f"the array holds {len(self.storages)} LUNs of copy {self.id} of {self.server}, and "
+            "there is no record of it: restore the catalog from a copy, or delete them by hand"
+        )
 
 
 @frozen(kw_only=True)
