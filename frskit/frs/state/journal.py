@@ -295,9 +295,8 @@ def _lines(content: bytes) -> tuple[list[dict[str, object]], str]:
 
 def _torn_at_end(pieces: Sequence[bytes], number: int) -> bool:
     """Whether a last line looks as if its writer was cut off: begun rightly, and not ended."""
-    piece = pieces[number - 1]
-    start = _START[: len(piece)]
-    return piece.startswith(start) and not piece.rstrip(b"\0").endswith(b"}")
+    piece = pieces[number - 1].rstrip(b"\0")
+    return piece.startswith(_START[: len(piece)]) and not piece.endswith(b"}")
 
 
 def _line(piece: bytes) -> dict[str, object] | None:
