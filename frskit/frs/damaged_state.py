@@ -15,7 +15,15 @@ from frskit.events import Warned
 from frskit.frs.recovery.interrupted import MOUNTED, release
 from frskit.frs.recovery.planning import used_up
 from frskit.frs.state.journal_words import RECOVERING, RequestorOperation
-from frskit.model.copies import Copy, CopyLife, DamagedRecord, MemberLife, Resumed, UnrecordedCopy
+from frskit.model.copies import (
+    Copy,
+    CopyFilter,
+    CopyLife,
+    DamagedRecord,
+    MemberLife,
+    Resumed,
+    UnrecordedCopy,
+)
 from frskit.model.ids import CopyId, canonical_guid
 from frskit.scopes import told
 
@@ -51,7 +59,22 @@ def unrecorded(parts: Parts, budget: Budget) -> Sequence[UnrecordedCopy]:
                 f"the array of {production.server.name} cannot be asked for copies: {told(error)}"
             )
             parts.sink.emit(Warned(at=parts.clock.now(), text=text))
-    return tuple(found)
+    return _without_members(parts, found) if found else ()
+
+
+def _without_members(parts: Parts, found: Sequence[UnrecordedCopy]) -> tuple[UnrecordedCopy, ...]:
+    """Those of which no record names a LUN: a service may use a key of its own on the array.
+
+    Where a record of the server cannot be read, it may name them: then none is called unrecorded.
+    """
+    records, damaged = parts.catalog.readable(CopyFilter(include_deleted=True))
+    members = {member.storage for record in records for member in record.members}
+    doubtful = {each.server for each in damaged}
+    return tuple(
+        each
+        for each in found
+        if each.server.casefold() not in doubtful and members.isdisjoint(each.storages)
+    )
 
 
 def _unrecorded(

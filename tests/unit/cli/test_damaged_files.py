@@ -125,6 +125,20 @@ def test_a_lost_catalog_is_loud(frs, place, base, how):
     assert "try: " in resumed.out
 
 
+def test_a_catalog_from_a_time_before_the_last_copy(frs, place, base):
+    """One copy is on record, the other one is not: `tree` asks the array."""
+    first, second = base[1]
+    db = sqlite3.connect(place / "state" / "catalog.sqlite")
+    with db:
+        db.execute("DELETE FROM copies WHERE id=?", (second,))
+        db.execute("DELETE FROM copy_components WHERE id=?", (second,))
+    db.close()
+    tree = frs("tree")
+    assert (tree.status, second in tree.err, first in tree.err) == (0, True, False)
+    assert first[:8] in tree.out
+    assert frs("copy", "list").status == 0
+
+
 def spoil(place, *copies):
     """Make these records unreadable."""
     db = sqlite3.connect(place / "state" / "catalog.sqlite")
