@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from frskit.cli.app import Session, command, group
+from frskit.cli.damage import look_for_damage
 from frskit.cli.render import copy_details, copy_facts, truncation_text, verdict_text
 from frskit.cli.sites import short_ids
 from frskit.model.components import BackupType
@@ -88,14 +89,21 @@ def add(
 @command("list", parent=copies)
 @click.argument("server", required=False)
 @click.argument("component", metavar="[COMPONENT]", required=False)
-def list_copies(session: Session, server: str | None, component: str | None) -> None:
-    """List copies, newest first."""
+def list_copies(session: Session, server: str | None, component: str | None) -> int:
+    """List copies, newest first; warn of records that cannot be read.
+
+    The status is 0 if any copy could be shown, and 11 if there are damaged records only.
+    """
     with session.site() as site:
         found = site.frs.copies(server=server, component=component)
+        damage = look_for_damage(site, server=server, component=component)
         short = short_ids(site)
-    session.output.document("frskit.copies/1", {"copies": [copy_facts(copy) for copy in found]})
+    session.output.document(
+        "frskit.copies/1", {"copies": [copy_facts(copy) for copy in found], **damage.facts}
+    )
+    damage.warn(session.output)
     session.output.table(
-        "" if found else "no copies",
+        "" if found else "no copies that can be shown" if damage.lines else "no copies",
         ("id", "server", "components", "created (UTC)", "kind", "state", "verdict", "completion"),
         [
             (
@@ -111,6 +119,7 @@ def list_copies(session: Session, server: str | None, component: str | None) -> 
             for copy in found
         ],
     )
+    return damage.status(shown=bool(found))
 
 
 @command("show", parent=copies)

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from frskit.cli import leave
+from frskit.cli.damage import look_for_damage
 from frskit.cli.render import verdict_text
 from frskit.cli.sites import opened, short_ids
 from frskit.cli.text import cell_width, printable, terminal_width, wrapped
@@ -84,7 +85,7 @@ def run(arguments: Sequence[str]) -> int:
         return 0
     try:
         name, values = parse(arguments)
-        _COMMANDS[name](values)
+        return _COMMANDS[name](values)
     except FrskitError as error:
         _print(sys.stderr, f"error: {error.message}", f"hint: {error.hint}")
         _print(sys.stderr, *(f"left behind: {leftover}" for leftover in error.leftovers))
@@ -92,10 +93,9 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; 'frskit resume' finishes or rolls back what was left\n")
         return Cancelled.exit_status
-    return 0
 
 
-def _add(values: dict[str, str]) -> None:
+def _add(values: dict[str, str]) -> int:
     groups = [name for name in values["sg"].split(",") if name]
     with opened(None) as site:
         copy = site.frs.create_copy(values["server"], groups, backup_type=BackupType.FULL)
@@ -107,19 +107,24 @@ def _add(values: dict[str, str]) -> None:
         f"copy {copy.id} of {', '.join(copy.components)} on {copy.server}: "
         f"{verdict_text(copy)}{checked}, {cut} logs truncated",
     )
+    return 0
 
 
-def _list(values: dict[str, str]) -> None:
+def _list(values: dict[str, str]) -> int:
     with opened(None) as site:
         site.parts.production(values["server"])
         found = site.frs.copies(server=values["server"], component=values.get("sg"))
+        damage = look_for_damage(site, server=values["server"], component=values.get("sg"))
         short = short_ids(site)
     # Whole ids are what scripts need; they give way only where a terminal is too narrow.
     lines = _listed(found, {copy.id: copy.id for copy in found})
     width = terminal_width(sys.stdout)
     if width is not None and any(cell_width(line) > width for line in lines):
         lines = _listed(found, short)
-    _print(sys.stdout, *lines or ["no copies"])
+    _print(sys.stderr, *(f"warning: {each}" for each in damage.lines))
+    none = "no copies that can be shown" if damage.lines else "no copies"
+    _print(sys.stdout, *lines or [none])
+    return damage.status(shown=bool(found))
 
 
 def _listed(copies: Sequence[Copy], ids: Mapping[str, str]) -> list[str]:
@@ -140,11 +145,12 @@ def _print(stream: TextIO, *texts: str) -> None:
         stream.writelines(f"{line}\n" for line in wrapped(printable(text), width))
 
 
-def _delete(values: dict[str, str]) -> None:
+def _delete(values: dict[str, str]) -> int:
     with opened(None) as site:
         copy = site.frs.copy(values["copy"])
         site.frs.delete_copy(values["copy"])  # as it was given: too little of an id is refused
     _print(sys.stdout, f"deleted {copy.id}")
+    return 0
 
 
 _COMMANDS = {"addcopy": _add, "listcopy": _list, "delcopy": _delete}

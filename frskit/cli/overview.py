@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from frskit.cli.app import Session, command
+from frskit.cli.damage import look_for_damage
 from frskit.cli.output import Branch
 from frskit.cli.render import (
     component_facts,
@@ -39,11 +40,12 @@ def _components(site: Site, server: str) -> list[ComponentStatus]:
 
 @command("tree")
 def tree(session: Session) -> None:
-    """Show servers, components and copies."""
+    """Show servers, components and copies; warn of what the catalog has lost."""
     with session.site() as site:
         servers = [
             (name, _components(site, name), site.frs.copies(server=name)) for name in site.servers
         ]
+        damage = look_for_damage(site, ask_array=True)
         short = short_ids(site)
     session.output.document(
         "frskit.tree/1",
@@ -55,9 +57,11 @@ def tree(session: Session) -> None:
                     "copies": [copy_facts(copy) for copy in found],
                 }
                 for name, components, found in servers
-            ]
+            ],
+            **damage.facts,
         },
     )
+    damage.warn(session.output)
     for name, components, found in servers:
         session.output.tree(Branch(name, [_branch(each, found, short) for each in components]))
 

@@ -52,7 +52,4 @@ def short_ids(site: Site, others: Iterable[str] = ()) -> Mapping[str, str]:
 
     Commands take it in place of the id, so it is unique among the deleted copies as well.
     """
-    from frskit.model.copies import CopyFilter
-
-    known = site.parts.catalog.find(CopyFilter(include_deleted=True))
-    return beginnings([*(copy.id for copy in known), *others])
+    return beginnings([*site.parts.catalog.ids(include_deleted=True), *others])

@@ -14,6 +14,7 @@ from frskit.errors import CopyInUse, CopyNotFound, UsageError
 from frskit.frs.component_names import recoverable_names
 from frskit.frs.copy_run import CopyRun
 from frskit.frs.copy_wish import CopyWish
+from frskit.frs.damaged_state import unrecorded, warn_damaged
 from frskit.frs.held_databases import not_copied
 from frskit.frs.late_collection import sweep
 from frskit.frs.open_session import open_session
@@ -34,6 +35,7 @@ from frskit.model.storage import LONGEST_COMMIT_S, ArrayCapabilities, CopyKind, 
 if TYPE_CHECKING:
     from frskit.events import EventSink
     from frskit.frs.deployment import Parts, Production
+    from frskit.model.copies import DamagedRecord, UnrecordedCopy
     from frskit.model.ids import StorageId
     from frskit.model.plans import LogAnalysis, RecoveryPlan, RecoveryReport
     from frskit.model.shadows import SetPlan
@@ -194,10 +196,27 @@ class FastRecovery:
     def copies(self, *, server: str | None = None, component: str | None = None) -> Sequence[Copy]:
         """The copies, newest first; verdicts are asked anew of the array [HAZ-04].
 
-        Reports, writer records and documents are left out; `copy` has them.
+        Reports, writer records and documents are left out; `copy` has them. A record that cannot
+        be read is left out with a warning event; `damaged_records` has those.
         """
         wanted = CopyFilter(server=server, component=component)
-        return tuple(looked_at(self.parts, copy) for copy in self.parts.catalog.find(wanted))
+        found, damaged = self.parts.catalog.readable(wanted)
+        warn_damaged(self.parts, damaged)
+        return tuple(looked_at(self.parts, copy) for copy in found)
+
+    def damaged_records(
+        self, *, server: str | None = None, component: str | None = None
+    ) -> Sequence[DamagedRecord]:
+        """Records that `copies` with these arguments leaves out, because they cannot be read."""
+        wanted = CopyFilter(server=server, component=component)
+        return self.parts.catalog.readable(wanted)[1]
+
+    def unrecorded_copies(self, *, budget: Budget | None = None) -> Sequence[UnrecordedCopy]:
+        """Copies of production's LUNs on the array of which there is no record.
+
+        There are some if the catalog was emptied, removed, or put back from a time before them.
+        """
+        return unrecorded(self.parts, self._budget(budget))
 
     def copy(self, copy: CopyId | str) -> Copy:
         """One copy with everything that is known about it.
@@ -409,9 +428,9 @@ class FastRecovery:
         if len(text) == 36:
             return CopyId(text.lower())
         hits = [
-            copy.id
-            for copy in self.parts.catalog.find(CopyFilter(include_deleted=True))
-            if text and copy.id.startswith(text.lower())
+            copy
+            for copy in self.parts.catalog.ids(include_deleted=True)
+            if text and copy.startswith(text.lower())
         ]
         if len(hits) != 1:
             what = "no copy" if not hits else f"{len(hits)} copies"

@@ -14,10 +14,11 @@ from attrs import evolve
 
 from frskit.clock import Budget
 from frskit.errors import FrskitError
+from frskit.frs.damaged_state import end_lost_recovery, resumed_unrecorded
 from frskit.frs.late_collection import sweep
 from frskit.frs.recovery.interrupted import finish_recovery
 from frskit.frs.set_lookup import known_before, remove_unfinished_set, sets_on_record
-from frskit.frs.state.journal_words import WITHDRAWN, RequestorOperation
+from frskit.frs.state.journal_words import RECOVERING, WITHDRAWN, RequestorOperation
 from frskit.frs.truncation_ledger import truncated_since
 from frskit.model.copies import Completion, CopyLife, MemberLife, Resumed, Verdict
 from frskit.model.ids import CopyId, canonical_guid
@@ -56,7 +57,10 @@ def resume(parts: Parts, budget: Budget | None = None) -> Sequence[Resumed]:
             continue
         if _is_unfinished(record):
             done.extend(_copy_ended(parts, record, budget))
+        elif record.stage == RECOVERING:
+            done.extend(_lost_recovery(parts, record, budget))
     done.extend(_left_open(parts, budget, {each.id for each in done if not each.ended}))
+    done.extend(resumed_unrecorded(parts, budget))
     # Also what another process left that died between a record and its late files.
     sweep(parts)
     return tuple(done)
@@ -115,6 +119,18 @@ def _found_ended(operation: JournalOperation, record: Copy) -> str:
     return "the deletion had not begun: the copy is as it was"
 
 
+def _lost_recovery(parts: Parts, copy: Copy, budget: Budget) -> Iterator[Resumed]:
+    """A recovery of which the journal does not know any more."""
+    try:
+        budget.check("resuming")
+        with parts.locks.hold(f"server-{copy.server}", "resume"):
+            ended = end_lost_recovery(parts, copy.id)
+        if ended is not None:
+            yield ended
+    except Exception as error:  # noqa: BLE001 - the other copies get their turn: law 11
+        yield _left(copy.id, copy, error)
+
+
 def _left(copy: CopyId, record: Copy | None, error: Exception) -> Resumed:
     """What could not be touched now."""
     return Resumed(
@@ -127,6 +143,7 @@ def _left(copy: CopyId, record: Copy | None, error: Exception) -> Resumed:
 
 
 def _unreadable(copy: CopyId, error: Exception) -> Resumed:
+    """A copy, or its operation, of which something cannot be read."""
     return Resumed(
         id=copy,
         copy=None,
@@ -153,9 +170,24 @@ def _recoveries(parts: Parts, budget: Budget) -> Iterator[Resumed]:
                 now = parts.journal.still_unfinished(operation)
                 if now is None:
                     continue
+                if now.damage and parts.catalog.get(subject).stage == RECOVERING:
+                    yield _damaged(copy, now)
+                    continue
                 yield finish_recovery(parts, now)
         except Exception as error:  # noqa: BLE001 - the other recoveries get their turn: law 11
             yield _left(subject, copy, error)
+
+
+def _damaged(copy: Copy, operation: JournalOperation) -> Resumed:
+    """What a recovery had begun cannot be told, so that nothing of it is undone or ended."""
+    return Resumed(
+        id=copy.id,
+        copy=copy,
+        result=f"left as it is: {operation.damage} cannot be read. Restore that file from a copy; "
+        "or bring production into order and its stores up by hand, and remove it",
+        ended=False,
+        commands=(f"frskit journal show {copy.id}", f"frskit show {copy.server}", _AGAIN),
+    )
 
 
 def _close_journal(parts: Parts, copy: CopyId, result: str) -> None:

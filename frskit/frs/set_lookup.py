@@ -78,13 +78,15 @@ def known_before(journal: Journal, copy: CopyId) -> tuple[SetId, ...] | None:
     return found
 
 
-def sets_on_record(catalog: SqliteCatalog) -> set[SetId]:
-    """The sets of which a record of the site speaks: they are not nobody's."""
-    return {
-        each.shadow_set
-        for each in catalog.find(CopyFilter(include_deleted=True))
-        if each.shadow_set is not None
-    }
+def sets_on_record(catalog: SqliteCatalog) -> set[SetId] | None:
+    """The sets of which a record of the site speaks: they are not nobody's.
+
+    None if a record cannot be read: then a set that seems to be nobody's may be that copy's.
+    """
+    records, damaged = catalog.readable(CopyFilter(include_deleted=True))
+    if damaged:
+        return None
+    return {each.shadow_set for each in records if each.shadow_set is not None}
 
 
 def look_for_set(
@@ -119,20 +121,28 @@ def remove_unfinished_set(
     key: CopyKey,
     before: Collection[SetId] | None,
     budget: Budget,
-    others: Collection[SetId] = (),
+    others: Collection[SetId] | None = (),
 ) -> list[str]:
     """Delete the set if it is there under the key; texts about what may be left of it.
 
-    Arguments as for `look_for_set`. Never raises what the service does: the array's side of the
+    Arguments as for `look_for_set`; without `others`, because a record cannot be read, no set is
+    called new: it may be that copy's. Never raises what the service does: the array's side of the
     set is cleaned up all the same.
     """
+    doubts: list[str] = []
     try:
         if cleans_up_itself(service):
             return []
         if service.capabilities.set_id_from_caller:
             found = FoundSets((SetId(key),), ())  # there or not: deleting it is idempotent
         else:
-            found = look_for_set(service, key, before, budget, others)
+            known = None if others is None else before
+            if known is not before:
+                doubts.append(
+                    f"a set of {key} without its key, if there is one: a record of another copy "
+                    "cannot be read, so nobody can tell whose a new set is"
+                )
+            found = look_for_set(service, key, known, budget, others or ())
     except Exception as error:  # noqa: BLE001 - parties are strangers: law 11
         return [f"whatever the service made of set {key}: {told(error)}"]
     releases = Releases()
@@ -140,6 +150,7 @@ def remove_unfinished_set(
         releases.push(f"set {set_id}", partial(service.delete_set, set_id, budget=budget))
     return [
         *releases.unwind(),
+        *doubts,
         *(
             f"set {each} appeared while the copy was being made and does not say whose it is; "
             "delete it by hand if it is of no use"

@@ -28,9 +28,11 @@ __all__ = [
     "CopyFilter",
     "CopyLife",
     "CopyMember",
+    "DamagedRecord",
     "MemberLife",
     "Resumed",
     "Truncation",
+    "UnrecordedCopy",
     "Verdict",
 ]
 
@@ -240,6 +242,46 @@ class CopyFilter(Value):
     server: str | None = None
     component: str | None = None
     include_deleted: bool = False
+
+
+@frozen(kw_only=True)
+class DamagedRecord(Value):
+    """A record of the catalog that cannot be read; its copy may be as good as ever.
+
+    Attributes:
+        id: The copy's id.
+        server: Its production server, as the catalog's index says; in lower case.
+        problem: What is wrong, with the file's name.
+        hint: What leads out.
+    """
+
+    id: CopyId
+    server: str
+    problem: str
+    hint: str
+
+
+@frozen(kw_only=True)
+class UnrecordedCopy(Value):
+    """A copy on the array that carries a key of frskit and of which there is no record.
+
+    Attributes:
+        id: The key, which is the copy's id.
+        server: The production server whose LUNs it is a copy of.
+        storages: Its LUNs on the array.
+    """
+
+    id: CopyId
+    server: str
+    storages: tuple[StorageId, ...]
+
+    @property
+    def problem(self) -> str:
+        """What is wrong, and the way out, one sentence."""
+        return (
+            f"the array holds {len(self.storages)} LUNs of copy {self.id} of {self.server}, and "
+            "there is no record of it: restore the catalog from a copy, or delete them by hand"
+        )
 
 
 @frozen(kw_only=True)

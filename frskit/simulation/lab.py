@@ -20,11 +20,19 @@ from frskit.clock import Budget, VirtualClock
 from frskit.errors import ConfigurationError, FileMissing, UsageError
 from frskit.ese import read_database_header
 from frskit.exchange import EXCHANGE_2003
-from frskit.frs import Journal, Policy, Production, Recovery, RequestorOperation
+from frskit.frs import (
+    Journal,
+    Policy,
+    Production,
+    Recovery,
+    RequestorOperation,
+    SqliteCatalog,
+)
 from frskit.simulation.keeping import (
     LabClock,
     LabRecord,
     ServiceMemory,
+    check_memory,
     load_record,
     save_record,
     toml_text,
@@ -262,6 +270,8 @@ def _open(
     with ExitStack() as stack:
         stack.enter_context(file_lock(directory / "lab.lock", f"opening the lab {directory}"))
         kept = load_record(directory / "lab.json")
+        if kept.boots and furnish is None:
+            check_memory(directory / "services.sqlite")
         memories = {
             name: stack.enter_context(closing(ServiceMemory(directory / "services.sqlite", name)))
             for name in (PRODUCTION, RECOVERY)
@@ -269,7 +279,7 @@ def _open(
         save_record(directory / "lab.json", evolve(kept, boots=kept.boots + 1))
         # Counted before anything is drawn: no boot repeats the ids of another.
         parties = Parties.boot(
-            clock=LabClock(directory / "time"),
+            clock=LabClock(directory / "time", least_s=_shown(kept)),
             rng=random.Random(f"{settings.get('seed', 0)}:{kept.boots}"),
             model=str(settings.get("model", "EVA8000")),
             directory=directory / "eva",
@@ -392,13 +402,30 @@ def _being_recovered(directory: Path, parties: Parties) -> list[str]:
     Every group, if the journal does not tell which one it was.
     """
     journal = Journal(directory / "state" / "journal", parties.clock)
-    found = [
-        each.component for each in journal.unfinished() if each.kind == RequestorOperation.RECOVERY
-    ]
-    # The journal does not tell which group: then none of them is mounted.
-    if None in found:
+    open_ones = [each for each in journal.unfinished() if each.kind == RequestorOperation.RECOVERY]
+    found = [each.component for each in open_ones]
+    known = {each.subject for each in open_ones}
+    # The journal does not tell which group, or a record speaks of a recovery of which the journal
+    # has lost all: then none of them is mounted.
+    if None in found or not known.issuperset(_on_record(directory)):
         return [group.name for group in parties.exchange.groups]
     return [name for name in found if name is not None]
+
+
+def _on_record(directory: Path) -> Sequence[str]:
+    """Copies whose records say that a recovery from them is under way."""
+    file = directory / "state" / "catalog.sqlite"
+    if not file.exists():
+        return ()
+    with closing(SqliteCatalog(file)) as catalog:
+        return catalog.recovering()
+
+
+def _shown(kept: LabRecord) -> float | None:
+    """What the lab's clock has shown before; None if the lab is being made."""
+    if not kept.boots:
+        return None
+    return kept.elapsed_s or 0.0
 
 
 def _save(directory: Path, parties: Parties) -> None:
@@ -409,6 +436,7 @@ def _save(directory: Path, parties: Parties) -> None:
             kept,
             mounts={**kept.mounts, **parties.mounts()},
             exchange=parties.exchange.to_settings(),
+            elapsed_s=parties.clock.monotonic(),
         ),
     )
 

@@ -23,7 +23,7 @@ from frskit.frs.recovery.array_restore import PutBack, lost, read_facts, restore
 from frskit.frs.recovery.file_actions import LateOnly, drop_undo, undo_copy_in, undo_move
 from frskit.frs.recovery.luns import hide, put_back
 from frskit.frs.recovery.writer_session import restore_session
-from frskit.frs.state.journal_words import Phase, RecoveryStep
+from frskit.frs.state.journal_words import RECOVERING, Phase, RecoveryStep
 from frskit.model.copies import CopyLife, MemberLife, Resumed
 from frskit.model.ids import CopyId, StorageId
 from frskit.model.server_paths import same_path
@@ -59,7 +59,11 @@ def finish_recovery(parts: Parts, operation: JournalOperation) -> Resumed:
     production = parts.production(copy.server)
     component = str(operation.component)
     undone = operation.reached(Phase.UNDO) or operation.reached(Phase.UNDONE)
-    if restore_may_have_begun(operation) and not undone:
+    if copy.stage != RECOVERING:
+        # Set before the first step, and taken back after the last one: whatever the journal says,
+        # or has lost, there is nothing to undo.
+        ended = _nothing_left(parts, production, copy, operation, component)
+    elif restore_may_have_begun(operation) and not undone:
         ended = _restore_again(parts, production, copy, operation, component)
     elif _replay_may_have_begun(copy, operation) and not _was_undone(production, operation):
         ended = _forward(parts, production, copy, operation, component)
@@ -94,6 +98,25 @@ def _down(copy: Copy, component: str, text: str) -> _Ended:
         text,
         (f"{again} --mode point-in-time --plan", "frskit copy list"),
     )
+
+
+def _nothing_left(
+    parts: Parts, production: Production, copy: Copy, operation: JournalOperation, component: str
+) -> _Ended:
+    """The recovery had ended, or not begun: only its journal is open still."""
+    operation.end("nothing was left to do")
+    if operation.component is None:
+        return _Ended("the recovery had nothing to be undone")
+    try:
+        # Whoever opened the site may have left them offline, because the journal was open.
+        production.application.bring_online(component, budget=Budget.of(parts.clock))
+    except Exception as error:  # noqa: BLE001 - parties are strangers: law 11
+        return _down(copy, component, f"{component} cannot be mounted as it is: {told(error)}")
+    undone = operation.reached(Phase.UNDO) or operation.reached(Phase.UNDONE)
+    replayed = any(step == RecoveryStep.REPLAY for step, _ in operation.intents())
+    if replayed and not undone:
+        return _Ended(f"the recovery of {component} was completed")
+    return _Ended(f"the recovery of {component} had nothing to be undone")
 
 
 def _replay_may_have_begun(copy: Copy, operation: JournalOperation) -> bool:

@@ -26,11 +26,12 @@ from frskit.frs.mounted_copy import MountedCopy, mount_points
 from frskit.frs.recovery.array_restore import check_array_restore
 from frskit.frs.recovery.file_actions import twice_named
 from frskit.frs.recovery.legality import objection
-from frskit.frs.state.journal_words import RECOVERING
+from frskit.frs.state.journal_words import RequestorOperation
 from frskit.frs.still_there import lost_among
 from frskit.frs.truncation_ledger import after_loss, lost_logs
 from frskit.model.copies import Copy, CopyFilter, CopyLife, CopyMember, MemberLife, Verdict
 from frskit.model.files import FileRole
+from frskit.model.ids import CopyId
 from frskit.model.plans import (
     FileActionKind,
     LogVerdict,
@@ -208,11 +209,18 @@ def _check_copy(copy: Copy, wish: RecoveryWish) -> None:
 def _check_interrupted(parts: Parts, copy: Copy) -> None:
     """P-11: no recovery of this server is under way, not even one whose process died."""
     # By server and not by copy: two recoveries must not meet on one production server.
-    for each in parts.catalog.find(CopyFilter(server=copy.server)):
-        if each.stage == RECOVERING:
-            raise refuse(
-                "P-11", f"a recovery from copy {each.id} is not ended", "Run 'frskit resume'."
-            )
+    under_way = set(parts.catalog.recovering(copy.server))
+    # Of a record that cannot be read the journal knows as well.
+    _, damaged = parts.catalog.readable(CopyFilter(server=copy.server))
+    if damaged:
+        unread = {each.id for each in damaged}
+        under_way.update(
+            CopyId(each.subject)
+            for each in parts.journal.unfinished()
+            if each.kind == RequestorOperation.RECOVERY and each.subject in unread
+        )
+    for each in sorted(under_way):
+        raise refuse("P-11", f"a recovery from copy {each} is not ended", "Run 'frskit resume'.")
 
 
 def _check_stop(component: ComponentInfo, target: RecoveryTarget) -> None:

@@ -1,7 +1,9 @@
 """The catalog of copies in SQLite: one row per copy, indexed by server and component.
 
 Light facts and heavy ones (report, writer records, documents) are kept apart, so that listing
-thousands of copies reads only the light ones. Every change is durable when the call returns
+thousands of copies reads only the light ones. A record that cannot be read is skipped where the
+question is about others (`SqliteCatalog.readable`), and stops whoever has to know all of them
+(`SqliteCatalog.find`). Every change is durable when the call returns
 (WAL, synchronous=FULL). The lineage of production volumes is kept here too: after a swap another
 LUN is "the" volume, and older copies follow it (resolutions R-31).
 
@@ -18,15 +20,16 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, frozen
 
 from frskit.errors import CatalogConflict, CatalogError, CopyNotFound
+from frskit.frs.state.journal_words import RECOVERING
 from frskit.frs.state.record_upgrades import COPY_VERSION
 from frskit.model.checks import IntegrityReport
 from frskit.model.components import WriterRecord
-from frskit.model.copies import Copy, CopyFilter, CopyLife
+from frskit.model.copies import Copy, CopyFilter, CopyLife, DamagedRecord
 from frskit.model.ids import CopyId, StorageId
 from frskit.model.json_records import dump, load
 from frskit.model.shadows import ShadowDocuments
@@ -48,6 +51,17 @@ _ENDED = tuple(
     )
 )
 """Lives of copies that have a verdict and may be good."""
+
+_COLUMNS = "c.id, c.server, c.created_at, c.life, c.record"
+"""A row's index beside its record: what `SqliteCatalog._read` compares."""
+
+_INDEX = ("id", "server", "time", "life")
+"""What those columns but the last are called in messages."""
+
+_DAMAGED_HINT = (
+    "Use the frskit that wrote it if that is a newer one; else restore the catalog from a copy. "
+    "Other copies can be listed and recovered as before."
+)
 
 _PAGE = 16
 """Rows that are read at once where most callers want the first few."""
@@ -92,6 +106,8 @@ class SqliteCatalog:
             self._db = sqlite3.connect(
                 ":memory:" if path is None else path, check_same_thread=False, timeout=10.0
             )
+            # One byte that is no UTF-8 must not fail the query, and with it all other rows.
+            self._db.text_factory = _text
         try:
             with _catalog_errors(path):
                 self._prepare()
@@ -191,20 +207,69 @@ class SqliteCatalog:
         """The whole record, report and documents included."""
         with self._lock, _catalog_errors(self._path):
             row = self._db.execute(
-                "SELECT record, heavy FROM copies WHERE id=?", (copy,)
+                f"SELECT {_COLUMNS}, c.heavy FROM copies AS c WHERE c.id=?", (copy,)
             ).fetchone()
         if row is None:
             raise CopyNotFound(f"there is no copy {copy}", context={"copy": copy})
-        heavy = load(row[1], _Heavy, "frskit.copy-detail", COPY_VERSION)
+        light = self._read(row)
+        heavy = load(
+            row[-1],
+            _Heavy,
+            "frskit.copy-detail",
+            COPY_VERSION,
+            what=self._named(copy),
+            hint=_DAMAGED_HINT,
+            context={"copy": copy},
+        )
         return evolve(
-            load(row[0], Copy, "frskit.copy", COPY_VERSION),
+            light,
             report=heavy.report,
             records=heavy.records,
             documents=heavy.documents,
         )
 
     def find(self, wanted: CopyFilter) -> Sequence[Copy]:
-        """Matching records, newest first, without reports, writer records and documents."""
+        """Matching records, newest first, without reports, writer records and documents.
+
+        For whoever has to know all of them: what no record names may be deleted, for example.
+
+        Raises:
+            CatalogError: One cannot be read.
+        """
+        return tuple(self._read(row) for row in self._rows(wanted))
+
+    def readable(self, wanted: CopyFilter) -> tuple[Sequence[Copy], Sequence[DamagedRecord]]:
+        """As `find`, but records that cannot be read are told apart from the others."""
+        good: list[Copy] = []
+        damaged: list[DamagedRecord] = []
+        for row in self._rows(wanted):
+            try:
+                good.append(self._read(row))
+            except CatalogError as error:
+                damaged.append(
+                    DamagedRecord(
+                        id=CopyId(str(row[0])),
+                        server=str(row[1]),
+                        problem=error.message,
+                        hint=error.hint,
+                    )
+                )
+        return tuple(good), tuple(damaged)
+
+    def recovering(self, server: str | None = None) -> Sequence[CopyId]:
+        """The copies whose records say that a recovery is under way; damaged records count too.
+
+        Looked for in the text: of a record that cannot be read this one fact still matters.
+        """
+        query = "SELECT id FROM copies WHERE instr(record, ?) AND (? IS NULL OR server=?)"
+        name = None if server is None else server.casefold()
+        mark = json.dumps({"stage": RECOVERING}, separators=(",", ":"))[1:-1]
+        with self._lock, _catalog_errors(self._path):
+            rows = self._db.execute(f"{query} ORDER BY created_at DESC, id", (mark, name, name))
+            return tuple(CopyId(str(row[0])) for row in rows)
+
+    def _rows(self, wanted: CopyFilter) -> list[tuple[Any, ...]]:
+        """The rows that match, by the index; nothing is read from the records."""
         tests, values = ["1=1"], list[str]()
         source = "copies AS c"
         if wanted.component is not None:
@@ -220,27 +285,65 @@ class SqliteCatalog:
         if not wanted.include_deleted:
             tests.append("c.life <> 'deleted'")
         query = (
-            f"SELECT c.record FROM {source} WHERE {' AND '.join(tests)} "
+            f"SELECT {_COLUMNS} FROM {source} WHERE {' AND '.join(tests)} "
             "ORDER BY c.created_at DESC, c.id"
         )
         with self._lock, _catalog_errors(self._path):
-            rows = self._db.execute(query, values).fetchall()
-        return tuple(load(row[0], Copy, "frskit.copy", COPY_VERSION) for row in rows)
+            return self._db.execute(query, values).fetchall()
+
+    def _named(self, copy: object) -> str:
+        """A record, for messages."""
+        return f"the record of copy {copy} in {self._path or 'the catalog'}"
+
+    def _read(self, row: Sequence[Any]) -> Copy:
+        """The record of a row.
+
+        Raises:
+            CatalogError: It cannot be read, or is not what the row's index says.
+        """
+        what, context = self._named(row[0]), {"copy": row[0]}
+        copy = load(
+            row[4],
+            Copy,
+            "frskit.copy",
+            COPY_VERSION,
+            what=what,
+            hint=_DAMAGED_HINT,
+            context=context,
+        )
+        indexed = (
+            copy.id,
+            copy.server.casefold(),
+            copy.created_at.isoformat(),
+            copy.life.value,
+        )
+        # A byte that changed may leave a record that can be read, and is another one's.
+        for name, said, kept in zip(_INDEX, indexed, row[:4], strict=True):
+            if said != kept and not (name == "time" and _is_after(str(kept), said)):
+                raise CatalogError(
+                    f"{what} cannot be read: its {name} is {said!r}, and {kept!r} in the index",
+                    hint=_DAMAGED_HINT,
+                    context=context,
+                )
+        return copy
 
     def ended(self, server: str) -> Iterator[Copy]:
         """The copies of a server whose runs ended well, newest first, read as they are asked for.
 
         Without reports, writer records and documents, as `find` gives them.
+
+        Raises:
+            CatalogError: It is the turn of a record that cannot be read.
         """
         query = (
-            "SELECT record FROM copies WHERE server=? AND life IN "
+            f"SELECT {_COLUMNS} FROM copies AS c WHERE server=? AND life IN "
             f"({','.join('?' * len(_ENDED))}) ORDER BY created_at DESC, id LIMIT ? OFFSET ?"
         )
         for offset in itertools.count(0, _PAGE):
             values = (server.casefold(), *_ENDED, _PAGE, offset)
             with self._lock, _catalog_errors(self._path):
                 rows = self._db.execute(query, values).fetchall()
-            yield from (load(row[0], Copy, "frskit.copy", COPY_VERSION) for row in rows)
+            yield from map(self._read, rows)
             if len(rows) < _PAGE:
                 return
 
@@ -286,6 +389,17 @@ class SqliteCatalog:
             # Not at the first write: what is read before it must not change in between.
             self._db.execute("BEGIN IMMEDIATE")
             yield self._db
+
+
+def _is_after(place: str, instant: str) -> bool:
+    """Whether a place is one that was counted on from a later one: see `_place`."""
+    base, counted, _ = place.partition("#")
+    return bool(counted) and base >= instant
+
+
+def _text(raw: bytes) -> str:
+    """Text of the database; what is no UTF-8 becomes what no JSON document has."""
+    return raw.decode("utf-8", "backslashreplace")
 
 
 def _stored(db: sqlite3.Connection, copy: CopyId) -> tuple[str, Mapping[str, object]]:

@@ -3,6 +3,10 @@
 A line says ``intent`` before an outside call and ``done`` or ``failed`` after it (design law 5).
 An operation without an ``end`` line was interrupted; `Journal.unfinished` finds those, so that a
 resume can write their end.
+
+A crash tears at most the line that was being written, whose effect had not begun: it is left out.
+Any other line that cannot be read is damage (`JournalOperation.damage`), and nobody may act on the
+rest of that file as if it were all. The lines are numbered, so that the two can be told apart.
 """
 
 from __future__ import annotations
@@ -28,6 +32,8 @@ __all__ = ["Journal", "JournalOperation"]
 SCHEMA = "frskit.journal/1"
 # As `write` puts it, without blanks: looked for in the bytes, before anything is parsed.
 _END = b'"phase":"end"'
+# Every line begins so.
+_START = b'{"schema":"frskit.journal/'
 # Bytes from the end; a last line is short (ours).
 _TAIL_BYTES = 1024
 
@@ -42,6 +48,8 @@ class JournalOperation:
         self._path = path
         self._clock = clock
         self._torn = False
+        self.damage = ""
+        """File and line that cannot be read, and are not what a crash leaves; empty: none."""
 
     @property
     def facts(self) -> Mapping[str, object]:
@@ -70,14 +78,31 @@ class JournalOperation:
         return any(line.get("phase") == phase for line in self.lines)
 
     @classmethod
-    def taken_up(cls, path: Path, clock: Clock, lines: list[dict[str, object]]) -> Self:
+    def taken_up(cls, path: Path, clock: Clock, content: bytes) -> Self:
         """An operation of an earlier process, to be ended."""
+        lines, damage = _lines(content)
+        # Its file's name says the same as its first line, which may be damaged.
+        _, kind, subject = (*path.stem.split("-", 2), "", "")[:3]
         first = lines[0] if lines else {}
-        found = cls(path, clock, str(first.get("kind", "")), str(first.get("subject", "")))
+        found = cls(path, clock, str(first.get("kind", kind)), str(first.get("subject", subject)))
         found.lines = lines
+        found.damage = f"{damage} of {path}" if damage else ""
         # A crash in the middle of a line leaves no end of line.
-        found._torn = not path.read_bytes().endswith(b"\n")
+        found._torn = not content.endswith(b"\n")
         return found
+
+    def check(self) -> None:
+        """See that every line was read.
+
+        Raises:
+            CatalogError: One is damaged: what was begun cannot be told.
+        """
+        if self.damage:
+            raise CatalogError(
+                f"{self.damage} cannot be read",
+                hint="Restore that file from a copy; other operations go on without it.",
+                context={"copy": self.subject},
+            )
 
     def write(self, phase: Phase, step: str, **facts: object) -> None:
         """Append one line; durable when it returns.
@@ -160,16 +185,24 @@ class Journal:
             for operation in self._operations:
                 yield operation.lines
             return
-        for path in sorted(self._directory.glob("*.jsonl")):
-            yield list(_read_lines(path))
+        for path in self._files("*.jsonl"):
+            yield self._taken_up(path).lines
+
+    def damaged(self) -> Iterator[JournalOperation]:
+        """Operations of which a line cannot be read, ended or not, oldest first."""
+        if self._directory is not None:
+            for path in self._files("*.jsonl"):
+                operation = self._taken_up(path)
+                if operation.damage:
+                    yield operation
 
     def of(self, kind: RequestorOperation, subject: str) -> Iterator[JournalOperation]:
         """All operations of one kind on one subject, oldest first, ended or not."""
         if self._directory is None:
             yield from (e for e in self._operations if e.kind == kind and e.subject == subject)
             return
-        for path in sorted(self._directory.glob(f"*-{kind}-{_safe(subject)}.jsonl")):
-            yield JournalOperation.taken_up(path, self._clock, list(_read_lines(path)))
+        for path in self._files(f"*-{kind}-{_safe(subject)}.jsonl"):
+            yield self._taken_up(path)
 
     def interrupted(self) -> Iterator[list[dict[str, object]]]:
         """The lines of operations that have no end."""
@@ -184,17 +217,32 @@ class Journal:
         return next((each for each in self.unfinished() if each.is_same(operation)), None)
 
     def unfinished(self) -> Iterator[JournalOperation]:
-        """Operations that have no end, oldest first; also those that are running now."""
+        """Operations that have no end, oldest first; also those that are running now.
+
+        One that is damaged is among them: `JournalOperation.check` it before acting on it.
+        """
         if self._directory is None:
             yield from (each for each in self._operations if not _ended(each.lines))
             return
-        for path in sorted(self._directory.glob("*.jsonl")):
+        for path in self._files("*.jsonl"):
             # Nearly all operations have ended, and are not read whole.
             if _END in _tail(path):
                 continue
-            lines = list(_read_lines(path))
-            if lines and not _ended(lines):
-                yield JournalOperation.taken_up(path, self._clock, lines)
+            operation = self._taken_up(path)
+            # Without any line nothing was begun.
+            if (operation.lines or operation.damage) and not _ended(operation.lines):
+                yield operation
+
+    def _files(self, pattern: str) -> Sequence[Path]:
+        assert self._directory is not None
+        try:
+            return sorted(self._directory.glob(pattern))
+        except OSError as error:
+            raise CatalogError(f"the journal {self._directory} cannot be read: {error}") from error
+
+    def _taken_up(self, path: Path) -> JournalOperation:
+        with _reading(path):
+            return JournalOperation.taken_up(path, self._clock, path.read_bytes())
 
 
 def _safe(subject: str) -> str:
@@ -208,21 +256,60 @@ def _number(path: Path) -> int:
     return int(number) if number.isdecimal() else -1
 
 
-def _read_lines(path: Path) -> Iterator[dict[str, object]]:
-    """Lines of a file; one that a crash tore is left out."""
-    # A crash may tear a line in the middle of a character.
-    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            line = json.loads(text)
-        except ValueError:
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CatalogError(f"the journal {path} cannot be read: {error}") from error
+
+
+def _lines(content: bytes) -> tuple[list[dict[str, object]], str]:
+    """Lines of a file; and which one is damaged, or nothing.
+
+    One that a crash tore is left out: the last one, or one whose number the next line took.
+    """
+    lines: list[dict[str, object]] = []
+    unread, damaged = 0, 0
+    pieces = content.split(b"\n")
+    for number, piece in enumerate(pieces, 1):
+        # A loss of power may leave zeros where the file had grown already.
+        if not piece.strip(b"\0\r "):
             continue
-        if isinstance(line, dict):
-            yield line
+        line = _line(piece)
+        if line is None:
+            # A second one in a row was not torn by the same crash.
+            damaged = damaged or unread
+            unread = number
+            continue
+        expected = len(lines)
+        found = line.get("n", expected)
+        if not damaged and isinstance(found, int) and found > expected:
+            damaged = unread or number
+        unread = 0
+        lines.append(line)
+    if unread and not damaged and not _torn_at_end(pieces, unread):
+        damaged = unread
+    return lines, f"line {damaged}" if damaged else ""
+
+
+def _torn_at_end(pieces: Sequence[bytes], number: int) -> bool:
+    """Whether a last line looks as if its writer was cut off: begun rightly, and not ended."""
+    piece = pieces[number - 1].rstrip(b"\0")
+    return piece.startswith(_START[: len(piece)]) and not piece.endswith(b"}")
+
+
+def _line(piece: bytes) -> dict[str, object] | None:
+    try:
+        line = json.loads(piece.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None
+    return line if isinstance(line, dict) and isinstance(line.get("phase"), str) else None
 
 
 def _tail(path: Path) -> bytes:
     """The end of a file: enough for an ``end`` line, which is the last one and short."""
-    with path.open("rb") as file:
+    with _reading(path), path.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
         return file.read()
 

@@ -242,10 +242,24 @@ def test_a_set_that_carries_the_key_is_deleted_by_the_resume(foreign, monkeypatc
     copy = died(foreign, monkeypatch, "after")
     assert copy.set_id is None
     (made,) = foreign.service.sets
-    (resumed,) = foreign.frs.resume()
+    resumed, lost = foreign.frs.resume()
     assert foreign.service.deleted == [made]
     assert resumed.copy.leftovers == ()
     assert resumed.copy.life is CopyLife.FAILED
+    # The LUNs have a key of the service's own, and this service does not delete them.
+    assert lost.copy is None
+    assert not lost.ended
+
+
+def test_a_key_of_the_service_on_the_array_is_not_nobodys(foreign):
+    """The record names its LUNs."""
+    foreign.copy()
+    assert foreign.frs.unrecorded_copies() == ()
+    assert foreign.frs.resume() == ()
+    # Nor is it while that record cannot be read.
+    with foreign.parts.catalog._transaction() as db:
+        db.execute("UPDATE copies SET record=''")
+    assert foreign.frs.unrecorded_copies() == ()
 
 
 def test_a_new_set_without_a_key_is_named_and_left(foreign, monkeypatch):
@@ -364,7 +378,9 @@ def test_older_copies_are_not_read_for_stamps_that_are_known(foreign, monkeypatc
         loaded = []
         patch.setattr(
             "frskit.frs.state.catalog.load",
-            lambda *given, load=json_records.load: loaded.append(1) or load(*given),
+            lambda *given, load=json_records.load, **named: (
+                loaded.append(1) or load(*given, **named)
+            ),
         )
         previous_stamps(catalog, "evs1", [name.upper() for name in newest.asked])
         assert read == [newest.id]

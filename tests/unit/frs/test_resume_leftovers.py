@@ -189,6 +189,12 @@ def test_an_unfinished_record_of_a_recovery_is_no_copy_to_resume(lab):
     """Its stage says that a recovery uses it; its life is an end."""
     copy = lab.frs.create_copy("evs1", ["sg1"], backup_type=FULL)
     lab.parts.catalog.update(copy.id, lambda now: evolve(now, stage=RECOVERING))
+    # The journal does not: it was lost, and all stores are up.
+    (resumed,) = lab.frs.resume()
+    assert resumed.ended
+    assert "journal" in resumed.result
+    assert (resumed.copy.life, resumed.copy.stage) == (copy.life, "parked")
+    assert resumed.copy.recoverable
     assert lab.frs.resume() == ()
 
 
