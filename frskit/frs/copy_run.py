@@ -68,6 +68,8 @@ __all__ = ["CopyRun"]
 class CopyRun(RecordedCopy):
     """One run of one copy."""
 
+    copy: Copy
+
     def __init__(self, parts: Parts, wish: CopyWish, budget: Budget) -> None:
         super().__init__(parts, wish)
         self._budget = budget
