@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from attrs import define, field
 
@@ -16,6 +16,7 @@ from frskit.clock import Budget
 from frskit.errors import FrskitError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from types import TracebackType
     from typing import Self
 
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from frskit.model.volumes import Volume
     from frskit.protocols import CopyStore, Server
 
-__all__ = ["Releases", "attached", "presented", "told"]
+__all__ = ["Releases", "attached", "presented", "told", "unswallowed"]
+
+T = TypeVar("T")
 
 
 def told(error: BaseException) -> str:
@@ -96,6 +99,24 @@ class Releases:
             )
             failed.leftovers = tuple(self.leftovers)
             raise failed
+
+
+@contextmanager
+def unswallowed(context: AbstractContextManager[T]) -> Iterator[T]:
+    """A stranger's context, in which what its block raises always goes on.
+
+    An exit that says "handled" calls nothing off, and one that fails as well is a note.
+    """
+    entered = context.__enter__()
+    try:
+        yield entered
+    except BaseException as error:
+        try:
+            context.__exit__(type(error), error, error.__traceback__)
+        except Exception as trouble:  # noqa: BLE001 - parties are strangers: law 11
+            error.add_note(f"while it was ended: {told(trouble)}")
+        raise
+    context.__exit__(None, None, None)
 
 
 @contextmanager

@@ -7,6 +7,8 @@ of different times fit, or if the server itself holds writes.
 
 from __future__ import annotations
 
+from functools import partial
+from inspect import getattr_static
 from typing import TYPE_CHECKING, Protocol
 
 from frskit.codes.hresult import hresult
@@ -64,7 +66,7 @@ def check_one_cut(
     if not _says(
         engine.providers.dog(provider),
         "relies_on_hold",
-        lambda: bool(getattr(provider, "relies_on_hold", False)),
+        partial(_flag, provider, "relies_on_hold"),
         ProviderError,
     ):
         return
@@ -72,7 +74,7 @@ def check_one_cut(
     if _says(
         engine.server_dog,
         "holds_writes",
-        lambda: bool(getattr(server, "holds_writes", False)),
+        partial(_flag, server, "holds_writes"),
         HostError,
     ):
         return
@@ -88,6 +90,16 @@ def check_one_cut(
         "server hold writes.",
         native=hresult("VSS_E_VOLUME_NOT_SUPPORTED"),
     )
+
+
+def _flag(party: object, name: str) -> bool:
+    """A property that a party need not have; one that it has and that is broken is no "no"."""
+    try:
+        return bool(getattr(party, name))
+    except AttributeError:
+        if getattr_static(party, name, None) is not None:
+            raise
+        return False
 
 
 def _says(dog: Watchdog, what: str, ask: Callable[[], bool], kind: type[FrskitError]) -> bool:

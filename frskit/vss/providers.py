@@ -102,7 +102,7 @@ class Providers:
 
     def unregister(self, provider: HardwareProvider) -> bool:
         """Remove a provider after OnUnload; False if it was not there."""
-        if provider not in self.all():
+        if not any(each.provider is provider for each in self._members):
             return False
         self.call(provider, "OnUnload", None, provider.on_unload)
         self._members = [each for each in self._members if each.provider is not provider]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from frskit.errors import RecoveryPrecondition
 from frskit.model.shadows import RestoreRequest
+from frskit.scopes import unswallowed
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -29,6 +30,5 @@ def restore_session(
     selected = tuple(
         each.id for each in copy.selected if each.answers_to(component) or len(copy.selected) == 1
     )
-    return production.service.restore_session(
-        RestoreRequest(documents=copy.documents, components=selected)
-    )
+    request = RestoreRequest(documents=copy.documents, components=selected)
+    return unswallowed(production.service.restore_session(request))

@@ -21,6 +21,7 @@ from frskit.errors import FrskitError, IntegrityError, NoAnswer, ServiceError
 from frskit.events import CallableSink
 from frskit.frs import Patience
 from frskit.frs.guards import guard_service
+from frskit.frs.recovery import execution
 from frskit.protocols import RestoreSession, ShadowCopyService, ShadowSession
 from frskit.watchdog import silent_parties
 
@@ -215,26 +216,30 @@ def test_a_session_cannot_swallow_why_the_copy_failed(late, monkeypatch):
         late.copy()
 
 
-def test_a_restore_session_cannot_swallow_why_the_recovery_failed(late, monkeypatch):
-    """Files that were not put back are not replayed on."""
-    copy = late.copy()
-    late.store.fill(5, "after")
-    real = LateService.restore_session
-    swallow = lambda self, wish: Swallowing(real(self, wish))  # noqa: E731
-    monkeypatch.setattr(LateService, "restore_session", swallow)
-    plan = late.frs.plan_recovery(
-        copy.id, mode=RecoveryMode.POINT_IN_TIME, method=RecoveryMethod.COPY_BACK
-    )
-    files = late.vault.files
+@pytest.mark.parametrize("bounded", [False, True], ids=["guarded", "bounded"])
+def test_a_restore_session_cannot_swallow_why_the_recovery_failed(tmp_path, monkeypatch, bounded):
+    """Files that were not put back are not replayed on, whether the service is called directly or not."""
+    real = LateService.capabilities.fget
+    can = property(lambda self: evolve(real(self), bounded=bounded))
+    monkeypatch.setattr(LateService, "capabilities", can)
+    with LateWorld(tmp_path) as late:
+        late.store.fill(20, "before")
+        copy = late.copy()
+        late.store.fill(5, "after")
+        plain = LateService.restore_session
+        swallow = lambda self, wish: Swallowing(plain(self, wish))  # noqa: E731
+        monkeypatch.setattr(LateService, "restore_session", swallow)
+        plan = late.frs.plan_recovery(
+            copy.id, mode=RecoveryMode.POINT_IN_TIME, method=RecoveryMethod.COPY_BACK
+        )
 
-    def unreadable(*words, **more):
-        raise OSError("the copy cannot be read")
+        def unreadable(*words, **more):
+            raise OSError("the copy cannot be read")
 
-    late.vault.files = unreadable
-    with pytest.raises(FrskitError, match="the copy cannot be read"):
-        late.frs.recover(plan)
-    late.vault.files = files
-    assert len(late.store.kv) == 25
+        monkeypatch.setattr(execution, "run_action", unreadable)
+        with pytest.raises(FrskitError, match="the copy cannot be read"):
+            late.frs.recover(plan)
+        assert len(late.store.kv) == 25
 
 
 def test_a_copy_whose_session_cannot_be_left_is_a_copy(late, monkeypatch):

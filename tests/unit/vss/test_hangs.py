@@ -578,6 +578,19 @@ def test_what_a_party_relies_on_is_not_waited_for_without_end(monkeypatch, name)
     assert attempt(site, KEYS[1]) is None
 
 
+@pytest.mark.parametrize("name", ["relies_on_hold", "holds_writes"])
+def test_a_broken_property_is_no_answer(monkeypatch, name):
+    """An attribute that is missing inside of it does not mean that the party has no such property."""
+    site = SmallSite()
+    monkeypatch.setattr(type(site.provider), "relies_on_hold", property(lambda self: True))
+    party = site.provider if name == "relies_on_hold" else site.production
+    broken = property(lambda self: self.no_such_thing)
+    monkeypatch.setattr(type(party), name, broken, raising=False)
+    error = attempt(site, KEYS[0])
+    assert isinstance(error, FrskitError)
+    assert "no_such_thing" in str(error)
+
+
 def test_a_hold_of_a_set_without_writers_ends_too():
     """No window ends it where nobody is frozen."""
     site = SmallSite()
