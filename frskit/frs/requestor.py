@@ -19,7 +19,8 @@ from frskit.frs.held_databases import not_copied
 from frskit.frs.late_collection import sweep
 from frskit.frs.open_session import open_session
 from frskit.frs.recovery.execution import RecoveryRun
-from frskit.frs.recovery.planning import RecoveryWish, analyze_with, make_plan, mounted
+from frskit.frs.recovery.planning import analyze_with, make_plan, mounted
+from frskit.frs.recovery.wish import RecoveryWish
 from frskit.frs.resume import resume
 from frskit.frs.running_copy import RunningCopy, RunsUnderWay
 from frskit.frs.set_lookup import remove_unfinished_set, storages_of

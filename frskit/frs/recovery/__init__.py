@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     )
     from frskit.frs.recovery.interrupted import MOUNTED, finish_recovery, release, settle
     from frskit.frs.recovery.legality import LEGALITY, objection, table_rows
-    from frskit.frs.recovery.planning import RecoveryWish, make_plan, member_roles, mounted, used_up
+    from frskit.frs.recovery.planning import make_plan, member_roles, mounted, used_up
+    from frskit.frs.recovery.wish import RecoveryWish
 
 __all__ = [
     "LEGALITY",
@@ -50,7 +51,7 @@ _HOMES = {
     "LEGALITY": "frskit.frs.recovery.legality",
     "MOUNTED": "frskit.frs.recovery.interrupted",
     "RecoveryRun": "frskit.frs.recovery.execution",
-    "RecoveryWish": "frskit.frs.recovery.planning",
+    "RecoveryWish": "frskit.frs.recovery.wish",
     "action_facts": "frskit.frs.recovery.file_actions",
     "clear_stale": "frskit.frs.recovery.file_actions",
     "twice_named": "frskit.frs.recovery.file_actions",

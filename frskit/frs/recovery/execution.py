@@ -33,7 +33,8 @@ from frskit.frs.recovery.file_actions import (
 )
 from frskit.frs.recovery.interrupted import MOUNTED, release, settle
 from frskit.frs.recovery.luns import hide, mount, mounted_storage, put_back, show
-from frskit.frs.recovery.planning import RecoveryWish, make_plan, mounted, used_up
+from frskit.frs.recovery.planning import make_plan, mounted, used_up
+from frskit.frs.recovery.wish import RecoveryWish
 from frskit.frs.recovery.writer_session import restore_session
 from frskit.frs.state.journal_words import RECOVERING, Phase, RecoveryStep, RequestorOperation
 from frskit.model.copies import CopyLife, MemberLife

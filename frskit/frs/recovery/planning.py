@@ -6,11 +6,9 @@ takes it away again; array and files are as before when it returns [FRS-32].
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
-
-from attrs import frozen
 
 from frskit.clock import Budget
 from frskit.errors import (
@@ -26,6 +24,8 @@ from frskit.frs.mounted_copy import MountedCopy, mount_points
 from frskit.frs.recovery.array_restore import check_array_restore
 from frskit.frs.recovery.file_actions import twice_named
 from frskit.frs.recovery.legality import objection
+from frskit.frs.recovery.plan_text import steps, warnings
+from frskit.frs.recovery.wish import RecoveryWish
 from frskit.frs.state.journal_words import RequestorOperation
 from frskit.frs.still_there import lost_among
 from frskit.frs.truncation_ledger import after_loss, lost_logs
@@ -35,7 +35,6 @@ from frskit.model.ids import CopyId
 from frskit.model.plans import (
     FileActionKind,
     LogVerdict,
-    PlanStep,
     RecoveryMethod,
     RecoveryMode,
     RecoveryPlan,
@@ -50,29 +49,7 @@ if TYPE_CHECKING:
     from frskit.model.ids import StorageId
     from frskit.model.plans import ComponentInfo, FileAction, LogAnalysis
 
-__all__ = ["RecoveryWish", "analyze_with", "make_plan", "member_roles", "mounted", "used_up"]
-
-
-@frozen(kw_only=True)
-class RecoveryWish:
-    """What the caller wants.
-
-    Attributes:
-        target: Where recovery ends.
-        method: How.
-        component: Its name; None if the copy holds just one.
-        accept_unverified: Whether an unverified copy may be used (never a corrupt one).
-    """
-
-    target: RecoveryTarget
-    method: RecoveryMethod = RecoveryMethod.SWAP
-    component: str | None = None
-    accept_unverified: bool = False
-
-    @property
-    def mode(self) -> RecoveryMode:
-        """The mode of the target."""
-        return self.target.mode
+__all__ = ["analyze_with", "make_plan", "member_roles", "mounted", "used_up"]
 
 
 def refuse(condition: str, text: str, hint: str | None = None) -> RecoveryPrecondition:
@@ -159,8 +136,8 @@ def make_plan(parts: Parts, copy: Copy, wish: RecoveryWish, budget: Budget) -> R
         analysis=analysis,
         made_at=parts.clock.now(),
         file_actions=actions,
-        steps=tuple(_steps(component, wish, members, actions, analysis)),
-        warnings=tuple(_warnings(wish, analysis, lost, not_held(copy.files, component))),
+        steps=tuple(steps(component, wish, members, actions, analysis)),
+        warnings=tuple(warnings(wish, analysis, lost, not_held(copy.files, component))),
         consumes=wish.method is RecoveryMethod.SWAP,
         owner=component.owner,
     )
@@ -364,16 +341,17 @@ def _check_alone(
 ) -> None:
     """P-10: a LUN is replaced whole, so nothing of another component may be on it."""
     for other in production.application.components(budget=budget):
-        if other.name == component.name:
-            continue
-        for _, path in other.paths:
-            for member in members:
-                if inside(member.mount_point, path) is not None:
-                    raise refuse(
-                        "P-10",
-                        f"{member.mount_point} also holds {path} of {other.name}",
-                        "Use --method copy-back.",
-                    )
+        if other.name != component.name:
+            for _, path in other.paths:
+                _check_not_on(members, path, f"{path} of {other.name}")
+
+
+def _check_not_on(members: tuple[CopyMember, ...], path: str, what: str) -> None:
+    for member in members:
+        if inside(member.mount_point, path) is not None:
+            raise refuse(
+                "P-10", f"{member.mount_point} also holds {what}", "Use --method copy-back."
+            )
 
 
 def _check_databases(
@@ -390,13 +368,7 @@ def _check_databases(
     if wish.method is RecoveryMethod.COPY_BACK:
         return
     for name, path in not_held(copy.files, component).items():
-        for member in members:
-            if inside(member.mount_point, path) is not None:
-                raise refuse(
-                    "P-10",
-                    f"{member.mount_point} also holds {name}, which is not part of the copy",
-                    "Use --method copy-back.",
-                )
+        _check_not_on(members, path, f"{name}, which is not part of the copy")
 
 
 def _check_actions(
@@ -435,86 +407,3 @@ def _check_running(production: Production, component: ComponentInfo, budget: Bud
     running = production.service.writers(budget=budget)
     if wanted not in {(each.writer_id, each.instance) for each in running}:
         raise refuse("P-05", f"the writer of {component.name} is not running", "Start the service.")
-
-
-def _steps(
-    component: ComponentInfo,
-    wish: RecoveryWish,
-    members: tuple[CopyMember, ...],
-    actions: tuple[FileAction, ...],
-    analysis: LogAnalysis,
-) -> Iterator[PlanStep]:
-    """The steps for people, in the order of execution."""
-    yield PlanStep(title="dismount the stores", detail=", ".join(component.databases))
-    yield PlanStep(title="allow the stores to be overwritten")
-    yield PlanStep(title="tell the writer: PreRestore")
-    if wish.method is RecoveryMethod.SWAP:
-        for member in members:
-            yield PlanStep(
-                title="swap LUNs",
-                detail=f"{member.mount_point}: {member.storage} takes the place of production's",
-            )
-    elif wish.method is RecoveryMethod.ARRAY_RESTORE:
-        yield from _array_steps(members)
-    for action in actions:
-        detail = f"{action.path} -> {action.target}" if action.target else action.path
-        yield PlanStep(title=action.kind.value, detail=detail)
-    yield PlanStep(title="tell the writer: PostRestore")
-    replay = "nothing to replay" if analysis.reaches is None else f"up to {analysis.reaches}"
-    if wish.target.stop:
-        replay += f", stop at {wish.target.stop_kind} {wish.target.stop}"
-    yield PlanStep(
-        title="mount and replay",
-        detail=replay,
-        point_of_no_return="the first write of replay uses the copy up"
-        if wish.method is RecoveryMethod.SWAP
-        else "",
-    )
-    yield PlanStep(
-        title="stores are mounted",
-        point_of_no_return="from here undo would lose what is written to them",
-    )
-
-
-def _array_steps(members: tuple[CopyMember, ...]) -> Iterator[PlanStep]:
-    """Hide all, let the array copy all back, show all."""
-    for member in members:
-        yield PlanStep(
-            title="hide production's LUN", detail=f"{member.mount_point}: {member.source}"
-        )
-    for number, member in enumerate(members):
-        yield PlanStep(
-            title="let the array copy back",
-            detail=f"{member.mount_point}: {member.storage} into {member.source}",
-            point_of_no_return=""
-            if number
-            else "the former content is gone; from here the recovery is finished, not undone",
-        )
-    for member in members:
-        yield PlanStep(title="show and mount it again", detail=member.mount_point)
-
-
-def _warnings(
-    wish: RecoveryWish, analysis: LogAnalysis, lost: tuple[str, ...], others: Collection[str]
-) -> Iterator[str]:
-    """What the administrator must know [FRS 5.5]."""
-    if others:
-        yield f"{', '.join(others)} is not part of the copy, and stays as it is"
-    if wish.mode is RecoveryMode.POINT_IN_TIME:
-        yield "what is newer than the copy is lost; newer logs are set aside, not deleted"
-    if wish.target.stop:
-        yield f"replay stops at {wish.target.stop_kind} {wish.target.stop}: what is later is lost"
-    if lost:
-        yield f"{', '.join(lost)} was deleted when the copy was made: what it held may be lost"
-    if analysis.verdict is LogVerdict.PARTIAL:
-        yield f"the log chain breaks at {analysis.gap_at}: later transactions are lost"
-    if analysis.stale_checkpoint:
-        yield "the checkpoint file is ahead of the restored headers and is set aside"
-    if wish.method is RecoveryMethod.SWAP:
-        yield "the copy is used up; production runs on its LUNs afterwards"
-    if wish.method is RecoveryMethod.ARRAY_RESTORE:
-        yield (
-            "the array overwrites production's LUNs, and what they hold now is not kept [P-12]: "
-            "if it may still be needed, swap instead"
-        )
-    yield "take a new copy at once after the recovery"

@@ -15,7 +15,8 @@ from frskit.errors import (
     UsageError,
     VolumeNotFound,
 )
-from frskit.frs.recovery.planning import RecoveryWish, make_plan, used_up
+from frskit.frs.recovery.planning import make_plan, used_up
+from frskit.frs.recovery.wish import RecoveryWish
 from frskit.model.copies import MemberLife
 from frskit.model.files import FileRole
 from frskit.model.log_points import LogPoint
