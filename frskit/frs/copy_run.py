@@ -17,7 +17,6 @@ from frskit.errors import (
     ArrayError,
     FrskitError,
     LogsLost,
-    NoAnswer,
     ServiceError,
     StorageGroupNotRecognized,
     UsageError,
@@ -26,7 +25,7 @@ from frskit.errors import (
 from frskit.frs.completion import tell
 from frskit.frs.component_names import recoverable_names
 from frskit.frs.copy_errors import integrity_error, typed
-from frskit.frs.discarding import discard
+from frskit.frs.discarding import discard, half_made
 from frskit.frs.held_databases import NOT_COPIED, missing_databases
 from frskit.frs.keys import settled
 from frskit.frs.late_collection import collect, late_refs, sweep, without_late
@@ -38,11 +37,8 @@ from frskit.frs.previous_stamps import previous_stamps
 from frskit.frs.recorded_copy import RecordedCopy
 from frskit.frs.report_completeness import held_against_files, passes
 from frskit.frs.set_lookup import (
-    cleans_up_itself,
     planned_luns,
-    remove_unfinished_set,
     sets_before,
-    sets_on_record,
     storages_of,
 )
 from frskit.frs.state.journal_words import WITHDRAWN, CopyStep, RequestorOperation
@@ -465,7 +461,11 @@ class CopyRun(RecordedCopy):
         leftovers = (
             *self.copy.leftovers,
             *getattr(error, "leftovers", ()),
-            *self._remove_half_made(error),
+            *(
+                half_made(self._parts, self.copy, self._sets_before, error)
+                if self._creating
+                else ()
+            ),
         )
         # A durable verdict outlives whatever fails after it.
         verified = self.copy.verdict is Verdict.VERIFIED
@@ -481,21 +481,6 @@ class CopyRun(RecordedCopy):
         self._journal.end(f"failed in {stage}")
         if isinstance(error, FrskitError):
             error.copy, error.stage, error.leftovers = self.copy, stage, self.copy.leftovers
-
-    def _remove_half_made(self, error: BaseException) -> list[str]:
-        """What a creation that did not return has left, and what it may make yet."""
-        if not self._creating:
-            return []
-        service = self._parts.production(self.wish.server).service
-        budget = Budget.of(self._parts.clock)
-        try:
-            others = sets_on_record(self._parts.catalog)
-        except FrskitError as trouble:  # the reason of the failure says more
-            return [f"whatever the service made of set {self.copy.key}: {trouble}"]
-        left = remove_unfinished_set(service, self.copy.key, self._sets_before, budget, others)
-        if isinstance(error, NoAnswer) and not cleans_up_itself(service):
-            left.append(f"what set {self.copy.key} becomes yet: {error}")
-        return left
 
     def _selected(self) -> Sequence[ComponentId]:
         return tuple(component.id for component in self.copy.selected)
